@@ -1,0 +1,89 @@
+"""The errors of cubeengine: few leaves, each also the built-in error a caller expects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+class CubeEngineError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 5
+
+    def __str__(self) -> str:
+        # KeyError would print its argument with quotes around it.
+        return "; ".join(str(argument) for argument in self.args)
+
+
+class SpecError(CubeEngineError, ValueError):
+    """The spec, or an argument, is wrong. `problems` lists everything that is."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, problems: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class FieldNotFound(CubeEngineError, KeyError):
+    """A field that the run does not have."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, where: str, known: Sequence[str], hint: str = "") -> None:
+        self.name, self.where, self.nearest = name, where, nearest_names(name, known)
+        near = f"; nearest: {', '.join(map(repr, self.nearest))}" if self.nearest else ""
+        super().__init__(f"field {name!r} is not in {where}{near}{'; ' + hint if hint else ''}")
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...], dict[str, object]]:
+        return _restore_error, (type(self), self.args), self.__dict__
+
+
+class SourceFormatError(CubeEngineError, OSError):
+    """Input data that cannot be read as what they should be."""
+
+    exit_code = 3
+
+
+class PlanError(CubeEngineError, RuntimeError):
+    """A spec that is right in itself but cannot be carried out on this run."""
+
+    exit_code = 2
+
+
+class BudgetExceeded(CubeEngineError, MemoryError):
+    """The plan does not fit the memory it was given."""
+
+    exit_code = 4
+
+
+class StoreMismatch(CubeEngineError, ValueError):
+    """A store that is not the cube it should be, or not a cube at all."""
+
+    exit_code = 2
+
+
+class LaunchError(CubeEngineError, RuntimeError):
+    """The workers could not be started, or were lost."""
+
+
+class MissingExtra(CubeEngineError, ImportError):
+    """An optional package is needed; the message names the extra that brings it."""
+
+    exit_code = 2
+
+
+def nearest_names(name: str, known: Sequence[str], n: int = 3) -> tuple[str, ...]:
+    """Give the known names most like `name`, best first; compares without case."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    return tuple(
+        by_lower[match] for match in get_close_matches(name.lower(), list(by_lower), n=n, cutoff=0.6)
+    )
+
+
+def _restore_error(kind: type[CubeEngineError], args: tuple[object, ...]) -> CubeEngineError:
+    """Rebuild an error on the other side of a process boundary without running its `__init__`."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error

@@ -1,0 +1,1 @@
+"""Events: runs, fields, expressions, selections, derived variables."""

@@ -1,0 +1,1 @@
+"""The Dask graph of a plan, and what its tasks do."""

@@ -1,0 +1,1 @@
+"""Kernels: bin numbers and grouped moments."""

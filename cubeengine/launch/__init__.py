@@ -1,0 +1,1 @@
+"""Launchers: each hands over something that computes a Dask graph."""

@@ -1,0 +1,1 @@
+"""Planning: from names to decided work, without opening data."""

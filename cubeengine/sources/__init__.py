@@ -1,0 +1,1 @@
+"""Sources: bytes of files and arrays of memory to columns and blocks."""

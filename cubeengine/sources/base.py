@@ -1,0 +1,108 @@
+"""What every source offers: bytes to arrays, nothing of delays, cuts or cubes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeengine.types import BoolArray, Column, FieldInfo, InputFile, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some of the rows that were asked for, read together.
+
+    Attributes
+    ----------
+    data : (n, n_elements) array, C-contiguous, native byte order
+        Rows as they lie in storage, each flattened. Belongs to the reader, which may overwrite
+        it for the next block: use it, then let it go.
+    start, stop : int
+        The block serves `rows[start:stop]` of the request.
+    take : (stop - start,) int64
+        Row `rows[start + i]` is `data[take[i]]`.
+    valid : (stop - start,) bool, or None
+        False where an integer row is missing; None where all are there or the type has NaN.
+    """
+
+    data: NDArray[Any]
+    start: int
+    stop: int
+    take: IntArray
+    valid: BoolArray | None = None
+
+
+class Reader(Protocol):
+    """Reads rows of one field, in a task: frozen, picklable, made of paths, offsets and numbers."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one element, native byte order."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+
+    def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
+        """Read rows of storage, block after block.
+
+        Parameters
+        ----------
+        rows : (n,) int64, ascending, repeats allowed
+            Storage rows (see `Source.rows`).
+        elements : slice
+            Range of the flattened elements of a row to read.
+        block_nbytes : int
+            Bytes of decoded data per block at most; one row, or one compressed chunk, at least.
+            Block borders depend on this and on `rows` alone, so that they are the same everywhere.
+        """
+
+    def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
+        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+
+
+class Source(Protocol):
+    """Events of one run from one place. Events are numbered in time order, whatever the file's order."""
+
+    @property
+    def files(self) -> tuple[InputFile, ...]:
+        """Every file that events or values are read from."""
+
+    @property
+    def fields(self) -> Mapping[str, FieldInfo]:
+        """All fields by name, ragged, run-level and aligned ones included."""
+
+    @property
+    def n_events(self) -> int:
+        """Events of the run."""
+
+    @property
+    def timestamps(self) -> NDArray[np.uint64]:
+        """(n_events,) packed (seconds << 32 | nanoseconds) as the facility writes it, rising."""
+
+    @property
+    def time(self) -> NDArray[np.datetime64]:
+        """(n_events,) datetime64[ns], UTC."""
+
+    @property
+    def rows(self) -> IntArray | None:
+        """(n_events,) storage row of every event in time order; None where that is 0, 1, 2, ..."""
+
+    def read(self, name: str, events: IntArray | slice | None = None) -> Column:
+        """Read a field for some events (numbers in time order), or for all; run-level fields whole."""
+
+    def reader(self, name: str) -> Reader:
+        """Give the reader of an event field, to be used by tasks."""
+
+    def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
+        """Coordinates the file knows for element dimensions: dimension number -> (name, values)."""
+
+    def aligned(self, group: str) -> Source:
+        """Give the events of an align group as a source of its own."""
+
+    def with_missing(self, marks: Mapping[str, str]) -> Source:
+        """Give the same source with more rows counted as missing: field -> "leading_zeros"."""

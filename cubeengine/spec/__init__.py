@@ -1,0 +1,1 @@
+"""The cube spec: what the user wants, checked at birth."""

@@ -1,0 +1,149 @@
+"""Values shared by all floors: names of runs, fields and files, and how a field lies in storage."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RunId:
+    """An experiment and a run number; `xpptut15:252` as users type it."""
+
+    experiment: str
+    run: int
+
+    def __str__(self) -> str:
+        return f"{self.experiment}:{self.run}"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that was read, as recorded in the cube: enough to notice that it changed."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> InputFile:
+        """Describe the file as it is now."""
+        status = path.stat()
+        return cls(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+class FieldKind(StrEnum):
+    """What the first dimension of a dataset means."""
+
+    EVENT = "event"  # one row per event: can be a signal, an axis, a cut
+    RAGGED = "ragged"  # variable length: listed with its lengths, refused as a signal
+    RUN = "run"  # once per run: settings, sums, calibration
+    ALIGNED = "aligned"  # one row per event of an align group
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How the rows of a field lie in storage: all that the cost model needs to know.
+
+    Attributes
+    ----------
+    layout : "memory", "contiguous" or "chunked"
+        Whether rows are in memory, one after another in a file, or in chunks.
+    chunk_events : int
+        Rows per chunk, read and decoded together; 1 where every row can be read alone.
+    codecs : tuple of str
+        Filters in the order of writing, e.g. ("shuffle", "gzip"); empty where the bytes are plain.
+    direct : bool
+        True where byte offsets are known, so that plain reads bypass the HDF5 library and its lock.
+    """
+
+    layout: str
+    chunk_events: int = 1
+    codecs: tuple[str, ...] = ()
+    direct: bool = False
+
+    @property
+    def addressable(self) -> bool:
+        """Whether single rows, and parts of rows, can be read without reading their neighbours."""
+        return not self.codecs
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """One named quantity of a run.
+
+    Attributes
+    ----------
+    name : str
+        As users write it, e.g. "ipm2/sum".
+    shape : tuple of int
+        Shape of one event's value; () for a scalar.
+    dtype : numpy.dtype
+        Type of one element, native byte order.
+    kind : FieldKind
+        What the first dimension of the dataset means.
+    storage : Storage
+        How it lies on disk or in memory.
+    origin : str
+        File it comes from, or "memory" or "derived".
+    n_rows : int
+        Rows of the dataset.
+    group : str
+        Align group whose events the rows are; "" for the run's own events.
+    note : str
+        What a user should know about it, e.g. why it cannot be a signal.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    kind: FieldKind = FieldKind.EVENT
+    storage: Storage = field(default_factory=lambda: Storage("memory"))
+    origin: str = "memory"
+    n_rows: int = 0
+    group: str = ""
+    note: str = ""
+
+    @property
+    def n_elements(self) -> int:
+        """Elements of one event's value."""
+        return math.prod(self.shape)
+
+    @property
+    def event_nbytes(self) -> int:
+        """Bytes of one event's value, decoded."""
+        return self.n_elements * self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows, decoded."""
+        return self.event_nbytes * self.n_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One value per event, in time order, with what is missing marked.
+
+    Attributes
+    ----------
+    data : (n_events, ...) array
+        Values; float values that are missing are NaN.
+    valid : (n_events,) bool, or None
+        False where an integer or boolean value is missing (the filler in `data` means nothing);
+        None where nothing is missing or the type has NaN.
+    """
+
+    data: NDArray[np.generic]
+    valid: BoolArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.data)
