@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 class CubeEngineError(Exception):
@@ -36,7 +37,7 @@ class FieldNotFound(CubeEngineError, KeyError):
         near = f"; nearest: {', '.join(map(repr, self.nearest))}" if self.nearest else ""
         super().__init__(f"field {name!r} is not in {where}{near}{'; ' + hint if hint else ''}")
 
-    def __reduce__(self) -> tuple[type, tuple[object, ...], dict[str, object]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _restore_error, (type(self), self.args), self.__dict__
 
 
