@@ -1,0 +1,141 @@
+"""What the store asks of the file system: durable writes, one atomic exchange, careful removal."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from cubeengine.errors import CubeEngineError
+
+_AT_FDCWD = -100
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2  # <linux/fs.h>
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+_SYNC_THREADS = 16  # 200 files: 0.09 ms each, against 0.2 ms one by one
+
+
+class StoreWriteError(CubeEngineError, OSError):
+    """The cube could not be written: a full disk, a quota, a lost file system."""
+
+
+@contextmanager
+def writing(path: Path, what: str) -> Iterator[None]:
+    """Turn what the system reports while writing into an error that says what was being done, and where."""
+    try:
+        yield
+    except CubeEngineError:
+        raise
+    except OSError as err:
+        reason = err.strerror or str(err)
+        raise StoreWriteError(f"{path}: {what} failed: {reason}; {_advice(err.errno)}") from err
+
+
+def _advice(code: int | None) -> str:
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space or choose another place with -o; an earlier cube there is untouched"
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "choose a place you may write to with -o"
+    return "check the file system and run again; an earlier cube there is untouched"
+
+
+def sync_path(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk and not only in memory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(root: Path) -> None:
+    """Do the same for everything below `root`, folders after their files, and for `root` itself."""
+    files: list[Path] = []
+    folders: list[Path] = []
+    for folder, _, names in os.walk(root):
+        folders.append(Path(folder))
+        files.extend(Path(folder) / name for name in names)
+    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
+        for _ in pool.map(sync_path, files):
+            pass
+    for path in reversed(folders):
+        sync_path(path)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a text file so that a reader, or a crash, finds the old content or the new one."""
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def rename_new(source: Path, target: Path) -> None:
+    """Rename, and fail with FileExistsError where `target` is there already."""
+    if _renameat2(source, target, _RENAME_NOREPLACE):
+        return
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    source.rename(target)
+
+
+def exchange(new: Path, old: Path) -> None:
+    """Swap two folders in one step: `old` then holds the new content and `new` the old one.
+
+    Notes
+    -----
+    Where the system has no atomic exchange (not Linux, or a file system without it) the old folder is
+    renamed aside, the new one put in its place, and the old one given the new one's name: for the time of
+    two renames a reader finds nothing at `old`, but never a half. A failure puts the old folder back.
+    """
+    if _renameat2(new, old, _RENAME_EXCHANGE):
+        return
+    aside = new.with_name(f"{new.name}-old")
+    old.rename(aside)
+    try:
+        new.rename(old)
+    except BaseException:
+        aside.rename(old)
+        raise
+    aside.rename(new)
+
+
+def remove_tree(root: Path) -> None:
+    """Remove a folder of ours; links are removed, not followed, and a `root` that is a link is refused."""
+    if root.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(root))
+    shutil.rmtree(root)
+
+
+def _renameat2(source: Path, target: Path, flags: int) -> bool:
+    """Rename with `flags`; False where the system or the file system cannot."""
+    function = _system_renameat2()
+    if function is None:
+        return False
+    if function(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _UNSUPPORTED:
+        return False
+    raise OSError(code, os.strerror(code), str(source), None, str(target))
+
+
+def _system_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    """Give the C library's renameat2 (glibc 2.28, Linux 3.15), or None."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # TypeError: no library of the process itself (Windows)
+        return None
+    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    return function

@@ -1,0 +1,134 @@
+"""The JSON side of a cube: the marker that makes a folder a cube, and group attributes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cubeengine
+from cubeengine.errors import StoreMismatch
+from cubeengine.store.files import replace_file
+
+FORMAT = 1
+"""Version of the layout on disk; a reader refuses a newer one."""
+
+MARKER = "cubeengine"
+"""Group attribute that makes a zarr group a cube; nothing without it is ever removed."""
+
+ROOT = "zarr.json"
+
+
+def marker() -> dict[str, object]:
+    """Give the value of the marker attribute."""
+    return {"format": FORMAT, "version": cubeengine.__version__}
+
+
+def is_cube(path: Path | str) -> bool:
+    """Tell whether there is a cube of any format version at `path`; a link to one counts."""
+    return _format_of(read_root(Path(path))) is not None
+
+
+def check_cube(path: Path) -> None:
+    """Raise where `path` is not a cube that this version can read.
+
+    Raises
+    ------
+    StoreMismatch
+        If nothing is there, or no cube, or one of a newer format.
+    """
+    if not path.exists():
+        raise StoreMismatch(f"{path}: there is no such file or folder; wanted a cube (a folder *.zarr)")
+    root = read_root(path)
+    version = _format_of(root)
+    if version is None:
+        kind = (
+            "a zarr group" if root.get("node_type") == "group" else "a folder" if path.is_dir() else "a file"
+        )
+        raise StoreMismatch(
+            f"{path}: is {kind} but not a cube (no attribute {MARKER!r}); "
+            "for other zarr stores use xarray.open_zarr"
+        )
+    if version > FORMAT:
+        raise StoreMismatch(
+            f"{path}: is a cube of format {version}, this version of cubeengine reads up to "
+            f"{FORMAT}; update cubeengine"
+        )
+
+
+def is_consolidated(path: Path) -> bool:
+    """Tell whether a group's metadata hold those of its arrays; other writers may leave that out."""
+    return bool(read_root(path).get("consolidated_metadata"))
+
+
+def read_root(path: Path) -> Mapping[str, Any]:
+    """Read the metadata of the group at `path`; empty where there is none that can be read."""
+    try:
+        root = json.loads((path / ROOT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return root if isinstance(root, dict) else {}
+
+
+def write_root(path: Path, attrs: Mapping[str, object], arrays: Sequence[str]) -> None:
+    """Write the group's metadata with those of `arrays` consolidated in it, in their order.
+
+    Notes
+    -----
+    Consolidated metadata are what zarr and xarray write themselves, as a copy of each array's own file.
+    They are put together here because the library's own way warns that they are an extension.
+    """
+    metadata = {name: json.loads((path / name / ROOT).read_text(encoding="utf-8")) for name in arrays}
+    root = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": jsonable(attrs),
+        "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": metadata},
+    }
+    replace_file(path / ROOT, json.dumps(root, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def jsonable(value: object, where: str = "attribute") -> Any:
+    """Turn nested attributes into plain JSON: numpy values, tuples and paths included.
+
+    NaN and infinities become the strings that zarr uses ("NaN", "Infinity", "-Infinity"): they are no
+    JSON, and other readers fail on them.
+
+    Raises
+    ------
+    TypeError
+        If a value is none of these, naming its place.
+    """
+    match value:
+        case None | bool() | str():
+            return value
+        case np.generic() | np.ndarray():
+            return jsonable(value.tolist(), where)
+        case int():
+            return int(value)
+        case float():
+            return _json_float(value)
+        case Mapping():
+            return {str(key): jsonable(item, f"{where}[{str(key)!r}]") for key, item in value.items()}
+        case Path():
+            return str(value)
+        case Sequence() if not isinstance(value, bytes | bytearray):
+            return [jsonable(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    raise TypeError(f"{where}: {type(value).__name__} cannot be stored as an attribute")
+
+
+def _json_float(value: float) -> float | str:
+    if math.isfinite(value):
+        return float(value)
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _format_of(root: Mapping[str, Any]) -> int | None:
+    attributes = root.get("attributes")
+    mark = attributes.get(MARKER) if isinstance(attributes, dict) else None
+    version = mark.get("format") if isinstance(mark, dict) else None
+    return version if root.get("node_type") == "group" and isinstance(version, int) else None

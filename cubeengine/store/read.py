@@ -1,0 +1,104 @@
+"""Reading a cube: as an xarray dataset, with what is derived on reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from cubeengine.errors import FieldNotFound, StoreMismatch
+from cubeengine.store.chunks import missing_chunks
+from cubeengine.store.digest import cube_hash
+from cubeengine.store.metadata import check_cube, is_consolidated, is_cube
+
+__all__ = ["cube_hash", "is_cube", "open_cube", "sem", "signal_names"]
+
+
+def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] | None = None) -> xr.Dataset:
+    """Open a cube; values are read when they are used.
+
+    Parameters
+    ----------
+    path : path
+        The cube's folder.
+    chunks : optional
+        As in `xarray.open_zarr`; None gives plain lazy arrays, "auto" or {} dask arrays.
+
+    Returns
+    -------
+    xarray.Dataset
+        Counts, means and standard deviations over (selection, axes...); what was done stands in `attrs`.
+
+    Raises
+    ------
+    StoreMismatch
+        If there is nothing at `path`, no cube, one of a newer format, or one of which chunks are missing.
+    """
+    path = Path(path)
+    check_cube(path)
+    if missing := missing_chunks(path):
+        name, keys = next(iter(missing.items()))
+        raise StoreMismatch(
+            f"{path}: the cube is not complete: {sum(map(len, missing.values()))} chunks are missing, "
+            f"the first {keys[0]!r} of array {name!r}; was it copied whole?"
+        )
+    # Delays in "ps" or "s" are numbers with a unit; older xarray would make time differences of them.
+    wanted = dict(chunks) if isinstance(chunks, Mapping) else chunks
+    dataset: xr.Dataset = xr.open_zarr(
+        path, chunks=wanted, consolidated=is_consolidated(path), decode_timedelta=False
+    )
+    return dataset
+
+
+def signal_names(dataset: xr.Dataset) -> tuple[str, ...]:
+    """Give the names of the signals of a cube, in its order; the binned axis variables are among them."""
+    names = (str(name).removesuffix("_mean") for name in dataset.data_vars if str(name).endswith("_mean"))
+    return tuple(name for name in names if f"{name}_count" in dataset)
+
+
+def find_signal(dataset: xr.Dataset, signal: str) -> str:
+    """Give the name of a signal in a cube, for its name or the name of its field.
+
+    Raises
+    ------
+    FieldNotFound
+        If the cube has no such signal.
+    """
+    known = signal_names(dataset)
+    by_field = {str(dataset[f"{name}_mean"].attrs.get("field", name)): name for name in known}
+    for candidate in (signal, signal.replace("/", "__"), by_field.get(signal)):
+        if candidate in known:
+            return candidate
+    raise FieldNotFound(signal, "the cube", known, hint=f"signals: {', '.join(known)}")
+
+
+def sem(dataset: xr.Dataset, signal: str) -> xr.DataArray:
+    """Give the standard error of a signal's mean: the sample standard deviation over sqrt(count).
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        A cube.
+    signal : str
+        Name of a signal, or of its field.
+
+    Returns
+    -------
+    xarray.DataArray
+        Of the shape of `<signal>_std`, which has ddof = 0, so this is std / sqrt(count - 1). NaN where
+        fewer than two values contributed.
+
+    Raises
+    ------
+    FieldNotFound
+        If the cube has no such signal.
+    """
+    name = find_signal(dataset, signal)
+    std, count = dataset[f"{name}_std"], dataset[f"{name}_count"]
+    freedom = (count - 1).astype(np.float64)
+    error = (std / np.sqrt(freedom.where(freedom > 0))).transpose(*std.dims).rename(f"{name}_sem")
+    kept = {key: value for key, value in std.attrs.items() if key in ("units", "field")}
+    return error.assign_attrs(kept, long_name=f"standard error of {name}", ddof=1)
