@@ -1,0 +1,171 @@
+"""Conditions: what one cut asks of an event, and the answer for all events at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from cubeengine.errors import SpecError
+from cubeengine.events import states
+from cubeengine.events.expressions import Columns, Expression
+from cubeengine.events.states import States
+from cubeengine.types import BoolArray, Column
+
+Bound: TypeAlias = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A field between two bounds, both included; None leaves a side open."""
+
+    field: str
+    low: Bound | None = None
+    high: Bound | None = None
+
+    def __post_init__(self) -> None:
+        bounds = [bound for bound in (self.low, self.high) if bound is not None]
+        if not bounds:
+            raise SpecError(f"cut on {self.field!r}: needs a lower or an upper bound")
+        if any(math.isnan(bound) for bound in bounds):
+            raise SpecError(f"cut on {self.field!r}: a bound is NaN")
+        if bounds[0] > bounds[-1]:
+            raise SpecError(
+                f"cut on {self.field!r}: the lower bound {self.low} is above the upper, {self.high}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A field that equals one of some values."""
+
+    field: str
+    values: tuple[Bound, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise SpecError(f"cut on {self.field!r}: needs at least one value")
+        if any(math.isnan(value) for value in self.values):
+            raise SpecError(f"cut on {self.field!r}: nothing equals NaN; use isnan() in an expression")
+
+
+Condition: TypeAlias = Interval | OneOf | Expression
+
+
+def condition_fields(condition: Condition) -> frozenset[str]:
+    """Give the names of the fields that a condition needs."""
+    return condition.fields if isinstance(condition, Expression) else frozenset({condition.field})
+
+
+def condition_text(condition: Condition) -> str:
+    """Say what a condition asks for, as it would be written in a formula."""
+    match condition:
+        case Expression():
+            return condition.text
+        case Interval(field, None, high):
+            return f"{field} <= {high}"
+        case Interval(field, low, None):
+            return f"{field} >= {low}"
+        case Interval(field, low, high):
+            return f"{low} <= {field} <= {high}"
+        case OneOf(field, (value,)):
+            return f"{field} == {value}"
+        case OneOf(field, values):
+            return f"{field} in [{', '.join(map(str, values))}]"
+
+
+def condition_states(condition: Condition, columns: Columns, n_events: int) -> States:
+    """Give the state of every event under one condition."""
+    if isinstance(condition, Expression):
+        return _expression_states(condition, columns, n_events)
+    column = columns(condition.field)
+    _check_scalar(condition.field, column)
+    with np.errstate(all="ignore"):
+        truth = _within(column, condition) if isinstance(condition, Interval) else _equal(column, condition)
+    result = states.from_truth(truth)
+    if column.data.dtype.kind == "f":
+        result[np.isnan(column.data)] = states.NAN
+    return _mark_missing(result, column)
+
+
+def _mark_missing(result: States, column: Column) -> States:
+    if column.valid is not None:
+        result[~column.valid] = states.MISSING
+    return result
+
+
+def _check_scalar(field: str, column: Column) -> None:
+    if column.data.ndim != 1:
+        shape = column.data.shape[1:]
+        raise SpecError(
+            f"cut on {field!r}: it has shape {shape} per event, a cut needs one value; "
+            f"write an expression with sum(`{field}`) or `{field}`[{', '.join('i' * len(shape))}]"
+        )
+    if column.data.dtype.kind not in "biuf":
+        raise SpecError(f"cut on {field!r}: it holds {column.data.dtype}, cuts need numbers")
+
+
+def _within(column: Column, interval: Interval) -> BoolArray:
+    data: Any = column.data
+    kept = np.ones(len(data), bool)
+    exact = data.dtype.kind != "f"
+    if interval.low is not None:
+        kept &= data >= (_whole(interval.low, math.ceil) if exact else interval.low)
+    if interval.high is not None:
+        kept &= data <= (_whole(interval.high, math.floor) if exact else interval.high)
+    return kept
+
+
+def _whole(bound: Bound, to_whole: Callable[[float], int]) -> Bound:
+    """Give a bound as an integer, as 64-bit integers lose digits when compared with floats."""
+    return to_whole(bound) if math.isfinite(bound) else bound
+
+
+def _equal(column: Column, one_of: OneOf) -> BoolArray:
+    dtype = column.data.dtype
+    wanted = [value for value in one_of.values if dtype.kind == "f" or _holds(dtype, value)]
+    return np.isin(column.data, np.array(wanted, dtype))
+
+
+def _holds(dtype: np.dtype[Any], value: Bound) -> bool:
+    if dtype.kind == "b":
+        return value in {0, 1}
+    limits = np.iinfo(dtype)
+    return math.isfinite(value) and int(value) == value and limits.min <= value <= limits.max
+
+
+def _expression_states(expression: Expression, columns: Columns, n_events: int) -> States:
+    used: dict[str, Column] = {}
+
+    def remember(name: str) -> Column:
+        return used.setdefault(name, columns(name)) if name not in used else used[name]
+
+    result = expression.evaluate(remember, n_events)
+    _check_answer(expression, result)
+    unknown = None if result.valid is None else ~result.valid
+    found = states.from_truth(result.data, unknown)
+    if unknown is not None:
+        found[unknown & _any_missing(used.values(), n_events)] = states.MISSING
+    return found
+
+
+def _check_answer(expression: Expression, result: Column) -> None:
+    if result.data.ndim != 1:
+        shape = result.data.shape[1:]
+        raise SpecError(
+            f"cut {expression.text}: gives shape {shape} per event, a cut needs one answer; "
+            f"use any(), all(), sum() or [{', '.join('i' * len(shape))}]"
+        )
+    if result.data.dtype.kind != "b":
+        raise SpecError(f"cut {expression.text}: gives numbers, not yes or no; compare them, e.g. with != 0")
+
+
+def _any_missing(columns: Iterable[Column], n_events: int) -> BoolArray:
+    missing = np.zeros(n_events, bool)
+    for column in columns:
+        if column.valid is not None:
+            missing |= ~column.valid
+    return missing
