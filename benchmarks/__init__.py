@@ -1,0 +1,1 @@
+"""Speed and memory, measured: seeded problems, the limit, the peers, and us. See README.md."""

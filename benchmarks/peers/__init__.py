@@ -1,0 +1,1 @@
+"""Others who make the same cube: each module has one function `cube(path, problem) -> Cube`."""
