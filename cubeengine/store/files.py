@@ -111,10 +111,19 @@ def exchange(new: Path, old: Path) -> None:
     aside.rename(new)
 
 
-def remove_tree(root: Path) -> None:
-    """Remove a folder of ours; links are removed, not followed, and a `root` that is a link is refused."""
+def remove_tree(root: Path, *, last: str) -> None:
+    """Remove a folder of ours, its entry `last` at the end; links are removed, not followed.
+
+    `last` is what the folder is known by: where the removal is interrupted, the rest can still be told to
+    be ours and be removed later. A `root` that is a link is refused.
+    """
     if root.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(root))
+    for entry in root.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != last:
+            entry.unlink()
     shutil.rmtree(root)
 
 

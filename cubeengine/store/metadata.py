@@ -66,11 +66,19 @@ def is_consolidated(path: Path) -> bool:
 
 
 def read_root(path: Path) -> Mapping[str, Any]:
-    """Read the metadata of the group at `path`; empty where there is none that can be read."""
+    """Read the metadata of the group at `path`; empty where there is none.
+
+    Raises
+    ------
+    StoreMismatch
+        If the file system does not let it be read, so that one cannot tell.
+    """
     try:
         root = json.loads((path / ROOT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return {}
+    except OSError as err:
+        raise StoreMismatch(f"{path}: cannot be read: {err.strerror or err}; check the file system") from err
     return root if isinstance(root, dict) else {}
 
 
