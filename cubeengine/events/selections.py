@@ -149,10 +149,18 @@ class MaskCache:
     ----------
     max_nbytes : int
         Bytes of states to keep: one per event and distinct part of a selection.
+    cut_states : callable
+        Computes the states of one cut; `evaluate` unless the caller reads its columns another way.
     """
 
-    def __init__(self, max_nbytes: int = 256 * 2**20) -> None:
+    def __init__(
+        self,
+        max_nbytes: int = 256 * 2**20,
+        *,
+        cut_states: Callable[[Cut, Columns, int], States] = evaluate,
+    ) -> None:
         self._max_nbytes = max_nbytes
+        self._cut_states = cut_states
         self._nbytes = 0
         self._kept: OrderedDict[tuple[str, str], States] = OrderedDict()
         self._lock = Lock()
@@ -170,7 +178,7 @@ class MaskCache:
 
     def _compute(self, node: Node, columns: Columns, n_events: int, identity: str) -> States:
         if isinstance(node, Cut):
-            return evaluate(node, columns, n_events)
+            return self._cut_states(node, columns, n_events)
         parts = [self.evaluate(part, columns, n_events, identity) for part in node.parts]
         return _JOINS[node.how](parts, n_events)
 

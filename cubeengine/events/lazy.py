@@ -1,0 +1,96 @@
+"""A field as a dask array over events: nothing is read before it is computed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask.delayed import delayed
+from numpy.typing import NDArray
+
+from cubeengine.sources.base import Reader
+from cubeengine.sources.columns import read_column
+from cubeengine.types import BoolArray, FieldInfo, IntArray
+
+CHUNK_NBYTES = 64 * 2**20
+"""Size of a chunk: large against the cost of a task (a millisecond), small against a worker's memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class LazyColumn:
+    """The dask arrays of a field.
+
+    Attributes
+    ----------
+    data : (n_events, ...) dask array
+    valid : (n_events,) dask array of bool, or None
+        For integers and booleans, of which some may turn out to be missing; comes from the same read.
+    """
+
+    data: Any
+    valid: Any | None
+
+
+def events_per_chunk(info: FieldInfo, target_nbytes: int = CHUNK_NBYTES) -> int:
+    """Give the events of a chunk: about `target_nbytes`, in whole chunks of the storage."""
+    together = max(info.storage.chunk_events, 1)
+    wanted = max(target_nbytes // max(info.event_nbytes, 1), 1)
+    return max(wanted // together, 1) * together
+
+
+def lazy_column(
+    reader: Reader, rows: IntArray | None, n_events: int, *, per_chunk: int, token: str
+) -> LazyColumn:
+    """Give a field as dask arrays.
+
+    Parameters
+    ----------
+    reader : Reader
+        Reads the field in a task.
+    rows : (n_events,) int64, or None
+        Row of storage of every event.
+    n_events, per_chunk : int
+        Events in all, and per chunk.
+    token : str
+        Names the content: equal tokens make equal task names.
+    """
+    name = f"read-{hashlib.sha256(f'{token}:{per_chunk}'.encode()).hexdigest()[:24]}"
+    shared = delayed(reader, name=f"{name}-reader", traverse=False)
+    data, valid = [], []
+    for number, start in enumerate(range(0, max(n_events, 1), per_chunk)):
+        stop = min(start + per_chunk, n_events)
+        chunk_rows = None if rows is None else rows[start:stop]
+        read = delayed(_read, pure=True)(shared, start, stop, chunk_rows, dask_key_name=f"{name}-{number}")
+        shape = (stop - start, *reader.shape)
+        data.append(_part(_data, read, f"{name}-data-{number}", shape, reader.dtype))
+        valid.append(_part(_valid, read, f"{name}-valid-{number}", shape[:1], np.dtype(bool)))
+    may_lack = reader.dtype.kind != "f"
+    return LazyColumn(_joined(data), _joined(valid) if may_lack else None)
+
+
+def _part(take: Callable[..., Any], read: Any, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    value = delayed(take, pure=True)(read, dask_key_name=key)
+    return da.from_delayed(value, shape, dtype)  # type: ignore[no-untyped-call]  # dask's own
+
+
+def _joined(parts: list[Any]) -> Any:
+    return da.concatenate(parts)  # type: ignore[no-untyped-call]  # dask's own
+
+
+def _read(
+    reader: Reader, start: int, stop: int, rows: IntArray | None
+) -> tuple[NDArray[Any], BoolArray | None]:
+    column = read_column(reader, np.arange(start, stop) if rows is None else rows)
+    return column.data, column.valid
+
+
+def _data(read: tuple[NDArray[Any], BoolArray | None]) -> NDArray[Any]:
+    return read[0]
+
+
+def _valid(read: tuple[NDArray[Any], BoolArray | None]) -> BoolArray:
+    return np.ones(len(read[0]), bool) if read[1] is None else read[1]

@@ -1,0 +1,200 @@
+"""What a scan moved: its variables, their settings, and the setting of every event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeengine.events.derived import numbers
+from cubeengine.events.expressions import Columns
+from cubeengine.types import Column, FieldInfo, FieldKind, FloatArray, IntArray
+
+PREFIX = "scan/"
+RELATIVE_TOLERANCE = 1e-9
+"""Settings closer than this share of the scan's range are one setting: far above the rounding of
+float64, far below any step that is meant."""
+
+_POSITION = re.compile(r"var[0-9]+", re.IGNORECASE)  # the same motors again, by number
+_COUNTER = re.compile(r"varstep|step_?value|step_?index|step", re.IGNORECASE)
+_NO_VARIABLE = re.compile(r"(^|/)var_|none|damage|userdatacfg|epics", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The distinct settings of one variable.
+
+    Attributes
+    ----------
+    values : (n_settings,) float64
+        Rising; each as it occurs most often among the events.
+    index : (n_events,) int64
+        Number of every event's setting; -1 where the value is missing or not finite.
+    tolerance : float
+        Values closer to their neighbour than this are one setting.
+    """
+
+    values: FloatArray
+    index: IntArray
+    tolerance: float
+
+    @property
+    def events(self) -> IntArray:
+        """(n_settings,) events at each setting."""
+        return np.bincount(self.index[self.index >= 0], minlength=len(self.values)).astype(np.int64)
+
+
+def distinct_settings(values: NDArray[Any], tolerance: float | None = None) -> Settings:
+    """Find the distinct settings among the values of events.
+
+    Parameters
+    ----------
+    values : (n_events,) numbers
+        NaN and infinite ones are at no setting.
+    tolerance : float, optional
+        Values closer to their neighbour than this, or as close, are one setting. 1e-9 of the range, and
+        the rounding of the numbers themselves, where left out.
+    """
+    finite = np.isfinite(values)
+    seen, inverse, events = np.unique(values[finite], return_inverse=True, return_counts=True)
+    tolerance = _tolerance(values.dtype, seen) if tolerance is None else tolerance
+    first = np.concatenate([[True], np.diff(seen.astype(np.float64)) > tolerance])[: len(seen)]
+    setting = np.cumsum(first) - 1
+    index = np.full(len(values), -1, np.int64)
+    index[finite] = setting[inverse.reshape(-1)]
+    return Settings(_most_frequent(seen, events, setting), index, tolerance)
+
+
+def _tolerance(dtype: np.dtype[Any], seen: NDArray[Any]) -> float:
+    if not len(seen):
+        return 0.0
+    low, high = float(seen[0]), float(seen[-1])
+    rounding = 4 * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+    return max(RELATIVE_TOLERANCE * (high - low), rounding * max(abs(low), abs(high)))
+
+
+def _most_frequent(seen: NDArray[Any], events: IntArray, setting: IntArray) -> FloatArray:
+    order = np.lexsort((-events, setting))
+    first = np.unique(setting[order], return_index=True)[1]
+    return seen[order][first].astype(np.float64)
+
+
+class Scan:
+    """The scan of a run.
+
+    Parameters
+    ----------
+    columns : mapping
+        Name -> column of the candidates, as `candidates` gives them.
+    n_events : int
+        Events of the run.
+    """
+
+    def __init__(self, columns: Mapping[str, Column], n_events: int) -> None:
+        settings = {name: distinct_settings(_values(column)) for name, column in columns.items()}
+        moving = {name: found for name, found in settings.items() if len(found.values) > 1}
+        self._settings = {name: moving[name] for name in _variables(moving)}
+        self._n_events = n_events
+        self._counter = next((name for name in settings if _COUNTER.fullmatch(leaf(name))), None)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the fields that the scan moves; empty for a run that is no scan."""
+        return tuple(self._settings)
+
+    @property
+    def step_field(self) -> str | None:
+        """Name of the field that counts the steps, where the run has one."""
+        return self._counter
+
+    @property
+    def values(self) -> Mapping[str, FloatArray]:
+        """Distinct settings of each variable, rising."""
+        return {name: found.values for name, found in self._settings.items()}
+
+    def settings(self, variable: str) -> Settings:
+        """Give the settings of one variable, and the setting of every event."""
+        return self._settings[variable]
+
+    @cached_property
+    def _steps(self) -> tuple[int, IntArray]:
+        if not self._settings:
+            return (1 if self._n_events else 0), np.zeros(self._n_events, np.int64)
+        numbers_of = np.stack([found.index for found in self._settings.values()])
+        known = (numbers_of >= 0).all(axis=0)
+        found, inverse = np.unique(numbers_of[:, known], axis=1, return_inverse=True)
+        index = np.full(self._n_events, -1, np.int64)
+        index[known] = inverse.reshape(-1)
+        return found.shape[1], index
+
+    @property
+    def n_steps(self) -> int:
+        """Distinct settings of all variables together; 1 for a run that is no scan."""
+        return self._steps[0]
+
+    @property
+    def step_index(self) -> IntArray:
+        """(n_events,) number of every event's setting, from 0, in rising order; -1 where unknown."""
+        return self._steps[1]
+
+    @property
+    def events_per_step(self) -> IntArray:
+        """(n_steps,) events at each setting."""
+        index = self.step_index
+        return np.bincount(index[index >= 0], minlength=self.n_steps).astype(np.int64)
+
+    @property
+    def is_fly(self) -> bool:
+        """Whether settings hardly repeat, as when the motor moves all the time."""
+        return len(self.variables) > 0 and 2 * self.n_steps > self._n_events
+
+    def __repr__(self) -> str:
+        if not self.variables:
+            return "Scan: none; no scan variable moves"
+        return f"Scan: {'; '.join(map(self._line, self.variables))}"
+
+    def _line(self, name: str) -> str:
+        found = self._settings[name]
+        low, high = found.values[0], found.values[-1]
+        if 2 * len(found.values) > self._n_events:
+            return f"{name} moves from {low:.6g} to {high:.6g}"
+        per_step = f"{found.events.min()} to {found.events.max()} events each"
+        return f"{name}, {len(found.values)} settings from {low:.6g} to {high:.6g}, {per_step}"
+
+
+def _values(column: Column) -> NDArray[Any]:
+    return column.data if column.valid is None else numbers(column)
+
+
+def leaf(name: str) -> str:
+    """Give the last part of a field's name."""
+    return name.rsplit("/", 1)[-1]
+
+
+def candidates(fields: Mapping[str, FieldInfo]) -> tuple[str, ...]:
+    """Give the fields that may be scan variables or step counters: numbers, one per event, under `scan/`."""
+    return tuple(
+        name
+        for name, info in fields.items()
+        if name.startswith(PREFIX) and info.kind is FieldKind.EVENT and not info.shape
+        and info.dtype.kind in "biuf" and not _NO_VARIABLE.search(name.removeprefix(PREFIX))
+    )  # fmt: skip
+
+
+def find_scan(fields: Mapping[str, FieldInfo], columns: Columns, n_events: int) -> Scan:
+    """Read the scan fields of a run and see what moves."""
+    return Scan({name: columns(name) for name in candidates(fields)}, n_events)
+
+
+def _variables(moving: Iterable[str]) -> list[str]:
+    """Give motors by name; where there are none, motors by number; and where there are none, counters."""
+    names = list(moving)
+    counters = [name for name in names if _COUNTER.fullmatch(leaf(name))]
+    numbered = [name for name in names if _POSITION.fullmatch(leaf(name))]
+    motors = [name for name in names if name not in counters and name not in numbered]
+    return motors or numbered or counters[:1]

@@ -1,0 +1,121 @@
+"""The fields of a run as a table that shows itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+
+from cubeengine.budget import format_size
+from cubeengine.errors import FieldNotFound
+from cubeengine.types import FieldInfo, FieldKind
+
+HEADER = ("name", "shape", "dtype", "unit", "kind", "size", "origin")
+_KINDS = {
+    FieldKind.EVENT: "event",
+    FieldKind.RAGGED: "ragged",
+    FieldKind.RUN: "run",
+    FieldKind.ALIGNED: "aligned",
+}
+
+
+class FieldTable(Mapping[str, FieldInfo]):
+    """Fields by name.
+
+    Parameters
+    ----------
+    fields : mapping
+        The fields of a run.
+    units : mapping
+        Units that were declared; files carry none.
+    where : str
+        The run, for messages.
+    hint : str
+        What to do when a field is not there.
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[str, FieldInfo],
+        units: Mapping[str, str],
+        *,
+        where: str = "the run",
+        hint: str = "",
+    ) -> None:
+        self._fields = dict(fields)
+        self._units = dict(units)
+        self._where, self._hint = where, hint
+
+    def __getitem__(self, name: str) -> FieldInfo:
+        return self._fields[self.resolve(name)]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name in self._fields or name.replace("__", "/") in self._fields)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def resolve(self, name: str) -> str:
+        """Give the name of a field as the run has it; `__` may stand for `/`.
+
+        Raises
+        ------
+        FieldNotFound
+            Naming the nearest fields there are.
+        """
+        for candidate in (name, name.replace("__", "/")):
+            if candidate in self._fields:
+                return candidate
+        raise FieldNotFound(name, self._where, list(self._fields), self._hint)
+
+    def unit(self, name: str) -> str | None:
+        """Give the declared unit of a field; None where none was declared."""
+        return self._units.get(self.resolve(name))
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Give the lines of the table, as text."""
+        return [self._row(name, info) for name, info in self._fields.items()]
+
+    def __repr__(self) -> str:
+        return f"{self._title()}\n{text_table(HEADER, self.rows())}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self._title())}</p>{html_table(HEADER, self.rows())}"
+
+    def _title(self) -> str:
+        return f"{len(self)} fields of {self._where}"
+
+    def _row(self, name: str, info: FieldInfo) -> tuple[str, ...]:
+        shape = "x".join(map(str, info.shape))
+        kind = _KINDS[info.kind] + (f" {info.group}" if info.group else "")
+        unit = self._units.get(name, "")
+        size = f"{format_size(info.nbytes)} {_place(info)}"
+        return name, shape, str(info.dtype), unit, kind, size, info.origin
+
+
+def _place(info: FieldInfo) -> str:
+    if info.storage.layout == "memory":
+        return "in memory"
+    return ", ".join(["on disk", *info.storage.codecs])
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out a table for a terminal: columns as wide as their longest entry, two spaces between."""
+    lines = [tuple(map(_printable, line)) for line in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = (zip(line, widths, strict=True) for line in lines)
+    return "\n".join("  ".join(entry.ljust(width) for entry, width in line).rstrip() for line in padded)
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out a table for a notebook; all text is escaped."""
+    head = "".join(f"<th>{escape(entry)}</th>" for entry in header)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(entry)}</td>' for entry in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _printable(text: str) -> str:
+    # A field name with control characters must not steer the terminal.
+    return "".join(character if character.isprintable() else "?" for character in text)
