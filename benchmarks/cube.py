@@ -1,0 +1,179 @@
+"""Whole cubes: cubeengine against the limit and against its peers, on the same files in one run.
+
+    python -m benchmarks.cube --size medium --escape-venv DIRECTORY --markdown
+
+Every figure is the median over repeats, in which all implementations take turns; each run is a process
+of its own. Times run from the file's name to the finished cube, page-cached, imports and compilation
+excluded. The cubes are compared with each other before any time is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.escape_env import escape_python
+from benchmarks.limit import limit_seconds
+from benchmarks.machine import describe
+from benchmarks.problems import LAYOUTS, Cube, Problem
+from benchmarks.processes import Measurement, measure
+from benchmarks.report import LABELS, OURS, Results, facts_table, limit_table, peer_table, seconds
+from benchmarks.worker import PEERS
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A problem for the limit, one for the peers, and how often everything runs."""
+
+    problem: Problem
+    peers: Problem
+    repeats: int
+
+
+SIZES = {
+    "small": Size(Problem(3_100, (16, 32)), Problem(3_100, (16, 32)), 1),
+    "medium": Size(Problem(24_576, (128, 256)), Problem(6_144, (128, 256)), 5),
+    "large": Size(Problem(30_720, (185, 388)), Problem(6_144, (185, 388)), 3),
+}
+"""The first problem's input is at least 60 times the cube (for uint16; 80 for float32)."""
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "threads": {"launcher": "threads"},
+    "running workers": {"launcher": "cluster"},
+    "processes": {"launcher": "processes"},
+    "one thread": {"launcher": "threads", "workers": 1},
+}
+"""Ours. "processes" includes the start of worker processes, "running workers" does not."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure what the command line asks for and print the tables."""
+    options = _parser().parse_args(arguments)
+    size = SIZES[options.size]
+    repeats = options.repeats or size.repeats
+    print(describe(), "\n", flush=True)
+    with tempfile.TemporaryDirectory(prefix="cube-benchmark-", dir=options.scratch) as folder:
+        problem = replace(size.problem, dtype=options.dtype)
+        compare_with_limit(problem, options.layouts, Path(folder), repeats, markdown=options.markdown)
+        peers = replace(size.peers, dtype=options.dtype)
+        pythons = _pythons(options.peers, options.escape_venv)
+        for layout in options.peer_layouts if pythons else ():
+            kind = replace(peers, layout=layout)
+            results = against_peers(kind, Path(folder), repeats, pythons)
+            print(peer_table(kind, results, markdown=options.markdown), flush=True)
+
+
+def compare_with_limit(
+    problem: Problem, layouts: Sequence[str], folder: Path, repeats: int, *, markdown: bool
+) -> None:
+    """Measure all layouts and print."""
+    results = {layout: against_limit(replace(problem, layout=layout), folder, repeats) for layout in layouts}
+    if results:
+        print(limit_table(problem, results, markdown=markdown))
+        print(facts_table(problem, results, markdown=markdown))
+        print(first_task(folder), "\n", flush=True)
+
+
+def against_limit(problem: Problem, folder: Path, repeats: int) -> Results:
+    """Measure the limit and all of ours, taking turns."""
+    path = problem.write(folder / "run.h5")
+    limit_seconds(path, problem)  # reads the file into the page cache
+    results: Results = {name: [] for name in ("limit", *OURS)}
+    for _ in range(repeats):
+        results["limit"].append(Measurement(limit_seconds(path, problem), 0, None))
+        for name in OURS:
+            results[name].append(measure("ours", path, problem, options=OPTIONS[name]))
+    path.unlink()
+    check_same(results, problem)
+    return results
+
+
+def against_peers(problem: Problem, folder: Path, repeats: int, pythons: Mapping[str, str]) -> Results:
+    """Measure the peers and ours on the same file, taking turns; a peer that fails is left out, and told."""
+    path = problem.write(folder / "run.h5")
+    results: Results = {name: [] for name in ("threads", "one thread", *pythons)}
+    for _ in range(repeats):
+        for name in tuple(results):
+            if name in OURS:
+                results[name].append(measure("ours", path, problem, options=OPTIONS[name]))
+                continue
+            try:
+                results[name].append(measure(name, path, problem, python=pythons[name]))
+            except RuntimeError as error:
+                print(f"{LABELS[name]} is left out, it failed: {error}", flush=True)
+                del results[name]
+    path.unlink()
+    check_same(results, problem)
+    return results
+
+
+def check_same(results: Results, problem: Problem) -> None:
+    """Compare all cubes with the first.
+
+    Raises
+    ------
+    RuntimeError
+        If an implementation gave something else: its time would mean nothing.
+    """
+    tolerance = 1e-4 if problem.floating else 1e-9  # peers on dask sum float32 in float32
+    cubes = {name: runs[0].cube for name, runs in results.items() if runs[0].cube is not None}
+    (reference, truth), *others = cubes.items()
+    for name, cube in others:
+        if not _close(cube, truth, tolerance):
+            raise RuntimeError(f"{name!r} and {reference!r} made different cubes of {problem}")
+
+
+def _close(cube: Cube, other: Cube, tolerance: float) -> bool:
+    return (
+        np.array_equal(cube.count, other.count)
+        and np.allclose(cube.mean, other.mean, rtol=tolerance, atol=0, equal_nan=True)
+        and np.allclose(cube.std, other.std, rtol=tolerance, atol=tolerance, equal_nan=True)
+    )
+
+
+def first_task(folder: Path) -> str:
+    """Tell how long a run of 100,000 events takes from its name to the first task."""
+    problem = Problem(100_000, (64,))
+    path = problem.write(folder / "run.h5")
+    runs = [measure("ours", path, problem, options=OPTIONS["threads"]) for _ in range(3)]
+    path.unlink()
+    first = median(run.details["first_task_seconds"] for run in runs)
+    return f"Start to first task, 100,000 events, threads: {seconds(first)} (target: below 3 s)"
+
+
+def _pythons(peers: Sequence[str], escape_venv: Path | None) -> dict[str, str]:
+    """Give the interpreter of every peer that is wanted."""
+    pythons = dict.fromkeys(peers, sys.executable)
+    if "escape" in pythons and escape_venv is None:
+        del pythons["escape"]
+        print("escape-fel is left out: it needs --escape-venv DIRECTORY\n")
+    elif escape_venv is not None and "escape" in pythons:
+        pythons["escape"] = escape_python(escape_venv)
+    return pythons
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cube")
+    add = parser.add_argument
+    add("--size", choices=SIZES, default="small")
+    add("--dtype", choices=("uint16", "float32"), default="uint16")
+    add("--layouts", nargs="*", choices=LAYOUTS, default=LAYOUTS, help="storage against the limit")
+    add("--peer-layouts", nargs="*", choices=LAYOUTS, default=("contiguous",), help="storage against peers")
+    add("--peers", nargs="*", choices=PEERS, default=PEERS)
+    add("--escape-venv", type=Path, help="environment for escape-fel; made if it is not there")
+    add("--repeats", type=int, help="default: 1, 5 or 3, by size")
+    add("--scratch", type=Path, help="folder for the files, which are removed (default: a temporary one)")
+    add("--markdown", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
