@@ -1,0 +1,245 @@
+"""Axes of a cube: which field is binned, and where its bins are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from typing import Annotated, Any, Self
+
+import numpy as np
+from pydantic import Field, PlainValidator, TypeAdapter, model_validator
+
+from cubeengine.errors import SpecError
+from cubeengine.spec.base import Amount, FieldName, Model, UnitText, raise_problems
+from cubeengine.spec.texts import amount_in, kind_of, variable_name
+from cubeengine.types import FloatArray
+from cubeengine.units import Quantity, same_dimension
+
+MAX_BINS = 10_000_000
+STEP_TOLERANCE = Fraction(1, 10**9)  # of a step: how exactly start + n * step must meet stop
+_EXACT = 2**53
+_FORMS = ("edges", "centers", "quantiles", "steps")
+
+
+class Spacing(Model):
+    """Evenly spaced values `start + i * step`, `stop` included.
+
+    Attributes
+    ----------
+    start, stop : number, with a unit or in the axis's unit
+        First and last value.
+    step : number, or None
+        Distance of neighbours.
+    bins : int, or None
+        Number of steps, instead of `step`; for edges only.
+    """
+
+    start: Amount
+    stop: Amount
+    step: Amount | None = None
+    bins: Annotated[int, Field(strict=True, ge=1, le=MAX_BINS)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.step is None) == (self.bins is None):
+            raise SpecError("needs either 'step' or 'bins'")
+        return self
+
+
+_EDGE_LIST = TypeAdapter(tuple[Amount, ...])
+
+
+def _read_edges(value: object) -> Any:
+    if isinstance(value, Spacing):
+        return value
+    if isinstance(value, Mapping):
+        return Spacing.model_validate(value)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return _EDGE_LIST.validate_python(tuple(value))
+    raise SpecError(
+        f"must be a list of edges or {{start, stop, step}} or {{start, stop, bins}}, but is {kind_of(value)}"
+    )
+
+
+class Axis(Model):
+    """One axis of a cube: a field and its bins, given in exactly one of four forms.
+
+    Bins are [low, high), the last one [low, high].
+
+    Attributes
+    ----------
+    field : str
+        Field or derived variable that is binned: one number per event.
+    edges : tuple of numbers, or Spacing
+        Bin edges, rising strictly.
+    centers : Spacing
+        Bin centres, with edges midway: the form for step scans.
+    quantiles : int
+        That many bins with equally many selected events.
+    steps : str
+        One bin per distinct setting: "auto" of the field itself, or of the field named here.
+    tolerance : number
+        With `steps`: settings that differ by no more count as one.
+    unit : str
+        Unit of the numbers here and of the axis in the cube; default: the field's declared unit.
+    """
+
+    field: FieldName
+    edges: Annotated[tuple[Amount, ...] | Spacing, PlainValidator(_read_edges)] | None = None
+    centers: Spacing | None = None
+    quantiles: Annotated[int, Field(strict=True, ge=1, le=MAX_BINS)] | None = None
+    steps: FieldName | None = None
+    tolerance: Amount | None = None
+    unit: UnitText | None = None
+
+    @property
+    def variable(self) -> str:
+        """Name of the axis in the cube."""
+        return variable_name(self.field)
+
+    @property
+    def form(self) -> str:
+        """Which of the four forms is given: "edges", "centers", "quantiles" or "steps"."""
+        return next(name for name in _FORMS if getattr(self, name) is not None)
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        given = [name for name in _FORMS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = f", but has {' and '.join(given)}" if given else ""
+            raise SpecError(f"an axis needs exactly one of {', '.join(_FORMS)}{found}")
+        if self.tolerance is not None and self.steps is None:
+            raise_problems([(("tolerance",), "goes with 'steps' only")])
+        try:
+            _checked_edges(self)
+        except SpecError as err:
+            raise_problems([((given[0],), str(err))])
+        return self
+
+
+def axis_unit(axis: Axis) -> str | None:
+    """Give the unit of the numbers of an axis: `unit`, else that of its numbers, else None.
+
+    Raises
+    ------
+    SpecError
+        If some numbers carry units and others do not, and `unit` is not given.
+    """
+    if axis.unit is not None:
+        return axis.unit
+    numbers = _numbers(axis)
+    carried = [number.unit for number in numbers if isinstance(number, Quantity)]
+    if carried and len(carried) < len(numbers):
+        raise SpecError("some numbers carry a unit and others do not; give the axis a 'unit'")
+    return carried[0] if carried else None
+
+
+def edges_of(axis: Axis) -> FloatArray | None:
+    """Give the bin edges of an axis, where that needs no data.
+
+    Parameters
+    ----------
+    axis : Axis
+        Any form.
+
+    Returns
+    -------
+    (n_bins + 1,) float64 in the axis's unit, or None
+        None for `quantiles` and `steps`. Evenly spaced edges are the doubles nearest to the
+        decimal numbers `start + i * step`.
+
+    Examples
+    --------
+    >>> edges_of(Axis(field="delay", centers={"start": 0, "stop": 0.2, "step": 0.1}))
+    array([-0.05,  0.05,  0.15,  0.25])
+    """
+    unit = axis_unit(axis)
+    if isinstance(axis.edges, tuple):
+        return np.array([_in(number, unit) for number in axis.edges], np.float64)
+    if axis.edges is not None:
+        start, step, n = _steps(axis.edges, unit)
+        return _spaced(start, step, n + 1)
+    if axis.centers is not None:
+        start, step, n = _steps(axis.centers, unit)
+        return _spaced(start - step / 2, step, n + 2)
+    return None
+
+
+def _checked_edges(axis: Axis) -> None:
+    if axis.centers is not None and axis.centers.step is None:
+        raise SpecError("needs 'step'; 'bins' goes with edges")
+    unit = axis_unit(axis)
+    if axis.tolerance is not None and _in(axis.tolerance, unit) < 0:
+        raise SpecError("'tolerance' must not be negative")
+    edges = edges_of(axis)
+    if edges is None:
+        return
+    if len(edges) < 2:
+        raise SpecError(f"needs at least 2 edges, got {len(edges)}")
+    if len(edges) - 1 > MAX_BINS:
+        raise SpecError(f"more than {MAX_BINS:,} bins")
+    for i, (low, high) in enumerate(pairwise(edges.tolist())):
+        if not low < high:
+            tail = f" (unit {unit})" if unit else ""
+            raise SpecError(
+                f"must rise strictly, but edges[{i + 1}] = {high:.17g} comes after {low:.17g}{tail}"
+            )
+
+
+def _steps(spacing: Spacing, unit: str | None) -> tuple[Fraction, Fraction, int]:
+    """Give start, step and the number of steps, as exact decimal numbers."""
+    start, stop = _decimal(spacing.start, unit), _decimal(spacing.stop, unit)
+    if spacing.bins is not None:
+        if not start < stop:
+            raise SpecError("'stop' must lie above 'start'")
+        return start, (stop - start) / spacing.bins, spacing.bins
+    step = _decimal(spacing.step or 0, unit)
+    if step <= 0:
+        raise SpecError("'step' must be above 0")
+    if stop < start:
+        raise SpecError("'stop' must not lie below 'start'")
+    n = round((stop - start) / step)
+    if n > MAX_BINS:
+        raise SpecError(f"more than {MAX_BINS:,} bins")
+    if abs((stop - start) / step - n) > STEP_TOLERANCE:
+        raise SpecError(_remainder(start, stop, step))
+    return start, step, n
+
+
+def _remainder(start: Fraction, stop: Fraction, step: Fraction) -> str:
+    n = (stop - start) // step
+    near = " or ".join(f"{float(start + i * step):.10g}" for i in (n, n + 1))
+    steps = f"steps of {float(step):.10g} from {float(start):.10g}"
+    return f"{steps} miss 'stop' {float(stop):.10g}; nearest: {near}"
+
+
+def _spaced(start: Fraction, step: Fraction, n: int) -> FloatArray:
+    """Give start + i * step, each the double nearest to the exact value where that fits 53 bits."""
+    denominator = start.denominator * step.denominator
+    first, each = int(start * denominator), int(step * denominator)
+    numbers = np.arange(n, dtype=np.float64)
+    if max(abs(first), abs(first + n * each), denominator) < _EXACT:
+        return (first + numbers * each) / denominator
+    return float(start) + numbers * float(step)
+
+
+def _decimal(number: float | Quantity, unit: str | None) -> Fraction:
+    """Give the decimal number that the user wrote, exactly: 0.1 is a tenth."""
+    return Fraction(repr(_in(number, unit)))
+
+
+def _in(number: float | Quantity, unit: str | None) -> float:
+    if isinstance(number, Quantity) and unit is not None and not same_dimension(number.unit, unit):
+        raise SpecError(f"{number} is not a number in the axis's unit {unit!r}")
+    return float(amount_in(number, unit, "the axis"))
+
+
+def _numbers(axis: Axis) -> list[float | Quantity]:
+    spacing = axis.edges if isinstance(axis.edges, Spacing) else axis.centers
+    numbers = list(axis.edges) if isinstance(axis.edges, tuple) else []
+    if spacing is not None:
+        numbers += [spacing.start, spacing.stop] + ([] if spacing.step is None else [spacing.step])
+    return numbers + ([] if axis.tolerance is None else [axis.tolerance])

@@ -1,0 +1,166 @@
+"""What all parts of a spec share: frozen models that are checked at birth and tell problems plainly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from cubeengine.errors import SpecError, nearest_names
+from cubeengine.events.expressions import Expression
+from cubeengine.spec.problems import SpecPath, explain_type, problems_of, spec_error
+from cubeengine.spec.texts import check_field_name, check_name, check_unit, kind_of, read_amount
+from cubeengine.units import Quantity
+
+V = TypeVar("V")
+
+
+class FrozenMap(Mapping[str, V]):
+    """A mapping that never changes and can be hashed; order does not count."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, key: str) -> V:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+def _expression(value: object) -> str:
+    text = _text(" ".join(value.split("\n")) if isinstance(value, str) else value)
+    Expression.parse(text)
+    return text
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise SpecError(f"must be text, but is {kind_of(value)}")
+    text = value.strip()
+    if not text or not text.isprintable():
+        raise SpecError("must be text of printable characters" if text else "must not be empty")
+    return text
+
+
+Text: TypeAlias = Annotated[str, PlainValidator(_text)]
+Name: TypeAlias = Annotated[str, PlainValidator(lambda value: check_name(_text(value)))]
+FieldName: TypeAlias = Annotated[str, PlainValidator(lambda value: check_field_name(_text(value)))]
+UnitText: TypeAlias = Annotated[str, PlainValidator(check_unit)]
+ExpressionText: TypeAlias = Annotated[str, PlainValidator(_expression)]
+Amount: TypeAlias = Annotated[int | float | Quantity, PlainValidator(read_amount)]
+NameMap: TypeAlias = Annotated[Mapping[Name, V], AfterValidator(FrozenMap)]
+FieldMap: TypeAlias = Annotated[Mapping[FieldName, V], AfterValidator(FrozenMap)]
+
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:  # it has no public name
+    ModelMetaclass = type(BaseModel)
+
+
+class _SpecMeta(ModelMetaclass):
+    """Makes a part that is made wrongly raise our error, with every problem in it."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValidationError as err:
+            raise spec_error(problems_of(err), cls.__name__) from None
+
+
+class Model(BaseModel, metaclass=_SpecMeta):
+    """A part of a spec: frozen, hashable, made of nothing but valid values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+
+    shorthand: ClassVar[str] = ""
+    """Key that may stand alone: its value then means the whole part."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, data: Any, handler: Any) -> Any:
+        try:
+            return handler(cls._spelled_out(data))
+        except ValidationError as err:
+            raise_problems(_explained(cls, err))
+
+    @classmethod
+    def _spelled_out(cls, data: Any) -> Any:
+        """Put a shorthand into its full form."""
+        if isinstance(data, Model | Mapping) or not cls.shorthand:
+            return data
+        return {cls.shorthand: data}
+
+    @classmethod
+    def keys(cls) -> tuple[str, ...]:
+        """Give the keys as they stand in YAML."""
+        return tuple(info.alias or name for name, info in cls.model_fields.items())
+
+    def to_plain(self) -> Any:
+        """Give plain data for YAML, without what is default, in the shortest form."""
+        plain = {
+            info.alias or name: _plain(getattr(self, name))
+            for name, info in type(self).model_fields.items()
+            if getattr(self, name) != info.get_default(call_default_factory=True)
+        }
+        return plain[self.shorthand] if set(plain) == {self.shorthand} else plain
+
+
+def raise_problems(problems: Iterable[tuple[SpecPath, str]]) -> NoReturn:
+    """Raise one validation error that holds all problems."""
+    raise ValidationError.from_exception_data(
+        "spec",
+        [
+            InitErrorDetails(
+                type=PydanticCustomError("spec", "{message}", {"message": message}), loc=path, input=None
+            )
+            for path, message in problems
+        ],
+    )
+
+
+def _explained(cls: type[Model], error: ValidationError) -> list[tuple[SpecPath, str]]:
+    """Put the errors of one part into words; what its own parts have said already stays."""
+    found: list[tuple[SpecPath, str]] = []
+    meant: set[str] = set()
+    details = error.errors(include_url=False)
+    for detail in details:
+        path = tuple(detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            near = nearest_names(str(path[-1]), cls.keys())
+            meant.update(near[:1])
+            found.append((path, _unknown_key(str(path[-1]), near, cls.keys())))
+        elif detail["type"] != "missing":
+            found.append((path, explain_type(detail)))
+    missing = [str(detail["loc"][-1]) for detail in details if detail["type"] == "missing"]
+    return found + [((name,), f"needs {name!r}") for name in missing if name not in meant]
+
+
+def _unknown_key(key: str, near: tuple[str, ...], known: tuple[str, ...]) -> str:
+    if near:
+        return f"unknown key {key!r}; nearest: {', '.join(map(repr, near))}"
+    return f"unknown key {key!r}; known are {', '.join(known)}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Model):
+        return value.to_plain()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Quantity) else value

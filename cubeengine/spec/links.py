@@ -1,0 +1,199 @@
+"""What must hold between the parts of a spec: names that refer to others, units, names in the cube."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cubeengine.errors import SpecError, nearest_names
+from cubeengine.events.expressions import Expression
+from cubeengine.spec.axes import MAX_BINS, Axis, axis_unit, edges_of
+from cubeengine.spec.problems import SpecPath
+from cubeengine.spec.resolve import (
+    ALL_EVENTS,
+    SelectionError,
+    declared_unit,
+    resolve_cut,
+    resolve_derived,
+    resolve_selection,
+    state_condition,
+)
+from cubeengine.spec.selections import Cut, Selection
+from cubeengine.spec.texts import NAME, amount_in, is_variable_name
+from cubeengine.units import same_dimension
+
+if TYPE_CHECKING:
+    from cubeengine.spec.model import CubeSpec
+
+MAX_AXES = 8
+Found = Iterator[tuple[SpecPath, str]]
+
+
+def link_problems(spec: CubeSpec) -> list[tuple[SpecPath, str]]:
+    """Give everything that is wrong between parts that are right by themselves."""
+    members = list(_member_problems(spec))
+    return [
+        *_run(spec),
+        *_derived(spec),
+        *(members or _resolution(spec)),
+        *_axes(spec),
+        *_cubes(spec),
+        *_cube_names(spec),
+    ]
+
+
+def walk_members(selection: Selection, path: SpecPath) -> Iterator[tuple[SpecPath, Cut | str]]:
+    """Yield the cuts and texts of a selection, inner ones included, with their paths."""
+    for key, members in selection.parts:
+        for i, member in enumerate(members):
+            here = (*path, key, i)
+            if isinstance(member, Selection):
+                yield from walk_members(member, here)
+            else:
+                yield here, member
+
+
+def is_reference(spec: CubeSpec, text: str) -> bool:
+    """Tell whether a text in a selection names another selection."""
+    return text in spec.select or text == ALL_EVENTS
+
+
+def _run(spec: CubeSpec) -> Found:
+    for key, text in (("laser", spec.run.laser), ("xray", spec.run.xray)):
+        try:
+            state_condition(text)
+        except SpecError as err:
+            yield ("run", key), str(err)
+
+
+def _member_problems(spec: CubeSpec) -> Found:
+    for name, selection in spec.select.items():
+        for path, member in walk_members(selection, ("select", name)):
+            try:
+                _check_member(spec, member)
+            except SpecError as err:
+                yield path, str(err)
+
+
+def _check_member(spec: CubeSpec, member: Cut | str) -> None:
+    if isinstance(member, Cut):
+        resolve_cut(spec, member)
+    elif not is_reference(spec, member):
+        if NAME.fullmatch(member) and "__" not in member and member not in spec.derive:
+            near = nearest_names(member, (*spec.select, *spec.derive))
+            hint = f"; nearest: {', '.join(map(repr, near))}" if near else ""
+            raise SpecError(f"{member!r} is neither a selection nor a derived variable{hint}")
+        Expression.parse(member)
+
+
+def _resolution(spec: CubeSpec) -> Found:
+    seen: set[str] = set()
+    for name in spec.select:
+        try:
+            resolve_selection(spec, name)
+        except SelectionError as err:
+            if str(err) not in seen:
+                seen.add(str(err))
+                yield ("select", err.selection, *([err.key] if err.key else [])), str(err)
+
+
+def _derived(spec: CubeSpec) -> Found:
+    for name, derived in spec.derive.items():
+        recipe = derived.delay
+        if recipe is None:
+            continue
+        path = ("derive", name, "delay")
+        if spec.units.get(name, "ps") != "ps":
+            yield ("units", name), f"{name!r} is a delay, always in ps"
+        try:
+            amount_in(recipe.t0, "ps", "a delay")
+        except SpecError as err:
+            yield (*path, "t0"), str(err)
+        for key, field in (("nominal", recipe.nominal), ("timetool", recipe.timetool)):
+            message = None if field is None else _time_unit(spec, field)
+            if message:
+                yield (*path, key), message
+    try:
+        resolve_derived(spec)
+    except SpecError as err:
+        yield ("derive",), str(err)
+
+
+def _time_unit(spec: CubeSpec, field: str) -> str | None:
+    unit = declared_unit(spec, field)
+    if unit is None:
+        return f"the unit of {field!r} is declared nowhere; add it under `units`, e.g. {{{field}: ps}}"
+    return (
+        None
+        if same_dimension(unit, "ps")
+        else f"{field!r} is in {unit or 'no unit'!r}, not in a unit of time"
+    )
+
+
+def _axes(spec: CubeSpec) -> Found:
+    if len(spec.axes) > MAX_AXES:
+        yield ("axes",), f"{len(spec.axes)} axes are more than {MAX_AXES}"
+    for i, axis in enumerate(spec.axes):
+        message = _axis_unit(spec, axis)
+        if message:
+            yield ("axes", i, *(["unit"] if axis.unit is not None else [])), message
+    if math.prod(map(_known_bins, spec.axes)) > MAX_BINS:
+        yield ("axes",), f"the axes have more than {MAX_BINS:,} bins together"
+
+
+def _axis_unit(spec: CubeSpec, axis: Axis) -> str | None:
+    unit, declared = axis_unit(axis), declared_unit(spec, axis.field)
+    if unit is None:
+        return None
+    if declared is None:
+        return (
+            f"the axis is in {unit!r}, but the unit of {axis.field!r} is declared nowhere; "
+            f"add it under `units`, e.g. {{{axis.field}: {unit}}}"
+        )
+    if same_dimension(unit, declared):
+        return None
+    return f"{axis.field!r} is in {declared!r}, which does not convert to {unit!r}"
+
+
+def _known_bins(axis: Axis) -> int:
+    edges = edges_of(axis)
+    return (axis.quantiles or 1) if edges is None else len(edges) - 1
+
+
+def _cubes(spec: CubeSpec) -> Found:
+    for i, name in enumerate(spec.cubes):
+        if not is_reference(spec, name):
+            near = nearest_names(name, tuple(spec.select))
+            hint = f"; nearest: {', '.join(map(repr, near))}" if near else ""
+            yield ("cubes", i), f"there is no selection {name!r}{hint}"
+        elif name in spec.cubes[:i]:
+            yield ("cubes", i), f"{name!r} stands here already"
+
+
+def _cube_names(spec: CubeSpec) -> Found:
+    taken = Counter({"selection": 1, "n_events": 1, "bnds": 1})
+    axes = {axis.variable: axis.field for axis in spec.axes}
+    for i, axis in enumerate(spec.axes):
+        yield from _claim(taken, ("axes", i, "field"), axis.variable, ("", "_bnds"))
+    signals: dict[str, str] = {}
+    for i, signal in enumerate(spec.signals):
+        path, name = ("signals", i, "name" if signal.name else "field"), signal.variable
+        if name in signals:
+            yield path, f"two signals are called {name!r} in the cube; give one a 'name'"
+        elif axes.get(name, signal.field) != signal.field:
+            yield path, f"an axis is called {name!r} in the cube already; give the signal another 'name'"
+        else:
+            yield from _claim(taken, path, name, ("_count", "_mean", "_std"))
+        signals[name] = signal.field
+
+
+def _claim(taken: Counter[str], path: SpecPath, name: str, endings: tuple[str, ...]) -> Found:
+    if not is_variable_name(name):
+        yield path, f"{name[:80]!r} cannot be a name in the cube; derive a variable, or give a 'name'"
+        return
+    clash = [name + ending for ending in endings if taken[name + ending]]
+    if clash:
+        yield path, f"the cube would have two variables called {clash[0]!r}"
+    taken.update(name + ending for ending in endings)

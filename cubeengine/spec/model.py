@@ -1,0 +1,239 @@
+"""The whole spec, `CubeSpec`: a frozen value that is valid if it exists.
+
+The names mirror the YAML one to one, and `CubeSpec.loads(spec.to_yaml()) == spec`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PlainValidator, ValidationError, model_validator
+
+from cubeengine.budget import DEFAULT_MEMORY, parse_size
+from cubeengine.errors import SpecError
+from cubeengine.spec.axes import Axis
+from cubeengine.spec.base import (
+    FieldMap,
+    FieldName,
+    FrozenMap,
+    Model,
+    Name,
+    NameMap,
+    Text,
+    UnitText,
+    raise_problems,
+)
+from cubeengine.spec.derived import Derived
+from cubeengine.spec.links import link_problems
+from cubeengine.spec.problems import problems_of, spec_error
+from cubeengine.spec.selections import Selection
+from cubeengine.spec.templates import check_template, expand_template
+from cubeengine.spec.texts import kind_of, variable_name
+from cubeengine.spec.writing import write_yaml
+
+_MAX_MEMORY = 2**50
+
+
+def _memory(value: object) -> int:
+    if not isinstance(value, int | str) or isinstance(value, bool):
+        raise SpecError(f"must be a memory size such as '4 GiB', but is {kind_of(value)}")
+    if len(str(value)) > 40 or (size := parse_size(value)) > _MAX_MEMORY:
+        raise SpecError("is more memory than there is: at most 1024 TiB")
+    return size
+
+
+def _template(value: object) -> str:
+    if not isinstance(value, str | Path) or not str(value).strip() or not str(value).isprintable():
+        raise SpecError(f"must be the name of a file, but is {kind_of(value)}")
+    return check_template(str(value))
+
+
+class RunSpec(Model):
+    """Which run, and where it lies.
+
+    Attributes
+    ----------
+    experiment : str, or None
+        E.g. "xpptut15".
+    run : int, or None
+        Run number.
+    smalldata : str, or None
+        smallData file; `{run:04d}` and `{experiment}` are filled in. Relative to the spec's file.
+    events : str, or None
+        Align group whose rows are the events, instead of the root's.
+    laser, xray : str
+        What `laser: on` and `xray: on` mean: a field that is 1 or 0 (anything else is unknown), or
+        an expression with its fields in backticks.
+    """
+
+    experiment: Name | None = None
+    run: Annotated[int, Field(strict=True, ge=0, le=99_999_999)] | None = None
+    smalldata: Annotated[str, PlainValidator(_template)] | None = None
+    events: FieldName | None = None
+    laser: Text = "lightStatus/laser"
+    xray: Text = "lightStatus/xray"
+
+
+class Signal(Model):
+    """A field that is averaged into the cube. A text stands for `field`.
+
+    Attributes
+    ----------
+    field : str
+        Field or derived variable.
+    name : str, or None
+        Name in the cube; default: the field's, with `__` for `/`.
+    dtype : "float64" or "float32"
+        Type of mean and std in the cube.
+    """
+
+    shorthand = "field"
+
+    field: FieldName
+    name: Name | None = None
+    dtype: Literal["float64", "float32"] = "float64"
+
+    @property
+    def variable(self) -> str:
+        """Name of the signal in the cube."""
+        return self.name or variable_name(self.field)
+
+
+class Resources(Model):
+    """What the making may use.
+
+    Attributes
+    ----------
+    memory : int, or text such as "4 GiB"
+        Bytes per worker process. Decides the plan, so it is never detected.
+    """
+
+    memory: Annotated[int, PlainValidator(_memory)] = DEFAULT_MEMORY
+
+    def to_plain(self) -> Any:
+        """Give plain data, the size in the largest unit that is exact."""
+        if self.memory == DEFAULT_MEMORY:
+            return {}
+        factors = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
+        exact = [f"{self.memory // size} {unit}" for unit, size in factors.items() if self.memory % size == 0]
+        return {"memory": exact[0] if exact else self.memory}
+
+
+class CubeSpec(Model):
+    """A cube: which events of which run, binned how, and what is averaged.
+
+    Attributes
+    ----------
+    cube : str
+        Name of the cube.
+    run : RunSpec
+        Which run, and where it lies.
+    units : mapping of field to unit
+        Files carry no units: what is used is declared here.
+    missing : mapping of field to "leading_zeros"
+        Integer fields whose zeros before the first other value mean missing.
+    derive : mapping of name to Derived
+        New per-event variables.
+    select : mapping of name to Selection
+        Named selections.
+    axes : tuple of Axis
+        None: the cube has one bin.
+    cubes : tuple of str
+        Selections to bin, in the order of the store; none: all events.
+    signals : tuple of Signal
+        What is averaged, beside the axis variables.
+    resources : Resources
+        Memory per worker.
+    """
+
+    cube: Name
+    run: RunSpec = RunSpec()
+    units: FieldMap[UnitText] = FrozenMap()
+    missing: FieldMap[Literal["leading_zeros"]] = FrozenMap()
+    derive: NameMap[Derived] = FrozenMap()
+    select: NameMap[Selection] = FrozenMap()
+    axes: tuple[Axis, ...] = ()
+    cubes: tuple[Name, ...] = ()
+    signals: tuple[Signal, ...] = ()
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _linked(self) -> Self:
+        problems = link_problems(self)
+        if problems:
+            raise_problems(problems)
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, *, overrides: Mapping[str, object] | None = None) -> Self:
+        """Read a spec from a YAML or JSON file.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        overrides : mapping of dotted key to value
+            As `apply_overrides` takes them, e.g. {"run.run": 12}.
+
+        Raises
+        ------
+        SpecError
+            With every problem in it: line, column and what would be right.
+        """
+        from cubeengine.spec.check import load_spec, read_text
+
+        return load_spec(cls, read_text(Path(path)), str(path), overrides)
+
+    @classmethod
+    def loads(cls, text: str | bytes, *, overrides: Mapping[str, object] | None = None) -> Self:
+        """Read a spec from YAML or JSON text."""
+        from cubeengine.spec.check import load_spec
+
+        return load_spec(cls, text, "", overrides)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Make a spec of plain data, as it would stand in YAML."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as err:
+            raise spec_error(problems_of(err)) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data, in the shortest form; what is default is left out."""
+        plain: dict[str, Any] = self.to_plain()
+        return plain
+
+    def to_yaml(self) -> str:
+        """Give YAML text that reads back as an equal spec."""
+        return write_yaml(self.to_dict())
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """Where the run of a spec lies.
+
+    Attributes
+    ----------
+    smalldata : Path or None
+        The smallData file; None if the spec names none, and the data root has to be searched.
+    """
+
+    smalldata: Path | None
+
+
+def resolve_paths(spec: CubeSpec, base: str | Path) -> RunPaths:
+    """Fill in the file names of a spec, relative to the folder `base` of its file.
+
+    Raises
+    ------
+    SpecError
+        If a template asks for a run or experiment that the spec does not give.
+    """
+    run = spec.run
+    if run.smalldata is None:
+        return RunPaths(None)
+    return RunPaths(Path(base) / expand_template(run.smalldata, run.experiment, run.run))

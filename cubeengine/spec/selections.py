@@ -1,0 +1,146 @@
+"""Selections: named combinations of cuts, expressions and other selections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Field, PlainValidator, model_validator
+
+from cubeengine.errors import SpecError, nearest_names
+from cubeengine.events.expressions import Expression
+from cubeengine.spec.base import Amount, FieldName, Model, Text, raise_problems
+from cubeengine.spec.texts import NAME, kind_of
+from cubeengine.units import Quantity
+
+MAX_NESTING = 20
+
+
+class Cut(Model):
+    """One condition on one field.
+
+    Attributes
+    ----------
+    field : str
+        Field or derived variable with one number per event.
+    min, max : number, or None
+        Closed interval; either side may be left out.
+    equal : number, or None
+        The value wanted, instead of an interval.
+    in_ : tuple of numbers, or None
+        Values wanted, instead of one; `in` in YAML.
+    """
+
+    field: FieldName
+    min: Amount | None = None
+    max: Amount | None = None
+    equal: Amount | None = None
+    in_: Annotated[tuple[Amount, ...] | None, Field(alias="in")] = None
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> Self:
+        interval = self.min is not None or self.max is not None
+        if [interval, self.equal is not None, self.in_ is not None].count(True) != 1:
+            raise SpecError("a cut needs 'min' and/or 'max', or 'equal', or 'in'")
+        if self.in_ == ():
+            raise_problems([(("in",), "must name at least one value")])
+        low, high = self.min, self.max
+        if (
+            low is not None
+            and high is not None
+            and not isinstance(low, Quantity)
+            and not isinstance(high, Quantity)
+            and low > high
+        ):
+            raise_problems([(("max",), f"lies below 'min': nothing is between {low} and {high}")])
+        return self
+
+
+def _read_member(value: object) -> Any:
+    """Tell cuts, selections and texts apart by their keys."""
+    if isinstance(value, str):
+        return _read_text(value)
+    if isinstance(value, Cut | Selection):
+        return value
+    if isinstance(value, list | tuple):
+        return Selection.model_validate(value)
+    if not isinstance(value, Mapping):
+        raise SpecError(
+            f"must be a cut, an expression in quotes, or the name of a selection, but is {kind_of(value)}"
+        )
+    return Cut.model_validate(value) if _looks_like_cut(value) else Selection.model_validate(value)
+
+
+def _looks_like_cut(value: Mapping[str, object]) -> bool:
+    cut, selection = Cut.keys(), Selection.keys()
+    names = [nearest_names(str(key), (*cut, *selection), n=1) for key in value]
+    return any(name[0] in cut for name in names if name)
+
+
+def _read_text(value: str) -> str:
+    text = " ".join(value.split("\n")).strip()
+    if NAME.fullmatch(text) is None:  # cannot be the name of a selection
+        Expression.parse(text)
+    return text
+
+
+Member: TypeAlias = Annotated[Any, PlainValidator(_read_member)]
+"""A Cut, a Selection, or a text: the name of a selection if there is one, else an expression."""
+
+
+class Selection(Model):
+    """Which events to keep: those for which everything said here is certainly true.
+
+    Attributes
+    ----------
+    all : tuple of Cut, Selection, str
+        All of these must hold. A list standing for a selection means this.
+    any : tuple of Cut, Selection, str
+        At least one of these must hold.
+    not_ : tuple of Cut, Selection, str
+        None of these may hold; `not` in YAML.
+    laser, xray : "on", "off" or None
+        State of pump laser and X-rays (see `RunSpec.laser`); unknown is neither.
+    without : tuple of str
+        Patterns of field names: cuts and expressions in `all`, and in the selections it refers to,
+        are dropped when all their fields match. `laser` and `xray` beside it stay.
+    """
+
+    shorthand = "all"
+
+    all: tuple[Member, ...] = ()
+    any: tuple[Member, ...] | None = None
+    not_: Annotated[tuple[Member, ...] | None, Field(alias="not")] = None
+    laser: Literal["on", "off"] | None = None
+    xray: Literal["on", "off"] | None = None
+    without: tuple[Text, ...] = ()
+
+    @classmethod
+    def _spelled_out(cls, data: Any) -> Any:
+        if isinstance(data, str | Cut):
+            return {"all": [data]}
+        return super()._spelled_out(data)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        empty = [key for key, members in (("any", self.any), ("not", self.not_)) if members == ()]
+        if empty:
+            raise_problems([((key,), "must name at least one condition") for key in empty])
+        if _nesting(self) > MAX_NESTING:
+            raise SpecError(f"selections are nested more than {MAX_NESTING} deep")
+        return self
+
+    def to_plain(self) -> Any:
+        """Give plain data: a list where there is nothing but `all`."""
+        plain = super().to_plain()
+        return [] if plain == {} else plain
+
+    @property
+    def parts(self) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+        """All members, by the key they stand under."""
+        return ("all", self.all), ("any", self.any or ()), ("not", self.not_ or ())
+
+
+def _nesting(selection: Selection) -> int:
+    inner = [member for _, members in selection.parts for member in members if isinstance(member, Selection)]
+    return 1 + max(map(_nesting, inner), default=0)

@@ -1,0 +1,120 @@
+"""Texts and numbers of a spec, read once: names, fields, units, amounts."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from cubeengine.errors import SpecError
+from cubeengine.units import Quantity, convert, parse_quantity, parse_unit
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
+_MAX_FIELD_NAME = 300
+
+
+def check_name(name: str) -> str:
+    """Give the name back if it may be the name of a cube, a selection, a signal.
+
+    Raises
+    ------
+    SpecError
+        If it could not be part of a file name everywhere.
+    """
+    if NAME.fullmatch(name) is None:
+        raise SpecError(
+            f"{name[:80]!r} is not a name: letters, digits, '_', '.', '-', starting with a letter or digit, "
+            "at most 64"
+        )
+    return name
+
+
+def check_field_name(name: str) -> str:
+    """Give the name back if it can be that of a field; backticks around it are taken off."""
+    bare = name[1:-1] if len(name) > 2 and name[0] == name[-1] == "`" else name
+    if "`" in bare or len(bare) > _MAX_FIELD_NAME:
+        raise SpecError(f"{name[:80]!r} is not the name of a field; an expression goes under `derive`")
+    return bare
+
+
+def check_unit(text: object) -> str:
+    """Give the unit back if it is known; "" is dimensionless."""
+    if not isinstance(text, str):
+        raise SpecError(f"must be a unit such as 'ps', but is {kind_of(text)}")
+    parse_unit(text)
+    return text.strip()
+
+
+def read_amount(value: object) -> int | float | Quantity:
+    """Read a number that may carry a unit: 3, 0.5, "3 keV".
+
+    Raises
+    ------
+    SpecError
+        If it is none, or not finite.
+    """
+    if isinstance(value, Quantity):
+        parse_unit(value.unit)
+        return value if value.unit else _finite(value.value)
+    if isinstance(value, str):
+        quantity = parse_quantity(value)
+        return quantity if quantity.unit else quantity.value
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float):
+        return _finite(value)
+    raise SpecError(f"must be a number, or a number with a unit, but is {kind_of(value)}")
+
+
+def amount_in(value: float | Quantity, unit: str | None, what: str) -> float:
+    """Give an amount as a number in a unit; a number without a unit is in that unit already.
+
+    Raises
+    ------
+    SpecError
+        If the amount carries a unit and none is known for `what`, or the two do not measure the same.
+    """
+    if not isinstance(value, Quantity):
+        return value
+    if unit is None:
+        raise SpecError(f"{value} carries a unit, but {what} has none; declare it under `units`")
+    return convert(value.value, value.unit, unit)
+
+
+def variable_name(field: str) -> str:
+    """Give the name of a field in the cube: `/` becomes `__`.
+
+    Examples
+    --------
+    >>> variable_name("ipm2/sum")
+    'ipm2__sum'
+    """
+    return field.replace("/", "__")
+
+
+def is_variable_name(name: str) -> bool:
+    """Tell whether a name may be that of an array in a store."""
+    return _VARIABLE.fullmatch(name) is not None
+
+
+def kind_of(value: object) -> str:
+    """Say what a value is, for messages: "a list", "the text 'on'", "12"."""
+    if isinstance(value, str):
+        return f"the text {value[:60]!r}"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if value is None:
+        return "empty"
+    return str(value)[:60] if isinstance(value, int | float) else f"a {type(value).__name__}"
+
+
+def _finite(value: float) -> float:
+    try:
+        if math.isfinite(float(value)):
+            return value
+    except OverflowError:
+        pass
+    raise SpecError("must be a finite number")
