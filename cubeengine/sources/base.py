@@ -98,6 +98,12 @@ class Source(Protocol):
     def reader(self, name: str) -> Reader:
         """Give the reader of an event field, to be used by tasks."""
 
+    def leading_zero_rows(self, name: str) -> int:
+        """Count the rows of zeros before an event field's first other value: they may be missing marks.
+
+        In a joined file, every part's are counted. Reads little more than these rows.
+        """
+
     def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
         """Coordinates the file knows for element dimensions: dimension number -> (name, values)."""
 

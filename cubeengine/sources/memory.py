@@ -1,0 +1,255 @@
+"""Arrays as a source: for tests, notebooks, and what was computed rather than read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeengine.errors import FieldNotFound, SourceFormatError, SpecError
+from cubeengine.sources.base import Block, Reader
+from cubeengine.sources.batches import INDEX_NBYTES, batches, element_range, units_per_block
+from cubeengine.sources.columns import read_column
+from cubeengine.sources.leading import leading_zeros
+from cubeengine.sources.pieces import without_rows
+from cubeengine.sources.selection import check_marks, rows_of
+from cubeengine.sources.times import UNIX_EPOCH, pack, time_order, to_datetime
+from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind, InputFile, IntArray, Storage
+
+
+def array_blocks(
+    array: NDArray[Any], valid: BoolArray | None, rows: IntArray, elements: slice, block_nbytes: int
+) -> Iterator[Block]:
+    """Serve rows of an array: views where the rows lie together, copies where not."""
+    flat = array.reshape(len(array), math.prod(array.shape[1:]))
+    first, stop = element_range(elements, flat.shape[1])
+    native = flat.dtype.newbyteorder("=")
+    capacity = units_per_block(block_nbytes, max(stop - first, 1) * native.itemsize)
+    for batch in batches(rows, capacity=capacity):
+        runs = [
+            flat[begin : begin + count, first:stop]
+            for begin, count in zip(batch.first.tolist(), batch.count.tolist(), strict=True)
+        ]
+        data = np.ascontiguousarray(runs[0] if len(runs) == 1 else np.concatenate(runs), native)
+        kept = None if valid is None else valid[rows[batch.start : batch.stop]]
+        yield Block(data, batch.start, batch.stop, batch.take, kept)
+
+
+def _array_memory(n_elements: int, itemsize: int, block_nbytes: int) -> int:
+    n_rows = units_per_block(block_nbytes, n_elements * itemsize)
+    return n_rows * (n_elements * itemsize + INDEX_NBYTES)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayReader:
+    """Reads rows of an array in memory.
+
+    Attributes
+    ----------
+    array : (n_rows, ...) array
+    valid : (n_rows,) bool, or None
+        False where a row is missing.
+    """
+
+    array: NDArray[Any]
+    valid: BoolArray | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one element, native byte order."""
+        return self.array.dtype.newbyteorder("=")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self.array.shape[1:]
+
+    def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
+        """Serve rows, block after block; see `Reader.blocks`."""
+        return array_blocks(self.array, self.valid, rows, elements, block_nbytes)
+
+    def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
+        """Give the most memory that `blocks` holds beside the array itself."""
+        return _array_memory(n_elements, self.dtype.itemsize, block_nbytes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NpyReader:
+    """Reads rows of a .npy file, which is mapped, not loaded: what tasks use in place of a large array.
+
+    Attributes
+    ----------
+    path : Path
+        The file of values, written by `numpy.save`.
+    dtype, shape : of one element, of one row
+    valid_path : Path, or None
+        A .npy file of (n_rows,) bool.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    valid_path: Path | None = None
+
+    @classmethod
+    def of(cls, path: Path, valid_path: Path | None = None) -> NpyReader:
+        """Describe a file that is there.
+
+        Raises
+        ------
+        SourceFormatError
+            If it is not a .npy file of plain numbers.
+        """
+        array = _mapped(path)
+        return cls(path, array.dtype.newbyteorder("="), array.shape[1:], valid_path)
+
+    def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
+        """Read rows, block after block; see `Reader.blocks`."""
+        valid = None if self.valid_path is None else _mapped(self.valid_path)
+        return array_blocks(_mapped(self.path), valid, rows, elements, block_nbytes)
+
+    def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
+        """Give the most memory that `blocks` holds at a time, mapped pages left out."""
+        return _array_memory(n_elements, self.dtype.itemsize, block_nbytes)
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as err:
+        raise SourceFormatError(f"{path}: cannot be read as a .npy file ({err})") from err
+    if not isinstance(array, np.ndarray) or array.ndim == 0:
+        raise SourceFormatError(f"{path}: holds no array with a first dimension of events")
+    return array.view(np.ndarray)
+
+
+@dataclass(frozen=True, eq=False)
+class MemorySource:
+    """Events whose values are arrays in memory.
+
+    Parameters
+    ----------
+    arrays : mapping of name to (n_events, ...) array
+    timestamps : (n_events,) uint64, optional
+        Packed time, any order; default 120 Hz from 1970 on.
+    valid : mapping of name to (n_events,) bool, optional
+        False where a value is missing.
+    run_level : mapping of name to array, optional
+        What is once per run.
+    element_coordinates : mapping of name to {dimension: (name, values)}, optional
+        Coordinates of element dimensions.
+
+    Raises
+    ------
+    SpecError
+        If the arrays differ in length.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    timestamps: NDArray[np.uint64] = None  # type: ignore[assignment]  # filled in when born
+    valid: Mapping[str, BoolArray] = field(default_factory=dict)
+    run_level: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    element_coordinates: Mapping[str, Mapping[int, tuple[str, NDArray[Any]]]] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
+    rows: IntArray | None = field(init=False, default=None)
+    fields: Mapping[str, FieldInfo] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        arrays = {name: np.asarray(array) for name, array in self.arrays.items()}
+        lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
+        stored = _clock(max(lengths.values(), default=0)) if self.timestamps is None else self.timestamps
+        stored = np.asarray(stored).astype(np.uint64)
+        for name in arrays:
+            if lengths.get(name) != len(stored):
+                raise SpecError(
+                    f"array {name!r} has {lengths.get(name)} rows, but there are {len(stored)} events"
+                )
+        rows = time_order(stored)
+        infos = {name: _describe(name, array, FieldKind.EVENT) for name, array in arrays.items()}
+        infos |= {name: _describe(name, np.asarray(a), FieldKind.RUN) for name, a in self.run_level.items()}
+        for name, value in {
+            "arrays": arrays,
+            "timestamps": stored if rows is None else stored[rows],
+            "rows": rows,
+            "fields": infos,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def files(self) -> tuple[InputFile, ...]:
+        """No files."""
+        return ()
+
+    @property
+    def n_events(self) -> int:
+        """Events of the run."""
+        return len(self.timestamps)
+
+    @property
+    def time(self) -> NDArray[np.datetime64]:
+        """(n_events,) datetime64[ns], UTC."""
+        return to_datetime(self.timestamps, UNIX_EPOCH)
+
+    def read(self, name: str, events: IntArray | slice | None = None) -> Column:
+        """Give a field for some events (numbers in time order), or for all; run-level fields whole."""
+        if name in self.run_level:
+            return Column(np.asarray(self.run_level[name]))
+        return read_column(self.reader(name), self._rows_of(events))
+
+    def reader(self, name: str) -> Reader:
+        """Give the reader of an event field.
+
+        Raises
+        ------
+        FieldNotFound
+            If there is no such field.
+        SpecError
+            If the field is not one value per event.
+        """
+        if name in self.run_level:
+            raise SpecError(f"field {name!r} is once per run, not per event")
+        if name not in self.arrays:
+            raise FieldNotFound(name, "the arrays in memory", list(self.fields))
+        reader: Reader = ArrayReader(self.arrays[name], self.valid.get(name))
+        if name in self.marks:
+            n_zero = leading_zeros(reader, self.n_events)
+            reader = without_rows(reader, np.array([[0, n_zero]]), self.n_events)
+        return reader
+
+    def leading_zero_rows(self, name: str) -> int:
+        """Count the rows before the first that is not zero."""
+        return leading_zeros(self.reader(name), self.n_events)
+
+    def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
+        """Give the coordinates of element dimensions that were told."""
+        return self.element_coordinates.get(name, {})
+
+    def aligned(self, group: str) -> MemorySource:
+        """Raise SpecError: arrays in memory have no align groups."""
+        raise SpecError(f"align group {group!r}: arrays in memory have none")
+
+    def with_missing(self, marks: Mapping[str, str]) -> MemorySource:
+        """Give the same source with leading zeros counted as missing."""
+        check_marks(marks, self.fields, "the arrays in memory")
+        stored = self.timestamps if self.rows is None else self.timestamps[np.argsort(self.rows)]
+        return replace(self, timestamps=stored, marks={**self.marks, **marks})
+
+    def _rows_of(self, events: IntArray | slice | None) -> IntArray:
+        return rows_of(events, self.rows, self.n_events)
+
+
+def _clock(n_events: int) -> NDArray[np.uint64]:
+    nanoseconds = np.arange(n_events, dtype=np.int64) * 8_333_333
+    return pack(nanoseconds // 10**9, nanoseconds % 10**9)
+
+
+def _describe(name: str, array: NDArray[Any], kind: FieldKind) -> FieldInfo:
+    per_event = kind is FieldKind.EVENT
+    shape = array.shape[1:] if per_event else array.shape
+    n_rows = len(array) if per_event else 1
+    return FieldInfo(name, shape, array.dtype.newbyteorder("="), kind, Storage("memory"), "memory", n_rows)

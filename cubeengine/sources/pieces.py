@@ -1,0 +1,146 @@
+"""Readers made of readers: parts one after another, rows that are nowhere, marks for what is missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cubeengine.sources.base import Block, Reader
+from cubeengine.sources.batches import element_range
+from cubeengine.types import BoolArray, IntArray
+
+_ABSENT_ROWS = 65_536
+"""Rows per block of rows that are nowhere: they cost no reading, only their index."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PiecewiseReader:
+    """Rows that lie in several places, or nowhere.
+
+    Attributes
+    ----------
+    readers : tuple of Reader
+        The places.
+    borders : (n_pieces + 1,) int64
+        Piece k holds rows `borders[k]` to `borders[k + 1] - 1`.
+    which : (n_pieces,) int64
+        Number of the piece's reader; -1 where the rows are missing.
+    shift : (n_pieces,) int64
+        Added to a row's number to get its number in the piece's reader.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    readers: tuple[Reader, ...]
+    borders: IntArray
+    which: IntArray
+    shift: IntArray
+
+    def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
+        """Read rows, block after block; see `Reader.blocks`. No block goes over the border of a piece."""
+        cuts = np.searchsorted(rows, self.borders)
+        for piece in np.flatnonzero(np.diff(cuts)).tolist():
+            begin, end, which = int(cuts[piece]), int(cuts[piece + 1]), int(self.which[piece])
+            if which < 0:
+                first, stop = element_range(elements, math.prod(self.shape))
+                blocks = absent_blocks(end - begin, stop - first, self.dtype)
+            else:
+                part = rows[begin:end] + self.shift[piece]
+                blocks = self.readers[which].blocks(part, elements=elements, block_nbytes=block_nbytes)
+            for block in blocks:
+                yield replace(block, start=block.start + begin, stop=block.stop + begin)
+
+    def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
+        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        absent = n_elements * self.dtype.itemsize + _ABSENT_ROWS * 9
+        return max([absent, *(reader.memory_nbytes(n_elements, block_nbytes) for reader in self.readers)])
+
+
+def absent_blocks(n_rows: int, n_elements: int, dtype: np.dtype[Any]) -> Iterator[Block]:
+    """Serve rows that are missing: NaN, or zeros that are not valid."""
+    floating = dtype.kind == "f"
+    data = np.full((1, n_elements), np.nan if floating else 0, dtype)
+    for start in range(0, n_rows, _ABSENT_ROWS):
+        stop = min(start + _ABSENT_ROWS, n_rows)
+        valid = None if floating else np.zeros(stop - start, bool)
+        yield Block(data, start, stop, np.zeros(stop - start, np.int64), valid)
+
+
+def without_rows(reader: Reader, absent: BoolArray | IntArray, n_rows: int) -> Reader:
+    """Give the same rows with some of them missing.
+
+    Parameters
+    ----------
+    absent : (n_ranges, 2) int64
+        First and last + 1 of each range of missing rows, rising, not overlapping.
+    """
+    ranges = absent[absent[:, 0] < absent[:, 1]]
+    if len(ranges) == 0:
+        return reader
+    borders = np.unique(np.concatenate(([0, n_rows], ranges.ravel())))
+    inside = np.searchsorted(ranges[:, 0], borders[:-1], side="right") - 1
+    missing = (inside >= 0) & (borders[:-1] < ranges[np.maximum(inside, 0), 1])
+    which = np.where(missing, -1, 0)
+    return PiecewiseReader(
+        reader.dtype, reader.shape, (reader,), borders, which, np.zeros(len(which), np.int64)
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MarkedReader:
+    """Rows of which some hold a mark, in every element, that says they are missing."""
+
+    reader: Reader
+    mark: int
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one element."""
+        return self.reader.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self.reader.shape
+
+    def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
+        """Read rows, block after block; see `Reader.blocks`."""
+        first, stop = element_range(elements, math.prod(self.shape))
+        whole = stop - first == math.prod(self.shape)
+        for block in self.reader.blocks(rows, elements=elements, block_nbytes=block_nbytes):
+            marked = self._marked(block)
+            if marked.any() and not whole:
+                marked = self._confirmed(rows[block.start : block.stop], marked, block_nbytes)
+            if marked.any():
+                valid = ~marked if block.valid is None else block.valid & ~marked
+                block = replace(block, valid=valid)
+            yield block
+
+    def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
+        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        needed = self.reader.memory_nbytes(n_elements, block_nbytes)
+        if n_elements < math.prod(self.shape):
+            needed += self.reader.memory_nbytes(math.prod(self.shape), block_nbytes)
+        return needed
+
+    def _marked(self, block: Block) -> BoolArray:
+        """Find the requested rows that hold nothing but the mark; nearly always the first element decides."""
+        if block.data.shape[1] == 0:
+            return np.ones(block.stop - block.start, bool)
+        marked = block.data[:, 0] == self.mark
+        for row in np.flatnonzero(marked).tolist() if block.data.shape[1] > 1 else ():
+            marked[row] = bool((block.data[row] == self.mark).all())
+        taken: BoolArray = marked[block.take]
+        return taken
+
+    def _confirmed(self, rows: IntArray, marked: BoolArray, block_nbytes: int) -> BoolArray:
+        """Look at the whole of rows of which a part holds the mark: only then are they missing."""
+        suspects = np.flatnonzero(marked)
+        confirmed = np.zeros(len(marked), bool)
+        for block in self.reader.blocks(rows[suspects], elements=slice(None), block_nbytes=block_nbytes):
+            confirmed[suspects[block.start : block.stop]] = self._marked(block)
+        return confirmed

@@ -1,0 +1,236 @@
+"""smallData HDF5 files as a source: LCLS-I, LCLS-II, and LCLS-II joined from parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeengine.errors import FieldNotFound, SourceFormatError, SpecError
+from cubeengine.sources.base import Reader
+from cubeengine.sources.build import build_reader, check_size
+from cubeengine.sources.catalogue import walk
+from cubeengine.sources.columns import read_column
+from cubeengine.sources.coordinates import element_coordinates
+from cubeengine.sources.fields import describe, find_groups, holds_mark, is_length
+from cubeengine.sources.hdf5 import check_filters, library_errors, opened_hdf5
+from cubeengine.sources.layouts import TimeLayout, find_layout, read_packed
+from cubeengine.sources.leading import leading_zeros
+from cubeengine.sources.pieces import MarkedReader, without_rows
+from cubeengine.sources.selection import check_marks, rows_of
+from cubeengine.sources.stored import OpenFiles, Stored
+from cubeengine.sources.times import time_order, to_datetime
+from cubeengine.types import Column, FieldInfo, FieldKind, InputFile, IntArray
+
+
+def open_smalldata(path: Path) -> SmallDataSource:
+    """Open a smallData file: lists what is in it and reads the event times, nothing else.
+
+    Raises
+    ------
+    SourceFormatError
+        If it is no smallData file, cut off, still being written, or its event times cannot be read.
+    """
+    with OpenFiles() as files:
+        found = walk(path, files)
+    layout = find_layout(found, str(path))
+    packed, _ = read_packed(found[layout.field])
+    groups = find_groups(found) if layout.mark is not None else {}
+    fields = {name: describe(name, stored, found, groups, len(packed)) for name, stored in found.items()}
+    rows = time_order(packed)
+    return SmallDataSource(path, layout, found, fields, packed if rows is None else packed[rows], rows)
+
+
+@dataclass(frozen=True, eq=False)
+class SmallDataSource:
+    """Events of one smallData file, or of one of its align groups.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    layout : TimeLayout
+        LCLS-I or LCLS-II, and where event time is.
+    stored : mapping of name to Stored
+        How every dataset lies.
+    fields : mapping of name to FieldInfo
+        All fields.
+    timestamps : (n_events,) uint64
+        Packed event times, rising.
+    rows : (n_events,) int64, or None
+        Storage row of every event; None where that is 0, 1, 2, ...
+    group : str
+        The align group whose events these are; "" for the run's own.
+    marks : mapping
+        Further marks of missing rows: field -> "leading_zeros".
+    """
+
+    path: Path
+    layout: TimeLayout
+    stored: Mapping[str, Stored]
+    fields: Mapping[str, FieldInfo]
+    timestamps: NDArray[np.uint64]
+    rows: IntArray | None
+    group: str = ""
+    marks: Mapping[str, str] = field(default_factory=dict)
+    _readers: dict[str, Reader] = field(default_factory=dict, repr=False)
+
+    @property
+    def n_events(self) -> int:
+        """Events of the run."""
+        return len(self.timestamps)
+
+    @property
+    def time(self) -> NDArray[np.datetime64]:
+        """(n_events,) datetime64[ns], UTC."""
+        return to_datetime(self.timestamps, self.layout.epoch)
+
+    @property
+    def files(self) -> tuple[InputFile, ...]:
+        """Every file that holds values: the file itself, its parts, and those that links lead to."""
+        files: dict[InputFile, None] = {self.stored[self.layout.field].file: None}
+        for stored in self.stored.values():
+            files |= dict.fromkeys([stored.file, *(piece.source.file for piece in stored.pieces)])
+        return tuple(files)
+
+    def read(self, name: str, events: IntArray | slice | None = None) -> Column:
+        """Read a field for some events (numbers in time order), or for all; run-level fields whole.
+
+        Raises
+        ------
+        FieldNotFound
+            If there is no such field.
+        SpecError
+            If the field is ragged, or of an align group.
+        SourceFormatError
+            If it cannot be read.
+        """
+        info = self._info(name)
+        if info.kind is FieldKind.RUN:
+            return Column(self._read_whole(name))
+        reader = self.reader(name)
+        rows = rows_of(events, self.rows, self.n_events)
+        check_size(self.stored[name], len(rows) * info.event_nbytes)
+        column = read_column(reader, rows)
+        if is_length(name) and column.valid is not None:
+            return replace(column, data=np.where(column.valid, column.data, 0))
+        return column
+
+    def reader(self, name: str) -> Reader:
+        """Give the reader of an event field, to be used by tasks.
+
+        Raises
+        ------
+        FieldNotFound, SpecError, SourceFormatError
+            As for `read`; SpecError also for what is once per run.
+        """
+        info = self._info(name)
+        self._refuse(info)
+        if name not in self._readers:
+            self._readers[name] = self._build(name, info)
+        return self._readers[name]
+
+    def leading_zero_rows(self, name: str) -> int:
+        """Count the zero rows at a field's start, in each part of a joined file; reads no more than these."""
+        self.reader(name)
+        ranges = self._leading_ranges(name)
+        return int((ranges[:, 1] - ranges[:, 0]).sum())
+
+    def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
+        """Give the coordinates the file knows for element dimensions."""
+        return element_coordinates(self._info(name), self.fields, self._read_whole)
+
+    def aligned(self, group: str) -> SmallDataSource:
+        """Give the events of an align group; rows that are only padding are left out.
+
+        Raises
+        ------
+        SpecError
+            If there is no such group.
+        """
+        groups = find_groups(self.stored) if self.layout.mark is not None else {}
+        if group not in groups or self.group:
+            known = ", ".join(map(repr, sorted(groups))) or "none"
+            raise SpecError(f"{self.path}: has no align group {group!r}; it has {known}")
+        packed, there = read_packed(groups[group], padded=True)
+        real = np.flatnonzero(there)
+        order = time_order(packed[real])
+        rows = real if order is None else real[order]
+        padding = f"{len(there) - len(real)} padded rows left out" if len(real) < len(there) else ""
+        fields = {
+            name: replace(info, kind=FieldKind.EVENT, note=padding)
+            if info.kind is FieldKind.ALIGNED
+            else info
+            for name, info in self.fields.items()
+            if info.group == group or info.kind is FieldKind.RUN
+        }
+        in_order = order is None and len(real) == len(there)
+        return replace(
+            self,
+            fields=fields,
+            timestamps=packed[rows],
+            rows=None if in_order else rows,
+            group=group,
+            _readers={},
+        )
+
+    def with_missing(self, marks: Mapping[str, str]) -> SmallDataSource:
+        """Give the same source with more rows counted as missing: field -> "leading_zeros"."""
+        check_marks(marks, self.fields, str(self.path))
+        return replace(self, marks={**self.marks, **marks}, _readers={})
+
+    def _info(self, name: str) -> FieldInfo:
+        if name not in self.fields:
+            raise FieldNotFound(
+                name,
+                f"{self.path} (smallData)",
+                list(self.fields),
+                f"list all: cubeengine fields {self.path}",
+            )
+        return self.fields[name]
+
+    def _refuse(self, info: FieldInfo) -> None:
+        """Raise for what is not one value per event."""
+        if self.stored[info.name].problem:
+            raise SourceFormatError(self.stored[info.name].problem)
+        reasons = {
+            FieldKind.RAGGED: f"has a {info.note}",
+            FieldKind.RUN: f"is not one value per event{': ' + info.note if info.note else ''}",
+            FieldKind.ALIGNED: f"belongs to align group {info.group!r}; ask for its events: {info.group}",
+        }
+        if info.kind in reasons:
+            raise SpecError(f"{self.path}: field {info.name!r} {reasons[info.kind]}")
+
+    def _build(self, name: str, info: FieldInfo) -> Reader:
+        reader = build_reader(self.stored[name])
+        if name in self.marks:
+            reader = without_rows(reader, self._leading_ranges(name), info.n_rows)
+        if self.layout.mark is not None and holds_mark(info.dtype):
+            return MarkedReader(reader, self.layout.mark)
+        return reader
+
+    def _leading_ranges(self, name: str) -> IntArray:
+        """Give the ranges of rows that are zero at the start: each part began anew."""
+        stored = self.stored[name]
+        reader = build_reader(stored)
+        parts = [(piece.first, piece.count) for piece in stored.pieces] or [(0, stored.n_rows)]
+        ranges = [(first, first + leading_zeros(reader, count, first)) for first, count in parts]
+        return np.array(ranges, np.int64).reshape(-1, 2)
+
+    def _read_whole(self, name: str) -> NDArray[Any]:
+        """Read a dataset that is once per run."""
+        stored = self.stored[name]
+        if stored.problem:
+            raise SourceFormatError(stored.problem)
+        check_size(stored, int(np.prod(stored.shape, dtype=object)) * stored.dtype.itemsize)
+        if stored.pieces:
+            return read_column(build_reader(stored), np.arange(stored.n_rows)).data
+        what = f"field {name!r}"
+        with opened_hdf5(stored.file.path) as file, library_errors(stored.file.path, what):
+            check_filters(stored.file.path, what, stored.filters)
+            values = np.asarray(file[stored.name][()])
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
