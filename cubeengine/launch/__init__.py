@@ -1,1 +1,56 @@
 """Launchers: each hands over something that computes a Dask graph."""
+
+from __future__ import annotations
+
+from cubeengine.budget import Budget
+from cubeengine.errors import SpecError, nearest_names
+from cubeengine.launch.base import Executor
+
+LAUNCHERS = ("threads", "processes", "local")
+ADDRESS_SCHEMES = ("tcp://", "tls://", "inproc://", "ucx://")
+
+
+def launch(name: str, *, workers: int | None, budget: Budget) -> Executor:
+    """Start what a launcher's name stands for.
+
+    Parameters
+    ----------
+    name : str
+        "threads", "processes", "local", or the address of a scheduler ("tcp://host:port").
+    workers : int, optional
+        Threads or processes. Default: the processors this process may use.
+    budget : Budget
+        Memory of one worker process.
+
+    Raises
+    ------
+    SpecError
+        If there is no such launcher, or `workers` does not go with it.
+    LaunchError
+        If it does not start.
+    """
+    if workers is not None and workers < 1:
+        raise SpecError(f"workers must be at least 1, got {workers}")
+    if name.startswith(ADDRESS_SCHEMES):
+        return _connect(name, workers)
+    if name == "threads":
+        from cubeengine.launch.threads import ThreadExecutor
+
+        return ThreadExecutor(workers)
+    if name in LAUNCHERS:
+        from cubeengine.launch.cluster import start_local
+
+        return start_local(workers, budget, dashboard=name == "local")
+    near = nearest_names(name, LAUNCHERS)
+    raise SpecError(
+        f"there is no launcher {name!r}{'; nearest: ' + repr(near[0]) if near else ''}; "
+        f"choose one of {', '.join(LAUNCHERS)}, or give a scheduler's address such as tcp://127.0.0.1:8786"
+    )
+
+
+def _connect(address: str, workers: int | None) -> Executor:
+    from cubeengine.launch.cluster import connect
+
+    if workers is not None:
+        raise SpecError(f"the scheduler at {address!r} has the workers it has; leave out --workers")
+    return connect(address)

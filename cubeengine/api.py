@@ -1,0 +1,237 @@
+"""What a notebook calls: open a run, plan a cube, compute it or write it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cubeengine.budget import Budget, parse_size
+from cubeengine.engine import Progress, Result, run_to_store
+from cubeengine.events.locate import locate
+from cubeengine.events.run import Run
+from cubeengine.graph.compile import SignalInput, compile_reduction, lazy_arrays
+from cubeengine.graph.work import WorkFolder
+from cubeengine.planning.bind import Bound, Sample, bind
+from cubeengine.planning.cost import Tuning
+from cubeengine.planning.explain import explain, plan_facts
+from cubeengine.planning.make import make_plan
+from cubeengine.planning.output import Output, cube_output, statistic_attrs, statistic_dims
+from cubeengine.planning.plan import CubePlan
+from cubeengine.planning.provenance import cube_attributes
+from cubeengine.planning.warn import plan_warnings
+from cubeengine.sources.registry import open_source
+from cubeengine.spec.model import CubeSpec
+from cubeengine.spec.problems import Problem
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Plan", "open_run", "plan"]
+
+
+def open_run(source: str | Path, run: int | None = None) -> Run:
+    """Open a run; nothing but the catalogue of its fields is read.
+
+    Parameters
+    ----------
+    source : str or Path
+        A smallData file, a directory that holds one, an experiment ("xpptut15", with `run`), or both
+        in one word ("xpptut15:252"), looked up under the data root.
+    run : int, optional
+        Run number, where `source` is an experiment.
+
+    Raises
+    ------
+    SourceFormatError
+        If there is no such file, or it cannot be read as smallData.
+    """
+    located = locate(source, run)
+    return Run(open_source(located.path), located.run_id)
+
+
+def plan(
+    run: Run,
+    spec: CubeSpec,
+    *,
+    memory: str | int | None = None,
+    events: int | None = None,
+    every: int | None = None,
+    tuning: Tuning | None = None,
+) -> Plan:
+    """Plan a cube: select and bin the events, decide all work; reads scalars only.
+
+    Parameters
+    ----------
+    run : Run
+        From `open_run`.
+    spec : CubeSpec
+        What to make.
+    memory : str or int, optional
+        Memory per worker, e.g. "4 GiB". Default: that of the spec.
+    events, every : int, optional
+        A quick try on the first so many events, or on every so-manieth; marked as such in the cube.
+    tuning : Tuning, optional
+        Sizes the planner aims at.
+
+    Returns
+    -------
+    Plan
+        Explains itself when printed.
+
+    Raises
+    ------
+    SpecError
+        If the spec does not fit the run; lists all problems.
+    BudgetExceeded
+        If the cube does not fit the memory.
+    """
+    budget = Budget(parse_size(memory) if memory is not None else spec.resources.memory)
+    bound = bind(run, spec, sample=Sample(events, every))
+    return Plan(bound, make_plan(bound, budget, tuning), budget)
+
+
+class Plan:
+    """A planned cube of one run: print it, then compute or write it.
+
+    Attributes
+    ----------
+    bound : Bound
+        The spec on its run: masks, bins, cut flows, fates.
+    work : CubePlan
+        The decided work.
+    budget : Budget
+        Memory of one worker.
+    """
+
+    def __init__(self, bound: Bound, work: CubePlan, budget: Budget) -> None:
+        self.bound, self.work, self.budget = bound, work, budget
+
+    def __str__(self) -> str:
+        return self.explain()
+
+    def __repr__(self) -> str:
+        return f"<Plan of {self.bound.spec.cube!r}: {self.work.n_tasks} tasks, {self.work.n_bins} bins>"
+
+    def explain(self) -> str:
+        """Describe cut flow, bins, strategies with their reasons, memory, and warnings."""
+        return explain(self.bound, self.work, self.budget, self.warnings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the same facts as plain data."""
+        return plan_facts(self.bound, self.work, self.budget, self.warnings)
+
+    @cached_property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is allowed but probably not meant."""
+        return tuple(plan_warnings(self.bound))
+
+    def lazy(self) -> xr.Dataset:
+        """Give the cube as dask arrays: nothing is read until they are computed.
+
+        Computing several of them together reads each byte once.
+        """
+        import xarray as xr
+
+        folder = WorkFolder()
+        compiled = compile_reduction(self.work, self._inputs, folder, window=_usual_window())
+        output = self._output
+        variables: dict[str, Any] = {}
+        for name, values in output.small.items():
+            layout = output.layout[name]
+            data = values.astype(object).astype(str) if layout.dtype == "string" else values
+            variables[name] = xr.Variable(layout.dims, data, dict(layout.attrs))
+        for signal in self.work.signals:
+            for statistic, array in lazy_arrays(compiled, self.work, signal).items():
+                dims = statistic_dims(self.work, signal, statistic)
+                attrs = statistic_attrs(signal, statistic)
+                variables[f"{signal.name}_{statistic}"] = xr.Variable(dims, array, attrs)
+        dataset = xr.Dataset(variables, attrs=dict(output.layout.attrs))
+        return dataset.set_coords([array.name for array in output.layout.arrays if array.coordinate])
+
+    def compute(self, *, launcher: str = "threads", workers: int | None = None) -> xr.Dataset:
+        """Compute the cube into memory.
+
+        Parameters
+        ----------
+        launcher : str
+            "threads", "processes", "local", or a scheduler's address.
+        workers : int, optional
+            Threads or worker processes. Default: the processors this process may use.
+
+        Returns
+        -------
+        xarray.Dataset
+            As `open_cube` gives it.
+        """
+        import tempfile
+
+        from cubeengine.store.read import open_cube
+
+        with tempfile.TemporaryDirectory(prefix="cubeengine-") as folder:
+            result = self.to_zarr(Path(folder) / "cube.zarr", launcher=launcher, workers=workers)
+            return open_cube(result.path).load()
+
+    def to_zarr(
+        self,
+        path: str | Path,
+        *,
+        launcher: str = "threads",
+        workers: int | None = None,
+        overwrite: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Result:
+        """Compute the cube and publish it as a zarr store.
+
+        Parameters
+        ----------
+        path : str or Path
+            The store; a reader finds there the old cube or the new one, never a part.
+        launcher, workers
+            As for `compute`.
+        overwrite : bool
+            Whether a cube that is there may be replaced.
+        on_progress : callable, optional
+            Called with a `Progress` as parts of the input are done.
+
+        Raises
+        ------
+        StoreMismatch
+            If something is at `path` that may not be replaced.
+        LaunchError
+            If the workers cannot be started, or are lost.
+        """
+        return run_to_store(
+            self.work,
+            self._inputs,
+            self._output,
+            Path(path),
+            launcher=launcher,
+            workers=workers,
+            budget=self.budget,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+
+    @property
+    def _inputs(self) -> dict[str, SignalInput]:
+        run, grouping = self.bound.run, self.bound.grouping
+        return {
+            signal.name: SignalInput(run.reader(signal.info.name), grouping, run.rows)
+            for signal in self.work.signals
+        }
+
+    @property
+    def _output(self) -> Output:
+        coordinates = {
+            signal.name: self.bound.run.element_coordinates(signal.info.name) for signal in self.work.signals
+        }
+        attrs = cube_attributes(self.bound, self.work, self.budget)
+        return cube_output(self.work, self.bound.n_events, coordinates, attrs)
+
+
+def _usual_window() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) + 1

@@ -1,0 +1,177 @@
+"""Runs a plan: starts workers, computes the graph, writes and publishes the store, measures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cubeengine.budget import WORKER_BASELINE, Budget, format_size
+from cubeengine.errors import BudgetExceeded
+from cubeengine.graph.compile import SignalInput, add_writes, compile_reduction
+from cubeengine.graph.work import WorkFolder
+from cubeengine.launch import launch
+from cubeengine.launch.base import Executor
+from cubeengine.measure import PeakMemory
+from cubeengine.planning.cost import Tuning
+from cubeengine.planning.output import Output
+from cubeengine.planning.plan import CubePlan
+from cubeengine.store.write import create, discard, publish, update_attrs
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    done, total : int
+        Input bytes that are reduced, and those of all signals.
+    seconds : float
+        Since the workers were ready.
+    message : str
+        What computes.
+    """
+
+    done: int
+    total: int
+    seconds: float
+    message: str
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second so far."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A cube that was written.
+
+    Attributes
+    ----------
+    path : Path
+        The store.
+    seconds : float
+        From the first task to the published cube.
+    read_nbytes : int
+        Input bytes of the plan.
+    measured_memory, projected_memory : int
+        Peak of anonymous memory over the process tree, and what the plan had promised.
+    """
+
+    path: Path
+    seconds: float
+    read_nbytes: int
+    measured_memory: int
+    projected_memory: int
+
+
+def run_to_store(
+    plan: CubePlan,
+    inputs: Mapping[str, SignalInput],
+    output: Output,
+    target: Path,
+    *,
+    launcher: str,
+    workers: int | None,
+    budget: Budget,
+    overwrite: bool,
+    on_progress: Callable[[Progress], None] | None,
+) -> Result:
+    """Compute a plan into a store and publish it; on any failure nothing is left behind.
+
+    Raises
+    ------
+    StoreMismatch
+        If something is at `target` that may not be replaced.
+    LaunchError
+        If the workers cannot be started, or are lost.
+    """
+    temporary = create(target, output.layout, output.small, overwrite=overwrite)
+    folder = WorkFolder(target.parent)
+    try:
+        with PeakMemory() as peak:
+            executor = launch(launcher, workers=workers, budget=budget)
+            try:
+                seconds = _compute(plan, inputs, temporary, folder, executor, budget, on_progress)
+            finally:
+                executor.close()
+        projected = projected_memory(plan, executor)
+        memory = {"measured": peak.total, "projected": projected}
+        update_attrs(temporary, {"memory": memory, "launcher": executor.description.split(",")[0]})
+        publish(temporary, target, overwrite=overwrite)
+    except BaseException:
+        discard(temporary)
+        raise
+    finally:
+        folder.close()
+    return Result(target, seconds, plan.read_nbytes, peak.total, projected)
+
+
+def fitting_threads(plan: CubePlan, executor: Executor, budget: Budget) -> int:
+    """Give how many tasks may run at a time in one process, so that their memory keeps to the budget.
+
+    Raises
+    ------
+    BudgetExceeded
+        If the workers run more at a time than fits, and are not ours to change.
+    """
+    fitting = [
+        n for n in range(1, executor.threads + 1) if plan.projected_memory(threads=n) <= budget.per_worker
+    ]
+    most = max(fitting, default=1)
+    if executor.separate and most < executor.threads:
+        raise BudgetExceeded(
+            f"the workers run {executor.threads} tasks at a time, which need "
+            f"{format_size(plan.projected_memory(threads=executor.threads))} together, but a worker has "
+            f"{format_size(budget.per_worker)}; start them with {most} thread(s) each, "
+            "or raise resources.memory"
+        )
+    return most
+
+
+def projected_memory(plan: CubePlan, executor: Executor) -> int:
+    """Give the projected peak over this process and its workers."""
+    own = WORKER_BASELINE if executor.separate else 0
+    return own + plan.projected_memory(threads=executor.threads, workers=executor.workers)
+
+
+def _compute(
+    plan: CubePlan,
+    inputs: Mapping[str, SignalInput],
+    store: Path,
+    folder: WorkFolder,
+    executor: Executor,
+    budget: Budget,
+    on_progress: Callable[[Progress], None] | None,
+) -> float:
+    executor.threads = fitting_threads(plan, executor, budget)
+    compiled = compile_reduction(plan, inputs, folder, window=executor.workers * executor.threads + 1)
+    writes = add_writes(compiled, plan, store, write_nbytes=Tuning().write_nbytes)
+    start = time.perf_counter()
+    tracker = _Tracker(compiled.weights, executor.description, start, on_progress)
+    executor.run(compiled.graph, [*compiled.weights, *writes], tracker)
+    return time.perf_counter() - start
+
+
+class _Tracker:
+    """Adds up what markers stand for and passes it on."""
+
+    def __init__(
+        self,
+        weights: Mapping[str, int],
+        message: str,
+        start: float,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._weights, self._message, self._start = weights, message, start
+        self._on_progress, self._done, self._total = on_progress, 0, sum(weights.values())
+        self("")
+
+    def __call__(self, key: str) -> None:
+        self._done += self._weights.get(key, 0)
+        if self._on_progress is not None:
+            seconds = time.perf_counter() - self._start
+            self._on_progress(Progress(self._done, self._total, seconds, self._message))

@@ -1,0 +1,69 @@
+"""From a bound spec to the plan of all its signals."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from cubeengine.budget import Budget
+from cubeengine.planning.bind import Bound, BoundSignal
+from cubeengine.planning.cost import Tuning
+from cubeengine.planning.plan import CubePlan
+from cubeengine.planning.planner import SignalShape, plan_signal
+from cubeengine.types import IntArray
+
+
+def make_plan(bound: Bound, budget: Budget, tuning: Tuning | None = None) -> CubePlan:
+    """Decide all work.
+
+    Parameters
+    ----------
+    bound : Bound
+        The spec on its run.
+    budget : Budget
+        Memory of one worker.
+    tuning : Tuning, optional
+        Sizes to aim at.
+
+    Raises
+    ------
+    BudgetExceeded
+        If a signal does not fit the memory in any strategy.
+    """
+    grouping = bound.grouping
+    rows = _sorted_rows(bound)
+    pairs = np.bincount(grouping.groups // grouping.width, minlength=grouping.n_bins)
+    shapes = [_shape(bound, signal, rows, pairs) for signal in bound.signals]
+    return CubePlan(
+        axes=tuple(axis.axis for axis in bound.axes),
+        selections=tuple(bound.selections),
+        n_events=bound.considered,
+        n_selected=len(np.unique(grouping.events)),
+        signals=tuple(plan_signal(shape, budget, tuning or Tuning()) for shape in shapes),
+        content=_content(bound, budget),
+    )
+
+
+def _sorted_rows(bound: Bound) -> IntArray:
+    events, rows = bound.grouping.events, bound.run.rows
+    return events if rows is None else np.sort(rows[events])
+
+
+def _shape(bound: Bound, signal: BoundSignal, rows: IntArray, pairs: IntArray) -> SignalShape:
+    return SignalShape(
+        name=signal.name,
+        field=signal.field,
+        unit=signal.unit,
+        out_dtype=signal.dtype,
+        info=bound.run.fields[signal.source],
+        bins_shape=tuple(axis.axis.n_bins for axis in bound.axes),
+        width=bound.grouping.width,
+        n_selections=bound.grouping.n_selections,
+        rows=rows,
+        bin_pairs=pairs,
+    )
+
+
+def _content(bound: Bound, budget: Budget) -> str:
+    return hashlib.sha256(f"{bound.content}-{budget.per_worker}".encode()).hexdigest()

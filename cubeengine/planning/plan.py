@@ -1,0 +1,215 @@
+"""The plan: decided work, as values. Everything that fixes the bits of the answer is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from cubeengine.budget import WORKER_BASELINE
+from cubeengine.types import FieldInfo, FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A strategy that was not chosen, and why."""
+
+    strategy: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A block of the result that is computed and written on its own: bins by elements.
+
+    Attributes
+    ----------
+    bins : (int, int)
+        Range of flat bins.
+    elements : (int, int)
+        Range of the flattened elements of a frame.
+    leaves : tuple of (int, int)
+        Ranges of the ordered (event, group) pairs; one task each, folded in this order.
+    """
+
+    bins: tuple[int, int]
+    elements: tuple[int, int]
+    leaves: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class SignalPlan:
+    """How one signal is reduced.
+
+    Attributes
+    ----------
+    name, field : str
+        Its names in the cube and in the spec.
+    info : FieldInfo
+        The field that is read.
+    unit : str
+        Declared unit, or "".
+    out_dtype : str
+        Type of mean and std on disk.
+    strategy : "stream", "by_bin" or "by_tile"
+        What tasks are.
+    reason : str
+        Why, in one sentence.
+    rejected : tuple of Rejection
+        The other strategies.
+    order : "storage" or "group"
+        How the pairs of a leaf are ordered: as they lie in storage, or group after group.
+    parts : tuple of Part
+        The blocks of the result, in the order of their bins and elements.
+    tile_elements : int
+        Elements of a frame that are reduced together.
+    block_nbytes : int
+        Decoded bytes read at a time.
+    bin_chunks, element_chunks : tuple of int
+        Store chunks along the axes and along the element dimensions.
+    part_nbytes : int
+        Memory of the largest partial result that tasks hand on.
+    leaf_nbytes, merge_nbytes, write_nbytes : int
+        Memory of the worst task of each kind, inputs and results included.
+    read_nbytes : int
+        Bytes that all tasks read from storage, decoded.
+    seconds : float
+        Estimated cost on one core, used to compare strategies only.
+    """
+
+    name: str
+    field: str
+    info: FieldInfo
+    unit: str
+    out_dtype: str
+    strategy: str
+    reason: str
+    rejected: tuple[Rejection, ...]
+    order: str
+    parts: tuple[Part, ...]
+    tile_elements: int
+    block_nbytes: int
+    bin_chunks: tuple[int, ...]
+    element_chunks: tuple[int, ...]
+    part_nbytes: int
+    leaf_nbytes: int
+    merge_nbytes: int
+    write_nbytes: int
+    read_nbytes: int
+    seconds: float
+
+    @property
+    def n_leaves(self) -> int:
+        """Leaf tasks of all parts."""
+        return sum(len(part.leaves) for part in self.parts)
+
+    @property
+    def n_tasks(self) -> int:
+        """Tasks in all: leaves, the merges after each but the first leaf of a part, and writes."""
+        return 2 * self.n_leaves
+
+    @property
+    def worst_task(self) -> tuple[str, int]:
+        """Name and memory of the task that needs most."""
+        tasks = {"leaf": self.leaf_nbytes, "merge": self.merge_nbytes, "write": self.write_nbytes}
+        name = max(tasks, key=lambda task: tasks[task])
+        return f"{self.name}/{name}", tasks[name]
+
+    def memory(self, threads: int) -> int:
+        """Bytes of data a worker process holds at most while `threads` tasks run in it.
+
+        Running leaves, results that wait for their turn in the fold (the graph lets the reading run
+        ahead of the fold by one leaf only), and the partial that is being folded.
+        """
+        if self.part_nbytes == 0:
+            return threads * self.leaf_nbytes
+        waiting = self.part_nbytes * (2 if self.n_leaves > 1 else 0)
+        return threads * self.leaf_nbytes + waiting + max(self.merge_nbytes, self.write_nbytes)
+
+    @property
+    def has_count(self) -> bool:
+        """Whether the cube stores a count per element, which floating signals have."""
+        return self.info.dtype.kind == "f"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A cube axis with its edges in `unit`."""
+
+    name: str
+    field: str
+    unit: str
+    edges: tuple[float, ...]
+
+    @property
+    def n_bins(self) -> int:
+        """Bins between the edges."""
+        return len(self.edges) - 1
+
+    @property
+    def centers(self) -> FloatArray:
+        """(n_bins,) middles of the bins."""
+        edges = np.asarray(self.edges)
+        centers: FloatArray = (edges[:-1] + edges[1:]) / 2
+        return centers
+
+
+@dataclass(frozen=True)
+class CubePlan:
+    """All signals of a cube, and what was found about its events."""
+
+    axes: tuple[Axis, ...]
+    selections: tuple[str, ...]
+    n_events: int
+    n_selected: int
+    signals: tuple[SignalPlan, ...]
+    content: str  # hash of everything that the answer depends on beside the plan itself
+
+    @property
+    def bins_shape(self) -> tuple[int, ...]:
+        """Bins along every axis."""
+        return tuple(axis.n_bins for axis in self.axes)
+
+    @property
+    def n_bins(self) -> int:
+        """Bins of all axes together."""
+        return math.prod(self.bins_shape)
+
+    @property
+    def n_tasks(self) -> int:
+        """Tasks of all signals."""
+        return sum(signal.n_tasks for signal in self.signals)
+
+    @property
+    def read_nbytes(self) -> int:
+        """Bytes read from storage, decoded."""
+        return sum(signal.read_nbytes for signal in self.signals)
+
+    def projected_memory(self, *, threads: int = 1, workers: int = 1) -> int:
+        """Anonymous memory of the whole run at its peak.
+
+        Signals run one after another in priority, but tasks of two may overlap at the change,
+        so the two hungriest count where there is more than one.
+        """
+        needs = sorted((signal.memory(threads) for signal in self.signals), reverse=True)
+        return workers * (WORKER_BASELINE + sum(needs[:1]))
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of the plan: equal for equal plans on equal data, the root of all task names."""
+        facts = json.dumps([_facts(signal) for signal in self.signals], sort_keys=True)
+        return hashlib.sha256((self.content + facts).encode()).hexdigest()[:16]
+
+
+def _facts(signal: SignalPlan) -> dict[str, Any]:
+    facts = {
+        "name": signal.name, "field": signal.info.name, "order": signal.order, "tile": signal.tile_elements,
+        "block": signal.block_nbytes, "parts": [asdict(part) for part in signal.parts],
+        "chunks": [signal.bin_chunks, signal.element_chunks], "dtype": signal.out_dtype,
+    }  # fmt: skip
+    return facts

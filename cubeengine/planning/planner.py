@@ -1,0 +1,364 @@
+"""Choose, for one signal, what tasks are: a pure function from sizes to a plan, with its reasons.
+
+Three strategies, each a way to cut the result into parts and the events of a part into leaves:
+
+stream   one part; leaves are runs of events, whose partial cubes are folded
+by_bin   parts are ranges of bins; a leaf reads just the events of its bins; nothing to merge
+by_tile  parts are ranges of the frame; within each, as stream
+
+Of those that fit the memory the cheapest is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cubeengine.budget import Budget, format_size
+from cubeengine.errors import BudgetExceeded
+from cubeengine.kernels.moments import partial_nbytes
+from cubeengine.planning.chunks import Chunk, chunk_grid, chunk_shape, split_evenly
+from cubeengine.planning.cost import (
+    MIB,
+    READ_RATE,
+    ROW_SECONDS,
+    STATE_RATE,
+    TASK_SECONDS,
+    Tuning,
+    add_seconds,
+    decode_seconds,
+    events_touched,
+    read_buffer_nbytes,
+)
+from cubeengine.planning.plan import Part, Rejection, SignalPlan
+from cubeengine.types import FieldInfo, IntArray
+
+GROUP_ORDER_NBYTES = 32 * 1024
+"""From this size of a frame on, single reads in any order cost no more than reads in a row
+(measured: 16 KiB reads reach 9 of 10 GB/s from the page cache), and adding group after group spares
+fetching the sums again for every event."""
+
+TILE_NBYTES = 256 * 1024
+"""Part of a large frame that is read and added at a time. With 8 events of a group its sums (16 to
+24 bytes per element) stay in a core's second-level cache; a piece of this size is still an efficient read."""
+
+LEAF_TO_PARTIAL = 4
+"""A leaf reads at least this many times the size of the partial it hands on."""
+
+EVENTS_PER_GROUP = 4
+"""Events of each group that should meet in a block, so that fetching its sums pays."""
+
+EVENTS_PER_TILE_READ = 16
+"""Events of one group read at a time, one tile of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalShape:
+    """One signal as the planner sees it.
+
+    Attributes
+    ----------
+    name, field, unit, out_dtype : str
+        As in the cube.
+    info : FieldInfo
+        The field that is read.
+    bins_shape : tuple of int
+        Bins along every axis.
+    width, n_selections : int
+        Groups per bin, and selections made of them.
+    rows : (n_pairs,) int64
+        Storage rows of all (event, group) pairs, rising.
+    bin_pairs : (n_bins,) int64
+        Pairs per bin.
+    """
+
+    name: str
+    field: str
+    unit: str
+    out_dtype: str
+    info: FieldInfo
+    bins_shape: tuple[int, ...]
+    width: int
+    n_selections: int
+    rows: IntArray
+    bin_pairs: IntArray
+
+    @property
+    def n_bins(self) -> int:
+        """Bins of all axes."""
+        return math.prod(self.bins_shape)
+
+    @property
+    def n_elements(self) -> int:
+        """Elements of a frame."""
+        return self.info.n_elements
+
+    @property
+    def n_pairs(self) -> int:
+        """Times an event is added into a group."""
+        return len(self.rows)
+
+    @property
+    def input_nbytes(self) -> int:
+        """Bytes of the events that are added."""
+        return self.n_pairs * self.info.event_nbytes
+
+    def partial(self, n_bins: int, n_elements: int) -> int:
+        """Bytes of partial sums for that many bins and elements."""
+        return partial_nbytes(self.info.dtype, n_bins * self.width, n_elements)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Store chunks of a signal along bins and along elements."""
+
+    bins: tuple[Chunk, ...]
+    elements: tuple[Chunk, ...]
+    bin_chunks: tuple[int, ...]
+    element_chunks: tuple[int, ...]
+
+
+def plan_signal(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
+    """Choose the strategy of one signal.
+
+    Raises
+    ------
+    BudgetExceeded
+        If no strategy fits one worker; names the worst task and what would help.
+    """
+    candidates = [strategy(shape, budget, tuning) for strategy in (_stream, _by_bin, _by_tile)]
+    fitting = [plan for plan in candidates if plan.memory(1) <= budget.usable]
+    if not fitting:
+        raise _too_large(min(candidates, key=lambda plan: plan.memory(1)), budget)
+    best = min(fitting, key=lambda plan: plan.seconds)
+    return replace(
+        best,
+        reason=_reason(best, shape),
+        rejected=tuple(
+            Rejection(plan.strategy, _why_not(plan, best, budget)) for plan in candidates if plan is not best
+        ),
+    )
+
+
+def _stream(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
+    grid = _grid(shape, tuning)
+    return _folded(shape, budget, tuning, grid, "stream", ((0, shape.n_elements),))
+
+
+def _by_tile(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
+    room = budget.usable // 12  # a fold holds some five partials, and threads share the rest
+    per_element = max(shape.partial(shape.n_bins, 1), 1)
+    most = max(min(room // per_element, math.ceil(shape.n_elements / 2)), 1)
+    tuned = replace(tuning, chunk_nbytes=min(tuning.chunk_nbytes, most * 8))
+    grid = _grid(shape, tuned, most_elements=most)
+    tiles = _merge_chunks(grid.elements, most)
+    return _folded(shape, budget, tuning, grid, "by_tile", tiles)
+
+
+def _folded(
+    shape: SignalShape,
+    budget: Budget,
+    tuning: Tuning,
+    grid: _Grid,
+    strategy: str,
+    ranges: Sequence[tuple[int, int]],
+) -> SignalPlan:
+    """Plan parts of all bins and some elements, each folded from runs of consecutive events."""
+    widest = max(stop - start for start, stop in ranges)
+    share = widest / max(shape.n_elements, 1)
+    partial = shape.partial(shape.n_bins, widest)
+    least = max(tuning.leaf_nbytes, LEAF_TO_PARTIAL * partial, shape.input_nbytes * share / tuning.max_leaves)
+    events_per_leaf = max(int(least / max(shape.info.event_nbytes * share, 1)), 1)
+    leaves = _event_runs(shape, events_per_leaf)
+    parts = tuple(Part((0, shape.n_bins), elements, leaves) for elements in ranges)
+    per_group = events_per_leaf / max(shape.n_bins * shape.width, 1)
+    return _assemble(shape, budget, tuning, grid, strategy, parts, per_group=per_group, passes=len(parts))
+
+
+def _by_bin(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
+    per_bin = shape.partial(1, shape.n_elements)
+    mean_input = shape.input_nbytes / max(shape.n_bins, 1)
+    by_memory = max(budget.usable // 4 // max(per_bin, 1), 1)
+    by_input = max(math.ceil(tuning.leaf_nbytes / max(mean_input, 1)), 1)
+    most = int(min(by_memory, by_input, shape.n_bins))
+    tuned = replace(tuning, chunk_nbytes=min(tuning.chunk_nbytes, most * shape.n_elements * 8))
+    grid = _grid(shape, tuned)
+    parts = _bin_parts(shape, tuning, _merge_chunks(grid.bins, most))
+    per_group = shape.n_pairs / max(shape.n_bins * shape.width, 1)
+    codec_passes = min(len(parts), shape.info.storage.chunk_events)
+    passes = 1 if shape.info.storage.addressable else codec_passes
+    return _assemble(shape, budget, tuning, grid, "by_bin", parts, per_group=per_group, passes=passes)
+
+
+def _bin_parts(shape: SignalShape, tuning: Tuning, ranges: Sequence[tuple[int, int]]) -> tuple[Part, ...]:
+    edges = np.concatenate([[0], np.cumsum(shape.bin_pairs)])
+    most = max(tuning.leaf_nbytes_most // max(shape.info.event_nbytes, 1), 1)
+    return tuple(
+        Part(bins, (0, shape.n_elements), split_evenly(int(edges[bins[0]]), int(edges[bins[1]]), most))
+        for bins in ranges
+    )
+
+
+def _event_runs(shape: SignalShape, events_per_leaf: int) -> tuple[tuple[int, int], ...]:
+    """Split the pairs, in the order of storage, into runs that share no storage chunk."""
+    runs = split_evenly(0, shape.n_pairs, events_per_leaf)
+    per_chunk = shape.info.storage.chunk_events
+    starts = np.array([start for start, _ in runs[1:]], np.int64)
+    chunk_starts = shape.rows[starts] // per_chunk * per_chunk
+    borders = np.unique([0, *np.searchsorted(shape.rows, chunk_starts), shape.n_pairs])
+    pairs = zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True)
+    return tuple(pairs) or ((0, 0),)
+
+
+def _grid(shape: SignalShape, tuning: Tuning, most_elements: int | None = None) -> _Grid:
+    limit = max(tuning.chunk_nbytes // 8, 1)
+    element_limit = min(limit, most_elements or limit)
+    element_chunks = chunk_shape(shape.info.shape, element_limit)
+    whole_frame = math.prod(element_chunks) == shape.n_elements
+    per_chunk = max(limit // max(shape.n_elements, 1), 1) if whole_frame else 1
+    bin_chunks = chunk_shape(shape.bins_shape, per_chunk)
+    return _Grid(
+        chunk_grid(shape.bins_shape, bin_chunks),
+        chunk_grid(shape.info.shape, element_chunks),
+        bin_chunks,
+        element_chunks,
+    )
+
+
+def _merge_chunks(chunks: Sequence[Chunk], most: int) -> tuple[tuple[int, int], ...]:
+    """Join neighbouring chunks into ranges of at most `most` items (one chunk at least)."""
+    ranges: list[tuple[int, int]] = []
+    for chunk in chunks:
+        if ranges and chunk.stop - ranges[-1][0] <= most:
+            ranges[-1] = (ranges[-1][0], chunk.stop)
+        else:
+            ranges.append((chunk.start, chunk.stop))
+    return tuple(ranges)
+
+
+def _assemble(
+    shape: SignalShape,
+    budget: Budget,
+    tuning: Tuning,
+    grid: _Grid,
+    strategy: str,
+    parts: tuple[Part, ...],
+    *,
+    per_group: float,
+    passes: int,
+) -> SignalPlan:
+    n_bins = max(part.bins[1] - part.bins[0] for part in parts)
+    n_elements = max(part.elements[1] - part.elements[0] for part in parts)
+    n_groups = n_bins * shape.width
+    order, tile, block = _reading(shape, budget, tuning, n_groups=n_groups, n_elements=n_elements)
+    partial = shape.partial(n_bins, n_elements)
+    pairs = max(stop - start for part in parts for start, stop in part.leaves)
+    buffer = read_buffer_nbytes(shape.info, tile, block) + 40 * pairs
+    chunk_nbytes = math.prod(grid.bin_chunks) * math.prod(grid.element_chunks) * 8
+    merging = any(len(part.leaves) > 1 for part in parts)
+    touched = events_touched(shape.info, shape.n_pairs, max(shape.info.n_rows, shape.n_pairs))
+    share = 1 if shape.info.storage.addressable else passes
+    return SignalPlan(
+        name=shape.name,
+        field=shape.field,
+        info=shape.info,
+        unit=shape.unit,
+        out_dtype=shape.out_dtype,
+        strategy=strategy,
+        reason="",
+        rejected=(),
+        order=order,
+        parts=parts,
+        tile_elements=tile,
+        block_nbytes=block,
+        bin_chunks=grid.bin_chunks,
+        element_chunks=grid.element_chunks,
+        part_nbytes=partial,
+        leaf_nbytes=partial + buffer,
+        merge_nbytes=3 * partial if merging else 0,
+        write_nbytes=partial + 8 * chunk_nbytes,
+        read_nbytes=touched * shape.info.event_nbytes * share,
+        seconds=_seconds(shape, parts, order, per_group, touched * share, n_groups, partial),
+    )
+
+
+def _reading(
+    shape: SignalShape, budget: Budget, tuning: Tuning, *, n_groups: int, n_elements: int
+) -> tuple[str, int, int]:
+    """Decide order of the events in a leaf, elements per tile, and bytes per block."""
+    info = shape.info
+    row_nbytes = n_elements * info.dtype.itemsize
+    if info.storage.addressable and row_nbytes >= GROUP_ORDER_NBYTES:
+        tile = min(n_elements, TILE_NBYTES // info.dtype.itemsize)
+        n_tiles = math.ceil(n_elements / tile)
+        tile = math.ceil(n_elements / n_tiles)
+        return "group", tile, max(tuning.block_nbytes, EVENTS_PER_TILE_READ * tile * info.dtype.itemsize)
+    wanted = EVENTS_PER_GROUP * n_groups * info.event_nbytes
+    most = max(min(256 * MIB, budget.usable // 8), tuning.block_nbytes)
+    return "storage", n_elements, int(np.clip(wanted, tuning.block_nbytes, most))
+
+
+def _seconds(
+    shape: SignalShape,
+    parts: Sequence[Part],
+    order: str,
+    per_group: float,
+    touched: int,
+    n_groups: int,
+    partial: int,
+) -> float:
+    info = shape.info
+    n_leaves = sum(len(part.leaves) for part in parts)
+    nbytes = touched * info.event_nbytes
+    places = shape.n_pairs * len({part.elements for part in parts}) if order == "group" else 0
+    meeting = min(per_group, EVENTS_PER_TILE_READ if order == "group" else EVENTS_PER_GROUP)
+    return (
+        nbytes / READ_RATE
+        + decode_seconds(info.storage, nbytes)
+        + places * ROW_SECONDS
+        + add_seconds(info, shape.n_pairs, n_elements=shape.n_elements, n_groups=n_groups, per_group=meeting)
+        + 3 * partial * (n_leaves - len(parts)) / STATE_RATE
+        + n_leaves * TASK_SECONDS
+    )
+
+
+def _reason(plan: SignalPlan, shape: SignalShape) -> str:
+    size = format_size(plan.part_nbytes)
+    if plan.strategy == "stream":
+        return (
+            f"the partial cube ({size}) is small against the input "
+            f"({format_size(shape.input_nbytes)}), which is read once in {plan.n_leaves} runs of events"
+        )
+    if plan.strategy == "by_bin":
+        return (
+            f"frames can be read one by one, so {len(plan.parts)} groups of bins read just their own events"
+        )
+    return f"the cube of a whole frame does not fit; {len(plan.parts)} parts of the frame ({size} each) do"
+
+
+def _why_not(plan: SignalPlan, best: SignalPlan, budget: Budget) -> str:
+    need = plan.memory(1)
+    if need > budget.usable:
+        name, _ = plan.worst_task
+        return (
+            f"task {name!r} and its partials need {format_size(need)}, "
+            f"a worker has {format_size(budget.usable)} for data"
+        )
+    if plan.read_nbytes > 1.5 * best.read_nbytes:
+        return f"would decode {plan.read_nbytes / max(best.read_nbytes, 1):.1f} times the bytes"
+    ratio = plan.seconds / max(best.seconds, 1e-9)
+    return f"estimated {ratio:.2f} times the cost ({plan.n_leaves} leaves in {len(plan.parts)} parts)"
+
+
+def _too_large(plan: SignalPlan, budget: Budget) -> BudgetExceeded:
+    name, nbytes = plan.worst_task
+    need = plan.memory(1) + (budget.per_worker - budget.usable)
+    return BudgetExceeded(
+        f"task {name!r} needs {format_size(nbytes)}, and a worker running it {format_size(need)} in all, "
+        f"but a worker has {format_size(budget.per_worker)}; even {plan.strategy} does not fit: "
+        f"use resources.memory >= {math.ceil(need / 2**28) / 4} GiB, fewer bins or selections, "
+        "or a smaller signal"
+    )

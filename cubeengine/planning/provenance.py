@@ -1,0 +1,63 @@
+"""What a cube says of itself: spec, plan, cut flow, fates, inputs, versions."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import cubeengine
+from cubeengine.budget import Budget
+from cubeengine.planning.bind import Bound
+from cubeengine.planning.plan import CubePlan, SignalPlan
+
+PACKAGES = ("numpy", "numba", "h5py", "zarr", "dask", "xarray")
+FORMAT = 1
+
+
+def cube_attributes(bound: Bound, plan: CubePlan, budget: Budget) -> dict[str, Any]:
+    """Give the attributes of a cube's group, as plain JSON data."""
+    return {
+        "cubeengine": {"format": FORMAT, "version": cubeengine.__version__},
+        "title": bound.spec.cube,
+        "run": str(bound.run.run_id) if bound.run.run_id else "",
+        "spec": bound.spec.to_dict(),
+        "spec_yaml": bound.spec.to_yaml(),
+        "plan": {
+            "key": plan.key,
+            "memory_per_worker": budget.per_worker,
+            "n_tasks": plan.n_tasks,
+            "read_nbytes": plan.read_nbytes,
+            "signals": {signal.name: _signal_facts(signal) for signal in plan.signals},
+        },
+        "cut_flow": {name: [[row.label, row.alone, row.after] for row in rows]
+                     for name, rows in bound.cut_flows.items()},
+        "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
+        "delays": {name: asdict(counts) for name, counts in bound.delays.items()},
+        "n_events_total": bound.considered,
+        "partial_run": str(bound.sample) or None,
+        "inputs": [
+            {"path": str(file.path), "size": file.size, "mtime_ns": file.mtime_ns}
+            for file in bound.run.source.files
+        ],
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "ddof": 0,
+    }  # fmt: skip
+
+
+def _signal_facts(signal: SignalPlan) -> dict[str, Any]:
+    """Strategy, leaves and merge order: what fixes the bits of the answer."""
+    return {
+        "field": signal.field,
+        "strategy": signal.strategy,
+        "reason": signal.reason,
+        "order_in_leaf": signal.order,
+        "tile_elements": signal.tile_elements,
+        "block_nbytes": signal.block_nbytes,
+        "merge_order": "leaves of a part are folded first to last",
+        "parts": [
+            {"bins": part.bins, "elements": part.elements, "leaves": [list(leaf) for leaf in part.leaves]}
+            for part in signal.parts
+        ],
+    }
