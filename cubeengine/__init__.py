@@ -1,3 +1,69 @@
-"""cubeengine bins the event data of an X-ray free-electron laser into cubes."""
+"""cubeengine bins the event data of an X-ray free-electron laser into cubes.
+
+The names below load what they need on first use, so that ``import cubeengine`` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cubeengine.api import Plan, open_run, plan
+    from cubeengine.errors import (
+        BudgetExceeded,
+        CubeEngineError,
+        FieldNotFound,
+        LaunchError,
+        MissingExtra,
+        PlanError,
+        SourceFormatError,
+        SpecError,
+        StoreMismatch,
+    )
+    from cubeengine.events.run import Run
+    from cubeengine.plots import describe_cube, plot_cube
+    from cubeengine.sources.memory import MemorySource
+    from cubeengine.spec.axes import Axis
+    from cubeengine.spec.derived import DelayRecipe, Derived
+    from cubeengine.spec.model import CubeSpec, Resources, RunSpec, Signal
+    from cubeengine.spec.selections import Cut, Selection
+    from cubeengine.store.read import cube_hash, is_cube, open_cube, sem
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "api": ("Plan", "open_run", "plan"),
+    "errors": (
+        "BudgetExceeded", "CubeEngineError", "FieldNotFound", "LaunchError", "MissingExtra", "PlanError",
+        "SourceFormatError", "SpecError", "StoreMismatch",
+    ),
+    "events.run": ("Run",),
+    "plots": ("describe_cube", "plot_cube"),
+    "sources.memory": ("MemorySource",),
+    "spec.axes": ("Axis",),
+    "spec.derived": ("DelayRecipe", "Derived"),
+    "spec.model": ("CubeSpec", "Resources", "RunSpec", "Signal"),
+    "spec.selections": ("Cut", "Selection"),
+    "store.read": ("cube_hash", "is_cube", "open_cube", "sem"),
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayRecipe", "Derived", "FieldNotFound",
+    "LaunchError", "MemorySource", "MissingExtra", "Plan", "PlanError", "Resources", "Run", "RunSpec",
+    "Selection", "Signal", "SourceFormatError", "SpecError", "StoreMismatch", "__version__", "cube_hash",
+    "describe_cube", "is_cube", "open_cube", "open_run", "plan", "plot_cube", "sem",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'cubeengine' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"cubeengine.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
