@@ -126,7 +126,8 @@ def merge(a: Partial, b: Partial, *, backend: Backend = "numba") -> Partial:
     if left != right:
         raise ValueError(f"merge: partials differ in (type, groups, elements): {left} and {right}")
     _check_events(a.n_events + b.n_events)
-    merged: Partial = BACKENDS[backend].merge(a, b)
+    merged = empty_partial(a.dtype, a.n_groups, a.n_elements)
+    BACKENDS[backend].merge_into(merged, a, b)
     return merged
 
 
@@ -143,7 +144,7 @@ def regroup(partial: Partial, members: Sequence[IntArray], *, backend: Backend =
 
     Notes
     -----
-    Memory: the result, and two groups more. To write few groups at a time, pass only their members.
+    Memory: the result and nothing else. To write few groups at a time, pass only their members.
 
     Raises
     ------
@@ -159,8 +160,9 @@ def regroup(partial: Partial, members: Sequence[IntArray], *, backend: Backend =
                 raise IndexError(
                     f"regroup: member {member} of group {group} is not in 0..{partial.n_groups - 1}"
                 )
-            source = partial.groups(int(member), int(member) + 1)
-            _assign(joined, group, merge(joined.groups(group, group + 1), source, backend=backend))
+            target, source = joined.groups(group, group + 1), partial.groups(int(member), int(member) + 1)
+            _check_events(target.n_events + source.n_events)
+            BACKENDS[backend].merge_into(target, target, source)
     return joined
 
 
@@ -192,12 +194,6 @@ def scratch_nbytes(
     """
     copies = 4 * block_events * n_elements if np.dtype(dtype) == np.float16 else 0
     return copies + 32 * pairs + 40 * n_groups + 2**18
-
-
-def _assign(target: Partial, group: int, source: Partial) -> None:
-    target.n_events[group] = source.n_events[0]
-    for name, array in source.arrays.items():
-        target.arrays[name][group] = array[0]
 
 
 def _check_block(partial: Partial, data: NDArray[Any]) -> None:

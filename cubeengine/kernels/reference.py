@@ -28,17 +28,20 @@ def add(partial: Partial, data: NDArray[Any], take: IntArray, groups: NDArray[np
     """Add the rows `take` of `data` to the state of their groups, in place; `n_events` included."""
     for group in np.unique(groups):
         rows = data[take[groups == group]]
-        block = _block_moments(partial.dtype, rows)
-        _store(partial, int(group), merge(partial.groups(group, group + 1), block))
+        state = partial.groups(int(group), int(group) + 1)
+        merge_into(state, state, _block_moments(partial.dtype, rows))
 
 
-def merge(a: Partial, b: Partial) -> Partial:
-    """Give the moments of the events of both."""
-    n_events = a.n_events + b.n_events
+def merge_into(target: Partial, a: Partial, b: Partial) -> None:
+    """Write the moments of the events of both over `target`, which may be a."""
     if a.kind == "int":
         sums = [x + y for x, y in zip(_integers(a), _integers(b), strict=True)]
-        return Partial(a.dtype, n_events, {"words": _words(sums, words_of(a.dtype))})
-    return Partial(a.dtype, n_events, _merge_floats(a, b))
+        merged: State = {"words": _words(sums, words_of(a.dtype))}
+    else:
+        merged = _merge_floats(a, b)
+    for name, array in merged.items():
+        target.arrays[name][:] = array
+    np.add(a.n_events, b.n_events, out=target.n_events)
 
 
 def mean(partial: Partial) -> FloatArray:
@@ -86,7 +89,7 @@ def _block_moments(dtype: np.dtype[Any], rows: NDArray[Any]) -> Partial:
 
 def _sum_rows(values: NDArray[Any]) -> NDArray[Any]:
     """Sum over rows pairwise: numpy itself does so only along the contiguous axis."""
-    return np.ascontiguousarray(values.T).sum(axis=1)
+    return np.asarray(np.ascontiguousarray(values.T).sum(axis=1))
 
 
 def _merge_floats(a: Partial, b: Partial) -> State:
@@ -104,12 +107,6 @@ def _merge_floats(a: Partial, b: Partial) -> State:
         m2 = left["m2"] + right["m2"] + shift * shift * (count_a * (count_b / count))
     missing = left["missing"] + right["missing"]
     return {"mean": mean, "residual": rest.astype(np.float32), "m2": m2, "missing": missing}
-
-
-def _store(partial: Partial, group: int, merged: Partial) -> None:
-    partial.n_events[group] = merged.n_events[0]
-    for name, array in merged.arrays.items():
-        partial.arrays[name][group] = array[0]
 
 
 def _integers(partial: Partial) -> tuple[NDArray[np.object_], NDArray[np.object_]]:

@@ -1,0 +1,144 @@
+"""Compiled addition of float blocks: moments about a running base.
+
+The rows of a group are added a few at a time. With m the mean so far (for the first rows: the first
+finite value) the sums of x - m and its square stay in registers; then mean and m2 move on by the
+update below. The base always is a mean or a value of the same group and element, so an offset costs no
+digits, and a stray value elsewhere does no harm.
+
+With n events before, k new ones, S1 and S2 their sums about m, and r the residual of the mean:
+
+    T = S1 + n r,  step = T / (n + k),  mean += step,  m2 += S2 - T step
+
+References
+----------
+T. F. Chan, G. H. Golub, R. J. LeVeque, The American Statistician 37 (1983) 242-247 (moments merged);
+D. E. Knuth, The Art of Computer Programming, vol. 2, 4.2.2 (the rounding error of a sum).
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeengine.kernels.jit import jit
+from cubeengine.kernels.vectors import (
+    any_lane,
+    load,
+    prefetch,
+    splat,
+    store,
+    to_float,
+    to_integer,
+    where_finite,
+    where_positive,
+)
+from cubeengine.types import FloatArray, IntArray
+
+LANES = 16  # elements of a strip: a cache line of float32, and eight 512-bit registers of sums
+TILE = 2048  # elements per row before the next group: long enough for the hardware prefetcher
+CHUNK = 16  # rows added between two updates of the state: as many streams as the processor follows
+SCALAR_CHUNK = 64  # the same for single elements; bounds the rounding of the sum
+
+
+@jit
+def add_floats(
+    data: NDArray[Any],
+    rows: IntArray,
+    starts: IntArray,
+    n_events: IntArray,
+    mean: FloatArray,
+    residual: NDArray[np.float32],
+    m2: FloatArray,
+    missing: NDArray[np.int32],
+) -> None:
+    """Add rows[starts[g]:starts[g+1]] of `data` to group g of the state, for all groups."""
+    n_elements = data.shape[1]
+    strips = n_elements - n_elements % LANES
+    present = np.nonzero(starts[1:] > starts[:-1])[0]
+    for left in range(0, strips, TILE):
+        right = min(left + TILE, strips)
+        for group in present:
+            n = n_events[group]
+            for first in range(starts[group], starts[group + 1], CHUNK):
+                last = min(first + CHUNK, starts[group + 1])
+                _add_tile(data, rows, first, last, left, right, n, group, mean, residual, m2, missing)
+                n += last - first
+    for group in present:
+        n = n_events[group]
+        for first in range(starts[group], starts[group + 1], SCALAR_CHUNK):
+            last = min(first + SCALAR_CHUNK, starts[group + 1])
+            for element in range(strips, n_elements):
+                _add_element(data, rows, first, last, element, n, group, mean, residual, m2, missing)
+            n += last - first
+    for group in present:
+        n_events[group] += starts[group + 1] - starts[group]
+
+
+@jit
+def _add_tile(data, rows, first, last, left, right, n, group, mean, residual, m2, missing):  # type: ignore[no-untyped-def]
+    """Add some rows of one group to the elements left <= e < right, a strip at a time."""
+    zero, one = splat(0.0, LANES), splat(1.0, LANES)
+    before, after = splat(float(n), LANES), splat(float(n + last - first), LANES)
+    k = last - first
+    for e in range(left, right, LANES):
+        gone = to_float(load(missing, group, e, LANES))
+        base = load(mean, group, e, LANES)
+        seen = before - gone
+        if any_lane(where_positive(seen, zero, one)):
+            fresh = zero
+            for p in range(last - 1, first - 1, -1):
+                x = load(data, rows[p], e, LANES)
+                fresh = where_finite(x, x, fresh)
+            base = where_positive(seen, base, fresh)
+        sum1, sum2, bad = zero, zero, zero
+        for p in range(first, last):
+            if p + k < len(rows):
+                prefetch(data, rows[p + k], e, LANES)
+            x = load(data, rows[p], e, LANES)
+            d = where_finite(x, x - base, zero)
+            sum1 = sum1 + d
+            sum2 = sum2 + d * d
+            bad = bad + where_finite(x, zero, one)
+        total = sum1 + load(residual, group, e, LANES) * seen
+        count = after - gone - bad
+        step = total / where_positive(count, count, one)
+        moved = base + step
+        rise = sum2 - total * step
+        store(mean, group, e, moved)
+        store(residual, group, e, step - (moved - base))
+        store(m2, group, e, load(m2, group, e, LANES) + where_positive(rise, rise, zero))
+        if any_lane(bad):
+            store(missing, group, e, to_integer(gone + bad))
+
+
+@jit
+def _add_element(data, rows, first, last, e, n, group, mean, residual, m2, missing):  # type: ignore[no-untyped-def]
+    """Add some rows of one group to one element."""
+    seen = n - missing[group, e]
+    base = mean[group, e]
+    started = seen > 0
+    sum1 = sum2 = 0.0
+    count = 0
+    for p in range(first, last):
+        x = float(data[rows[p], e])
+        if isfinite(x):
+            if not started:
+                base, started = x, True
+            d = x - base
+            sum1 += d
+            sum2 += d * d
+            count += 1
+    missing[group, e] += last - first - count
+    if count == 0:
+        return
+    total = sum1 + residual[group, e] * seen
+    step = total / (seen + count)
+    moved = base + step
+    rise = sum2 - total * step
+    mean[group, e] = moved
+    residual[group, e] = step - (moved - base)
+    if rise > 0.0:
+        m2[group, e] += rise
