@@ -185,7 +185,7 @@ def _checked_edges(axis: Axis) -> None:
         if not low < high:
             tail = f" (unit {unit})" if unit else ""
             raise SpecError(
-                f"must rise strictly, but edges[{i + 1}] = {high:.17g} comes after {low:.17g}{tail}"
+                f"must rise strictly, but edges[{i + 1}] = {high:.12g} comes after {low:.12g}{tail}"
             )
 
 

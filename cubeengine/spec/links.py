@@ -44,15 +44,26 @@ def link_problems(spec: CubeSpec) -> list[tuple[SpecPath, str]]:
     ]
 
 
-def walk_members(selection: Selection, path: SpecPath) -> Iterator[tuple[SpecPath, Cut | str]]:
-    """Yield the cuts and texts of a selection, inner ones included, with their paths."""
+def walk_selections(spec: CubeSpec) -> Iterator[tuple[SpecPath, Selection]]:
+    """Yield all selections, inner ones included, with their paths."""
+    for name, selection in spec.select.items():
+        yield from _walk_inner(selection, ("select", name))
+
+
+def _walk_inner(selection: Selection, path: SpecPath) -> Iterator[tuple[SpecPath, Selection]]:
+    yield path, selection
     for key, members in selection.parts:
         for i, member in enumerate(members):
-            here = (*path, key, i)
             if isinstance(member, Selection):
-                yield from walk_members(member, here)
-            else:
-                yield here, member
+                yield from _walk_inner(member, (*path, key, i))
+
+
+def walk_members(selection: Selection, path: SpecPath) -> Iterator[tuple[SpecPath, Cut | str]]:
+    """Yield the cuts and texts that stand directly in a selection, with their paths."""
+    for key, members in selection.parts:
+        for i, member in enumerate(members):
+            if not isinstance(member, Selection):
+                yield (*path, key, i), member
 
 
 def is_reference(spec: CubeSpec, text: str) -> bool:
@@ -69,8 +80,8 @@ def _run(spec: CubeSpec) -> Found:
 
 
 def _member_problems(spec: CubeSpec) -> Found:
-    for name, selection in spec.select.items():
-        for path, member in walk_members(selection, ("select", name)):
+    for outer, selection in walk_selections(spec):
+        for path, member in walk_members(selection, outer):
             try:
                 _check_member(spec, member)
             except SpecError as err:

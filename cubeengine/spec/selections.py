@@ -117,7 +117,7 @@ class Selection(Model):
 
     @classmethod
     def _spelled_out(cls, data: Any) -> Any:
-        if isinstance(data, str | Cut):
+        if isinstance(data, str | Cut) or (isinstance(data, Mapping) and _looks_like_cut(data)):
             return {"all": [data]}
         return super()._spelled_out(data)
 

@@ -45,7 +45,7 @@ def _flow(value: Any) -> str:
         return f"{{{', '.join(items)}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_flow, value))}]"
-    return _text(value) if isinstance(value, str) else repr(value)
+    return _text(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _text(value: str, *, is_key: bool = False) -> str:

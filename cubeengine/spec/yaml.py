@@ -47,12 +47,15 @@ class Document:
         Where each value, and the key of each mapping entry, stands in the text.
     problems : tuple of Problem
         What is wrong with the text itself.
+    overridden : set of paths
+        What was set from elsewhere, so that its place in the text says nothing.
     """
 
     data: Any
     places: Mapping[SpecPath, Place] = field(default_factory=dict)
     keys: Mapping[SpecPath, Place] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    overridden: frozenset[SpecPath] = frozenset()
 
 
 class _Unreadable(Exception):

@@ -1,0 +1,185 @@
+"""Names of a spec against the fields of a run: what is not there, and what cannot be used so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from cubeengine.errors import FieldNotFound, SpecError
+from cubeengine.events.expressions import Expression
+from cubeengine.spec.derived import Derived
+from cubeengine.spec.links import is_reference, walk_members, walk_selections
+from cubeengine.spec.model import CubeSpec
+from cubeengine.spec.problems import SpecPath
+from cubeengine.spec.resolve import derived_inputs, resolve_derived, state_condition
+from cubeengine.spec.selections import Cut
+from cubeengine.types import FieldInfo, FieldKind
+
+Found = Iterator[tuple[SpecPath, str]]
+Shape = tuple[int, ...]
+
+
+def field_problems(spec: CubeSpec, fields: Mapping[str, FieldInfo], where: str) -> list[tuple[SpecPath, str]]:
+    """Give everything in a spec that does not fit the fields of a run."""
+    return list(_Checker(spec, fields, where).problems())
+
+
+def derived_fields(spec: CubeSpec, fields: Mapping[str, FieldInfo]) -> dict[str, FieldInfo]:
+    """Describe the derived variables of a spec as fields, by computing each for no events.
+
+    Those whose inputs are missing or do not fit are left out; `check_fields` says why.
+    """
+    known, found = dict(fields), {}
+    for name in resolve_derived(spec):
+        try:
+            shape, dtype = _derived_type(spec.derive[name], known)
+        except (KeyError, SpecError):
+            continue
+        n_rows = max((known[field].n_rows for field in derived_inputs(spec.derive[name])), default=0)
+        found[name] = known[name] = FieldInfo(name, shape, dtype, origin="derived", n_rows=n_rows)
+    return found
+
+
+def _derived_type(derived: Derived, known: Mapping[str, FieldInfo]) -> tuple[Shape, np.dtype[Any]]:
+    if derived.expression is not None:
+        return Expression.parse(derived.expression).result(known)
+    missing = [name for name in derived_inputs(derived) if name not in known]
+    if missing:
+        raise KeyError(missing[0])
+    return (), np.dtype(np.float64)
+
+
+class _Checker:
+    """The fields of a run, and all questions a spec has about them."""
+
+    def __init__(self, spec: CubeSpec, fields: Mapping[str, FieldInfo], where: str) -> None:
+        self._spec, self._fields, self._where = spec, fields, where
+        self._known: dict[str, FieldInfo] = {**fields, **derived_fields(spec, fields)}
+
+    def problems(self) -> Found:
+        yield from self._declarations()
+        for name, derived in self._spec.derive.items():
+            yield from self._derived(name, derived)
+        yield from self._selections()
+        for i, axis in enumerate(self._spec.axes):
+            yield from self._scalar(("axes", i, "field"), axis.field, "an axis")
+            if axis.steps not in (None, "auto"):
+                yield from self._scalar(("axes", i, "steps"), str(axis.steps), "an axis")
+        for i, signal in enumerate(self._spec.signals):
+            yield from self._per_event(("signals", i, "field"), signal.field, "a signal")
+
+    def _declarations(self) -> Found:
+        for field in self._spec.units:
+            if field not in self._spec.derive:
+                yield from self._exists(("units", field), field)
+        for field in self._spec.missing:
+            path = ("missing", field)
+            yield from self._per_event(path, field, "marked as missing")
+            info = self._fields.get(field)
+            if info is not None and info.dtype.kind not in "iu":
+                yield path, f"field {field!r} holds {info.dtype}: only integers have no mark for missing"
+
+    def _derived(self, name: str, derived: Derived) -> Found:
+        path: SpecPath = ("derive", name)
+        if name in self._fields:
+            yield path, f"{name!r} is a field of {self._where} already; choose another name"
+        recipe = derived.delay
+        if recipe is None:
+            yield from self._expression((*path, "expression"), derived.expression or "", None)
+            return
+        for key, field in (("nominal", recipe.nominal), ("timetool", recipe.timetool)):
+            if field is not None:
+                yield from self._scalar((*path, "delay", key), field, "a delay")
+        if recipe.valid is not None:
+            yield from self._expression((*path, "delay", "valid"), recipe.valid, "valid")
+
+    def _selections(self) -> Found:
+        run = self._spec.run
+        for path, selection in walk_selections(self._spec):
+            for key, text, state in (
+                ("laser", run.laser, selection.laser),
+                ("xray", run.xray, selection.xray),
+            ):
+                if state is not None:
+                    yield from self._state((*path, key), text, f"run.{key}")
+            for here, member in walk_members(selection, path):
+                if isinstance(member, Cut):
+                    yield from self._scalar((*here, "field"), member.field, "a cut")
+                elif not is_reference(self._spec, member):
+                    yield from self._expression(here, member, "a selection")
+
+    def _state(self, path: SpecPath, text: str, key: str) -> Found:
+        condition = state_condition(text)
+        if isinstance(condition, Expression):
+            yield from self._expression(path, text, key)
+            return
+        for where, message in self._scalar(path, condition, "a cut"):
+            yield where, f"{message}; {key} says what {path[-1]} means"
+
+    def _expression(self, path: SpecPath, text: str, answer_to: str | None) -> Found:
+        """Check the fields of an expression; `answer_to` names what needs yes or no per event."""
+        expression = Expression.parse(text)
+        found = [
+            problem
+            for field in sorted(expression.fields)
+            for problem in self._per_event(path, field, "in an expression")
+        ]
+        yield from found
+        if found or any(field not in self._known for field in expression.fields):
+            return
+        try:
+            shape, dtype = expression.result(self._known)
+        except SpecError as err:
+            yield path, str(err)
+            return
+        if answer_to is not None and (shape or dtype.kind != "b"):
+            what = f"an array of shape {shape}" if shape else "a number"
+            yield path, f"expression {expression.text} gives {what} per event, not yes or no; compare it"
+
+    def _scalar(self, path: SpecPath, field: str, use: str) -> Found:
+        found = list(self._per_event(path, field, use))
+        yield from found
+        info = self._known.get(field)
+        if info is not None and not found and info.shape:
+            index = ", ".join("0" * len(info.shape))
+            yield (
+                path,
+                (
+                    f"field {field!r} has shape {info.shape} per event, but {use} needs one number; "
+                    f"derive one, e.g. `{field}`[{index}] or sum(`{field}`)"
+                ),
+            )
+
+    def _per_event(self, path: SpecPath, field: str, use: str) -> Found:
+        missing = list(self._exists(path, field))
+        yield from missing
+        info = self._fields.get(field)
+        if missing or info is None or field in self._spec.derive:
+            return
+        if info.kind is not FieldKind.EVENT:
+            yield path, f"field {field!r} cannot be {_used(use)}: {_reason(info)}"
+        elif info.dtype.kind not in "biuf":
+            yield path, f"field {field!r} cannot be {_used(use)}: it holds {info.dtype}, not numbers"
+
+    def _exists(self, path: SpecPath, field: str) -> Found:
+        if field not in self._fields and field not in self._spec.derive:
+            yield path, str(FieldNotFound(field, self._where, (*self._fields, *self._spec.derive)))
+
+
+def _used(use: str) -> str:
+    return f"used {use}" if use.startswith("in ") else use
+
+
+def _reason(info: FieldInfo) -> str:
+    reasons = {
+        FieldKind.RAGGED: "it has a different number of values in each event",
+        FieldKind.RUN: "it is stored once for the run, not per event",
+        FieldKind.ALIGNED: (
+            f"it belongs to the events of the align group {info.group!r}; "
+            f"make a cube of these with `run: {{events: {info.group}}}`"
+        ),
+    }
+    reason = reasons.get(info.kind, f"it is of kind {info.kind}")
+    return f"{reason} ({info.note})" if info.note else reason

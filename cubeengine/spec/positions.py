@@ -1,0 +1,109 @@
+"""From the path of a value in the model to its place in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cubeengine.spec.problems import Problem, SpecPath
+from cubeengine.spec.yaml import Document, Place
+
+_STANDINS: Mapping[str, Any] = {"select": [], "derive": "0"}
+"""What takes the place of a wrong entry, so that references to it are not wrong as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where the values of a spec stand in its text.
+
+    Attributes
+    ----------
+    document : Document
+        The text as it was read.
+    data : plain data
+        What the spec was made of: the document's data, perhaps without its wrong parts.
+    origin : mapping of path to path
+        Where parts of `data` stand in the document, where wrong parts were left out.
+    """
+
+    document: Document
+    data: Any
+    origin: Mapping[SpecPath, SpecPath] = field(default_factory=dict)
+
+    def find(self, path: SpecPath) -> SpecPath:
+        """Give the path in the document of a value in the model.
+
+        Shorthands are spelled out in the model: what is not in the text is left out of the path.
+        """
+        node, found = self.data, []
+        for part in path:
+            if _holds(node, part):
+                node = node[part]
+                found.append(part)
+        here = tuple(found)
+        return self.origin.get(here, here)
+
+    def problem(
+        self, path: SpecPath, message: str, severity: Literal["error", "warning"] = "error"
+    ) -> Problem:
+        """Make a problem of a value in the model, placed in the text."""
+        here = self.find(path)
+        if any(here[: len(key)] == key for key in self.document.overridden):
+            return Problem(here, f"{message} (set from outside the file)", severity=severity)
+        line, column = self._place(here, at_key=message.startswith("unknown key")) or (None, None)
+        return Problem(here, message, line, column, severity)
+
+    def _place(self, path: SpecPath, *, at_key: bool) -> Place | None:
+        """Give the place of a value; of its key, if the value is a block below it."""
+        places, keys = self.document.places, self.document.keys
+        while path and path not in places:
+            path = path[:-1]
+        if path in keys and (at_key or isinstance(value_at(self.document.data, path), dict | list)):
+            return keys[path]
+        return places.get(path)
+
+
+def value_at(data: Any, path: SpecPath) -> Any:
+    """Give the value at a path; None where there is none."""
+    for part in path:
+        if not _holds(data, part):
+            return None
+        data = data[part]
+    return data
+
+
+def without_wrong_parts(document: Document, wrong: Set[SpecPath]) -> Positions:
+    """Leave out the parts of a document that are wrong, so that the rest can be checked further."""
+    origin: dict[SpecPath, SpecPath] = {}
+    data = _kept(document.data, (), (), wrong, origin)
+    if ("cube",) in wrong and isinstance(data, dict):
+        data["cube"] = "unnamed"
+    return Positions(document, data, origin)
+
+
+def _kept(
+    data: Any, path: SpecPath, here: SpecPath, wrong: Set[SpecPath], origin: dict[SpecPath, SpecPath]
+) -> Any:
+    """Copy data without the wrong parts; `path` is the old path, `here` the new one."""
+    origin[here] = path
+    if isinstance(data, dict):
+        result = {}
+        for key, value in data.items():
+            inner = (*path, key)
+            if inner not in wrong:
+                result[key] = _kept(value, inner, (*here, key), wrong, origin)
+            elif len(inner) == 2 and inner[0] in _STANDINS:
+                result[key] = _STANDINS[str(inner[0])]
+                origin[(*here, key)] = inner
+        return result
+    if isinstance(data, list):
+        left = [i for i in range(len(data)) if (*path, i) not in wrong]
+        return [_kept(data[i], (*path, i), (*here, new), wrong, origin) for new, i in enumerate(left)]
+    return data
+
+
+def _holds(node: Any, part: str | int) -> bool:
+    if isinstance(node, list):
+        return isinstance(part, int) and part < len(node)
+    return isinstance(node, dict) and part in node
