@@ -1,0 +1,136 @@
+"""What all pictures share: figures and panels, colours and their limits, labels and notes."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cubeengine.errors import MissingExtra
+from cubeengine.plots.values import Drawable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+
+COLOURS = ("#c8442f", "#2f6690", "#3a7d44", "#8d5a97", "#d98e04", "#5c6670")
+"""Of the selections in their order: they differ in lightness too, for readers who confuse red and green."""
+
+LIMIT_PERCENTILES = (0.5, 99.5)
+"""Between these lie the colours of a map: single hot pixels and poor bins do not stretch the scale."""
+
+
+def figure(width: float, height: float) -> Figure:
+    """Make an empty figure of a size in inches.
+
+    Raises
+    ------
+    MissingExtra
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as err:
+        raise MissingExtra(
+            "pictures need matplotlib; install it with: pip install 'cubeengine[plot]'"
+        ) from err
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def grid(rows: int, columns: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Make a grid of panels of a size in inches, with room for a title and a scale of colours."""
+    made = figure(columns * width + 1.2, rows * height + 0.8)
+    return made, list(made.subplots(rows, columns, squeeze=False).ravel())
+
+
+def finish_curves(panel: Axes, xlabel: str, ylabel: str, *, legend: bool = True, zero: bool = False) -> None:
+    """Add labels, grid and legend to a panel of curves; with `zero` a line there."""
+    panel.set(xlabel=xlabel, ylabel=ylabel)
+    panel.grid(visible=True, alpha=0.25)
+    panel.spines[["top", "right"]].set_visible(False)
+    if zero:
+        panel.axhline(0, color="#888888", lw=0.8, zorder=0)
+    if legend and any(panel.get_legend_handles_labels()[1]):
+        panel.legend(frameon=False)
+
+
+def colours_for(drawn: Drawable) -> dict[str, Any]:
+    """Choose colour map and limits for all panels of a picture."""
+    from matplotlib.colors import Normalize
+
+    finite = drawn.value.values[np.isfinite(drawn.value.values)]
+    low, high = np.percentile(finite, LIMIT_PERCENTILES) if finite.size else (0.0, 1.0)
+    if drawn.centred:
+        high = max(abs(low), abs(high))
+        low = -high
+    norm = Normalize(low, high if high > low else low + 1.0)
+    return {"norm": norm, "cmap": "RdBu_r" if drawn.centred else "viridis"}
+
+
+def add_scale(
+    made: Figure, mappable: ScalarMappable, panels: list[Axes], drawn: Drawable, label: str
+) -> None:
+    """Add the scale of colours, with pointed ends where values lie beyond its limits."""
+    limits, values = mappable.norm, drawn.value.values
+    below, above = bool((values < limits.vmin).any()), bool((values > limits.vmax).any())
+    ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+    made.colorbar(mappable, ax=panels, label=label, extend=ends[below, above], aspect=25)
+
+
+def annotate(made: Figure, dataset: xr.Dataset, drawn: Drawable, *, shows_errors: bool) -> None:
+    """Put the run and the quantity on top, and below what must be said."""
+    run = dataset.attrs.get("spec", {}).get("run", {})
+    place = f"{run['experiment']} run {run['run']}: " if {"experiment", "run"} <= run.keys() else ""
+    width = int(made.get_figwidth() * 11)
+    made.suptitle(wrapped(f"{place}{drawn.label}", width), fontsize="large")
+    notes = (*drawn.notes, *(drawn.error_notes if shows_errors else ()))
+    if notes:
+        text = "\n".join(wrapped(note, int(width * 1.2)) for note in notes)
+        made.supxlabel(text, fontsize="small", color="#555555", x=0.01, ha="left")
+
+
+def positions(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
+    """Give the coordinate of a dimension, or plain numbers where it has none."""
+    known = dim in dataset.coords and np.issubdtype(dataset[dim].dtype, np.number)
+    return np.asarray(dataset[dim].values if known else np.arange(dataset.sizes[dim]), np.float64)
+
+
+def edges(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
+    """Give the bin edges of a dimension; midway between positions where none are stored."""
+    bounds = dataset.variables.get(f"{dim}_bnds")
+    if bounds is not None:
+        stored = np.asarray(bounds.values, np.float64)
+        return np.append(stored[:, 0], stored[-1, 1])
+    at = positions(dataset, dim)
+    if at.size == 1:
+        return at + np.array([-0.5, 0.5])
+    middle: NDArray[np.float64] = (at[:-1] + at[1:]) / 2
+    outer = np.array([2 * at[0] - middle[0], 2 * at[-1] - middle[-1]])
+    return np.insert(middle, [0, middle.size], outer)
+
+
+def axis_label(dataset: xr.Dataset, dim: str) -> str:
+    """Say what a dimension is, with its unit."""
+    attrs = dataset[dim].attrs if dim in dataset.coords else {"long_name": "element"}
+    return with_unit(str(attrs.get("long_name", attrs.get("field", dim))), str(attrs.get("units", "")))
+
+
+def bin_title(dataset: xr.Dataset, axis: str, number: int) -> str:
+    """Name one bin of an axis by its centre."""
+    attrs = dataset[axis].attrs
+    name = attrs.get("long_name", attrs.get("field", axis))
+    return f"{name} {dataset[axis].values[number]:.4g} {attrs.get('units', '')}".rstrip()
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Add a unit in brackets, if there is one."""
+    return f"{text} ({unit})" if unit else text
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break a text into lines."""
+    return "\n".join(textwrap.wrap(text, width))

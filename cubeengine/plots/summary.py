@@ -1,0 +1,135 @@
+"""A cube in words: what `cubeengine show` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from cubeengine.budget import format_size
+from cubeengine.plots.values import SELECTION, axes_of, element_dims, field_of
+from cubeengine.store.read import signal_names
+
+Rows = Sequence[Sequence[str]]
+
+
+def describe_cube(dataset: xr.Dataset) -> str:
+    """Describe a cube: axes, selections and counts, signals, where the events went, and how it was made.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        A cube. Only its coordinates and event counts are read. Attributes that are not there are left out.
+
+    Returns
+    -------
+    str
+        Several lines of plain text.
+    """
+    parts = (_title, _axes, _selections, _signals, _cut_flow, _fates, _making)
+    return "\n\n".join(text for part in parts if (text := "\n".join(part(dataset))))
+
+
+def _title(dataset: xr.Dataset) -> Iterator[str]:
+    spec, mark = dataset.attrs.get("spec", {}), dataset.attrs.get("cubeengine", {})
+    run = spec.get("run", {})
+    of = f" of {run['experiment']} run {run['run']}" if {"experiment", "run"} <= run.keys() else ""
+    made = f", made by cubeengine {mark['version']}" if "version" in mark else ""
+    yield f"cube {spec.get('cube', '')!r}{of}: {format_size(dataset.nbytes)}{made}"
+    if partial := dataset.attrs.get("partial_run"):
+        yield f"part of the run only: {partial}"
+
+
+def _axes(dataset: xr.Dataset) -> Iterator[str]:
+    yield "axes"
+    rows = [_axis_row(dataset, axis) for axis in axes_of(dataset)]
+    yield from _table(["", "bins", "from", "to", "unit", "width"], rows) if rows else ("  none: one bin",)
+
+
+def _axis_row(dataset: xr.Dataset, axis: str) -> list[str]:
+    edges = dataset[f"{axis}_bnds"].values
+    widths = edges[:, 1] - edges[:, 0]
+    width = (
+        f"{widths[0]:.4g}" if np.allclose(widths, widths[0]) else f"{widths.min():.4g} to {widths.max():.4g}"
+    )
+    unit = str(dataset[axis].attrs.get("units", ""))
+    return [axis, f"{len(edges)}", f"{edges[0, 0]:.6g}", f"{edges[-1, 1]:.6g}", unit, width]
+
+
+def _selections(dataset: xr.Dataset) -> Iterator[str]:
+    yield "events in the bins"
+    counts = dataset["n_events"].transpose(SELECTION, ...).values
+    rows = [
+        [str(name), *_counts_row(bins.ravel())]
+        for name, bins in zip(dataset[SELECTION].values, counts, strict=True)
+    ]
+    yield from _table(["selection", "events", "min", "median", "max", "empty bins"], rows)
+
+
+def _counts_row(counts: np.ndarray[Any, np.dtype[Any]]) -> list[str]:
+    numbers = (counts.sum(), counts.min(), np.median(counts), counts.max())
+    return [*(f"{number:,.0f}" for number in numbers), f"{(counts == 0).sum()} of {counts.size}"]
+
+
+def _signals(dataset: xr.Dataset) -> Iterator[str]:
+    yield "signals"
+    rows = []
+    for name in signal_names(dataset):
+        mean = dataset[f"{name}_mean"]
+        shape = " x ".join(str(mean.sizes[dim]) for dim in element_dims(dataset, name)) or "scalar"
+        rows.append([name, field_of(dataset, name), shape, str(mean.attrs.get("units", "")), str(mean.dtype)])
+    yield from _table(["", "field", "shape", "unit", "type"], rows, left=2)
+
+
+def _cut_flow(dataset: xr.Dataset) -> Iterator[str]:
+    flows: Mapping[str, Rows] = dataset.attrs.get("cut_flow", {})
+    for selection, steps in flows.items():
+        yield f"cut flow of {selection!r}"
+        rows = [[str(label), f"{int(alone):,}", f"{int(after):,}"] for label, alone, after in steps]
+        yield from _table(["", "by this cut alone", "after this cut"], rows)
+
+
+def _fates(dataset: xr.Dataset) -> Iterator[str]:
+    fates: Mapping[str, Mapping[str, int]] = dataset.attrs.get("fates", {})
+    if not fates:
+        return
+    kinds = list(dict.fromkeys(kind for fate in fates.values() for kind in fate))
+    yield f"where the {int(dataset.attrs.get('n_events_total', 0)):,} events went"
+    rows = [[name, *(f"{int(fate.get(kind, 0)):,}" for kind in kinds)] for name, fate in fates.items()]
+    yield from _table(["selection", *kinds], rows)
+
+
+def _making(dataset: xr.Dataset) -> Iterator[str]:
+    attrs = dataset.attrs
+    if strategy := attrs.get("plan", {}).get("strategy"):
+        items = strategy.items() if isinstance(strategy, Mapping) else [("all", strategy)]
+        yield "strategy: " + ", ".join(f"{name} {kind}" for name, kind in items)
+    if memory := attrs.get("memory"):
+        yield "memory per worker: " + ", ".join(_memory(kind, memory[kind]) for kind in memory)
+    for number, file in enumerate(attrs.get("inputs", ())):
+        yield f"{'input:' if number == 0 else '      '} {_input(file)}"
+    if versions := attrs.get("versions"):
+        yield "versions: " + ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _memory(kind: str, size: float | None) -> str:
+    return f"{kind} {'unknown' if size is None else format_size(size)}"
+
+
+def _input(file: Mapping[str, Any]) -> str:
+    changed = datetime.fromtimestamp(file["mtime_ns"] / 1e9, UTC)
+    return f"{file['path']}, {format_size(file['size'])}, of {changed:%Y-%m-%d %H:%M} UTC"
+
+
+def _table(header: Sequence[str], rows: Rows, *, left: int = 1) -> Iterator[str]:
+    """Give aligned lines: the first `left` columns to the left, the others, mostly numbers, to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        cells = (
+            text.ljust(width) if i < left else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield ("  " + "  ".join(cells)).rstrip()

@@ -1,0 +1,202 @@
+"""What a picture shows: mean, ratio of sums or difference of a signal, with its error. Draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from cubeengine.errors import SpecError, nearest_names
+from cubeengine.store.read import find_signal, sem, signal_names
+
+SELECTION = "selection"
+
+_MINUS = "\N{NO-BREAK SPACE}\N{MINUS SIGN}\N{NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawable:
+    """A quantity over (selection, axes..., elements...), ready to draw.
+
+    Attributes
+    ----------
+    value, error : xarray.DataArray
+        The quantity and its standard error, of the same shape; after a difference without `selection`.
+    label : str
+        What it is, for a title: "diode2 / ipm2/sum".
+    unit : str
+        Unit of both; "" when there is none.
+    centred : bool
+        True where zero is the natural middle of the colours, as for a difference.
+    notes : tuple of str
+        What must be said beside the picture.
+    error_notes : tuple of str
+        What must be said where the errors are shown: that they are approximate, and why.
+    """
+
+    value: xr.DataArray
+    error: xr.DataArray
+    label: str
+    unit: str
+    centred: bool = False
+    notes: tuple[str, ...] = ()
+    error_notes: tuple[str, ...] = ()
+
+
+def axes_of(dataset: xr.Dataset) -> tuple[str, ...]:
+    """Give the names of the binned axes of a cube."""
+    return tuple(str(dim) for dim in dataset["n_events"].dims if dim != SELECTION)
+
+
+def default_signal(dataset: xr.Dataset) -> str:
+    """Give the first signal that is no axis, or else the first.
+
+    Raises
+    ------
+    SpecError
+        If the cube has no signals.
+    """
+    names = signal_names(dataset)
+    if not names:
+        raise SpecError("the cube has no signals to draw")
+    axes = axes_of(dataset)
+    return next((name for name in names if name not in axes), names[0])
+
+
+def element_dims(dataset: xr.Dataset, signal: str) -> tuple[str, ...]:
+    """Give the dimensions of one event's value of a signal."""
+    leading = dataset["n_events"].dims
+    return tuple(str(dim) for dim in dataset[f"{signal}_mean"].dims if dim not in leading)
+
+
+def drawable(
+    dataset: xr.Dataset,
+    signal: str,
+    *,
+    over: str | None = None,
+    difference: str | Sequence[str] | None = None,
+) -> Drawable:
+    """Work out what is to be drawn.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        A cube.
+    signal : str
+        Name of a signal, or of its field.
+    over : str, optional
+        A scalar signal to divide by: ratio of the sums over the events of each bin.
+    difference : str or two names, optional
+        Two selections, "on,off": the first minus the second.
+
+    Returns
+    -------
+    Drawable
+        The mean with its standard error, or what was asked for.
+
+    Raises
+    ------
+    FieldNotFound
+        If the cube has no such signal.
+    SpecError
+        If `over` is not scalar, or `difference` does not name two selections of the cube.
+    """
+    found = _mean(dataset, find_signal(dataset, signal))
+    if over is not None:
+        found = _ratio(dataset, find_signal(dataset, signal), find_signal(dataset, over))
+    if difference is not None:
+        found = _difference(found, *_pair(dataset, difference))
+    partial = dataset.attrs.get("partial_run")
+    return replace(found, notes=(*found.notes, f"part of the run only: {partial}")) if partial else found
+
+
+def mean_over_elements(dataset: xr.Dataset, signal: str) -> xr.Dataset:
+    """Replace a signal by the mean of its elements, read bin by bin.
+
+    Its standard deviation is NaN then: how the elements of one event vary together is not in a cube.
+    """
+    count, mean, std = (f"{signal}_{part}" for part in ("count", "mean", "std"))
+    one_bin = dict.fromkeys(dataset["n_events"].dims, 1)
+    values = dataset[mean].chunk(one_bin).mean(element_dims(dataset, signal), keep_attrs=True).compute()
+    values = values.assign_attrs(field=f"{field_of(dataset, signal)}, mean of all elements")
+    small = dataset.drop_vars([count, mean, std])
+    return small.assign({count: dataset["n_events"], mean: values, std: xr.full_like(values, np.nan)})
+
+
+def field_of(dataset: xr.Dataset, signal: str) -> str:
+    """Give the name users know a signal by."""
+    return str(dataset[f"{signal}_mean"].attrs.get("field", signal))
+
+
+def _mean(dataset: xr.Dataset, signal: str) -> Drawable:
+    mean = dataset[f"{signal}_mean"]
+    unit = str(mean.attrs.get("units", ""))
+    return Drawable(mean, sem(dataset, signal), field_of(dataset, signal), unit)
+
+
+def _ratio(dataset: xr.Dataset, signal: str, over: str) -> Drawable:
+    """Give sum(signal) / sum(over); its error to first order, as if the two did not vary together."""
+    if element_dims(dataset, over):
+        raise SpecError(
+            f"over {over!r}: must be one number per event, but it has {_shape(dataset, over)} elements"
+        )
+    top, bottom = _mean(dataset, signal), _mean(dataset, over)
+    counts = dataset[f"{signal}_count"] / dataset[f"{over}_count"].where(dataset[f"{over}_count"] > 0)
+    base = bottom.value.where(bottom.value != 0)
+    slope = top.value / base
+    error = counts * _quadrature(top.error, slope * bottom.error) / abs(base)
+    differ = bool((counts.where(dataset["n_events"] > 0, 1.0) != 1).any())
+    return Drawable(
+        (counts * slope).transpose(*top.value.dims),
+        error.transpose(*top.value.dims),
+        f"{top.label} / {bottom.label}",
+        _ratio_unit(top.unit, bottom.unit),
+        notes=(f"some sums are over other events than those of {bottom.label}",) if differ else (),
+        error_notes=(f"errors are approximate: covariance with {bottom.label} is neglected",),
+    )
+
+
+def _difference(drawn: Drawable, first: str, second: str) -> Drawable:
+    value, error = (part.sel({SELECTION: first}, drop=True) for part in (drawn.value, drawn.error))
+    other, other_error = (part.sel({SELECTION: second}, drop=True) for part in (drawn.value, drawn.error))
+    note = f"errors are approximate: {first} and {second} are taken as independent"
+    return replace(
+        drawn,
+        value=value - other,
+        error=_quadrature(error, other_error),
+        label=f"{drawn.label}, {first}{_MINUS}{second}",
+        centred=True,
+        error_notes=(*drawn.error_notes, note),
+    )
+
+
+def _quadrature(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:
+    total: xr.DataArray = xr.apply_ufunc(np.hypot, first, second, dask="allowed")
+    return total
+
+
+def _pair(dataset: xr.Dataset, difference: str | Sequence[str]) -> tuple[str, str]:
+    parts = difference.split(",") if isinstance(difference, str) else list(difference)
+    names = [part.strip() for part in parts]
+    if len(names) != 2 or names[0] == names[1]:
+        raise SpecError(f"difference {difference!r}: needs two selections, as in 'on,off'")
+    known = [str(name) for name in dataset[SELECTION].values]
+    for name in names:
+        if name not in known:
+            near = nearest_names(name, known) or tuple(known)
+            raise SpecError(
+                f"difference: the cube has no selection {name!r}; nearest: {', '.join(map(repr, near))}"
+            )
+    return names[0], names[1]
+
+
+def _shape(dataset: xr.Dataset, signal: str) -> str:
+    return " x ".join(str(dataset.sizes[dim]) for dim in element_dims(dataset, signal))
+
+
+def _ratio_unit(top: str, bottom: str) -> str:
+    if top == bottom:
+        return ""
+    return f"{top or '1'}/{bottom}" if bottom else top
