@@ -21,6 +21,9 @@ from cubeengine.types import InputFile, IntArray
 DECODED_HERE = frozenset({"gzip", "shuffle", "fletcher32"})
 """Filters this reader undoes; datasets with any other go through the library."""
 
+_INFLATER_NBYTES = 64 * 1024
+"""What zlib holds beside input and output."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodedReader:
@@ -90,10 +93,18 @@ class CodedReader:
         """Give the most memory that `blocks` holds at a time for that many elements per row."""
         capacity = self._capacity(n_elements, block_nbytes)
         kept = capacity * self.chunk_rows * n_elements * self.stored.itemsize
-        # Decoded once by zlib, once more where parts of rows are cut out of it.
+        # zlib holds its output twice when it puts it together; parts of rows are cut out of a third.
         chunk = self._chunk_elements * self.stored.itemsize
+        part = n_elements < math.prod(self.shape)
         index = capacity * self.chunk_rows * 40 + capacity * INDEX_NBYTES
-        return kept + 2 * chunk + int(self.sizes.max(initial=0)) + index + GAP_NBYTES
+        return (
+            kept
+            + (3 if part else 2) * chunk
+            + _INFLATER_NBYTES
+            + int(self.sizes.max(initial=0))
+            + index
+            + GAP_NBYTES
+        )
 
     def _capacity(self, n_elements: int, block_nbytes: int) -> int:
         return units_per_block(block_nbytes, n_elements * self.stored.itemsize, unit=self.chunk_rows)
@@ -146,10 +157,16 @@ class _Chunks:
         return raw
 
     def _inflated(self, data: memoryview, number: int) -> bytes:
+        """Decompress to the size of a chunk and no further, whatever the bytes say."""
+        inflater = zlib.decompressobj()
         try:
-            return zlib.decompress(data, bufsize=self._nbytes + 16)
+            content = inflater.decompress(data, self._nbytes)
+            excess = b"" if inflater.eof else inflater.decompress(inflater.unconsumed_tail, 1)
         except zlib.error as err:
-            raise self._damaged(number, str(err)) from err
+            raise self._damaged(number, f"cannot be decompressed ({err})") from err
+        if excess or not inflater.eof:
+            raise self._damaged(number, f"does not end after {self._nbytes:,} bytes")
+        return content
 
     def _checked(self, data: memoryview, number: int) -> memoryview:
         content, stored = data[:-4], int.from_bytes(data[-4:], "little")
