@@ -19,6 +19,9 @@ from cubeengine.types import Column, FieldInfo, FieldKind
 if TYPE_CHECKING:
     from cubeengine.events.run import Run
 
+EVENT_COORDS = ("time", "timestamp")
+"""Coordinates of every array over events; in a dataset they stand for fields of the same names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -63,13 +66,20 @@ class Field:
         xarray.DataArray
             Over `event` in time order and `<name>_dim0`, ..., with coordinates `time` and `timestamp`.
             Integers and booleans of which some are missing have a boolean coordinate `valid`. A field
-            that is once per run comes without events; the values of a ragged field stand one after
-            another along `value`.
+            of an align group comes with the events of that group, one that is once per run without.
+
+        Raises
+        ------
+        SpecError
+            If the field has a varying number of values per event.
+        SourceFormatError
+            If it cannot be read from its file.
         """
         if self.info.kind is not FieldKind.EVENT:
             return self._read_other()
         column = self.run.column(self.name)
-        return self._array(column.data, column.valid)
+        lacks = column.valid is not None and not column.valid.all()
+        return self._array(column.data, column.valid if lacks else None)
 
     def dask(self) -> xr.DataArray:
         """Give the field as a dask array in chunks of events; nothing is read yet.
@@ -95,24 +105,19 @@ class Field:
         info = self.info
         if info.kind is not FieldKind.EVENT:
             reasons = {
-                FieldKind.RAGGED: "has a varying number of values per event",
-                FieldKind.RUN: "is once per run, not once per event",
-                FieldKind.ALIGNED: f"has the events of the align group {info.group!r}, not the run's own",
+                FieldKind.RAGGED: "varying number of values per event",
+                FieldKind.RUN: "once per run, not once per event; .read() gives it",
+                FieldKind.ALIGNED: f"of align group {info.group!r}; run.aligned({info.group!r}) has it",
             }
-            note = f" ({info.note})" if info.note else ""
-            raise SpecError(f"field {self.name!r} {reasons[info.kind]}{note}; read it with .read()")
+            raise SpecError(f"field {self.name!r}: {info.note or reasons[info.kind]}")
 
     def _read_other(self) -> xr.DataArray:
-        column, info = self.run.source.read(self.name), self.info
-        if info.kind is FieldKind.RAGGED:
-            dims = ("value", *_element_dims(self.name, column.data.ndim - 1))
-        elif info.kind is FieldKind.ALIGNED:
-            dims = (f"{info.group}_event", *_element_dims(self.name, column.data.ndim - 1))
-        else:
-            dims = _element_dims(self.name, column.data.ndim)
-        valid = {} if column.valid is None else {"valid": (dims[0], column.valid)}
+        info = self.info
+        if info.kind is FieldKind.ALIGNED:
+            return self.run.aligned(info.group)[self.name].read()
+        data = self.run.source.read(self.name).data  # which says why ragged fields cannot be read so
         return xr.DataArray(
-            column.data, dims=dims, coords=valid, name=variable(self.name), attrs=self._attrs()
+            data, dims=_element_dims(self.name, data.ndim), name=variable(self.name), attrs=self._attrs()
         )
 
     def _array(self, data: Any, valid: Any) -> xr.DataArray:
@@ -135,7 +140,7 @@ class Field:
 
     def _attrs(self) -> dict[str, str]:
         attrs = {"field": self.name, "origin": self.info.origin}
-        if self.unit is not None:
+        if self.unit:
             attrs["units"] = self.unit
         if self.info.note:
             attrs["note"] = self.info.note
@@ -160,7 +165,7 @@ def variable(name: str) -> str:
 
 def event_coords(run: Run) -> dict[str, Any]:
     """Give the coordinates of events: `time` and the packed `timestamp`."""
-    return {"time": ("event", run.time), "timestamp": ("event", run.timestamps)}
+    return dict(zip(EVENT_COORDS, (("event", run.time), ("event", run.timestamps)), strict=True))
 
 
 def content_token(data: np.ndarray[Any, Any]) -> str:

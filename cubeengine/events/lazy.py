@@ -74,11 +74,11 @@ def lazy_column(
 
 def _part(take: Callable[..., Any], read: Any, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     value = delayed(take, pure=True)(read, dask_key_name=key)
-    return da.from_delayed(value, shape, dtype)  # type: ignore[no-untyped-call]  # dask's own
+    return da.from_delayed(value, shape, dtype)
 
 
 def _joined(parts: list[Any]) -> Any:
-    return da.concatenate(parts)  # type: ignore[no-untyped-call]  # dask's own
+    return da.concatenate(parts)
 
 
 def _read(

@@ -151,7 +151,7 @@ class _Parser:
         value = node.value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._error(self._at(node), f"{value!r} is not allowed, only numbers are")
-        if not math.isfinite(value) or (isinstance(value, int) and value >= 2**64):
+        if value >= 2**64 if isinstance(value, int) else not math.isfinite(value):
             raise self._error(self._at(node), "this number is too large")
         return Number(value)
 
@@ -181,11 +181,15 @@ class _Parser:
         ops = [_COMPARISONS.get(type(op)) for op in node.ops]
         if None in ops:
             raise self._error(self._at(node), "this comparison is not allowed")
-        first, *rest = (self._node(part, depth) for part in (node.left, *node.comparators))
-        if any(isinstance(part, Binary) and part.op in {"&", "|"} for part in rest[:-1]):
+        if any(self._is_bare_bitwise(part) for part in node.comparators[:-1]):
             # a > 1 & b > 2 is a > (1 & b) > 2, which nobody means
             raise self._error(self._at(node), "& and | bind before comparisons: write (a > 1) & (b > 2)")
+        first, *rest = (self._node(part, depth) for part in (node.left, *node.comparators))
         return Compare(first, tuple((str(op), part) for op, part in zip(ops, rest, strict=True)))
+
+    def _is_bare_bitwise(self, node: ast.expr) -> bool:
+        bitwise = isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr)
+        return bitwise and not self.text[: self._at(node)].rstrip().endswith("(")
 
     def _logic(self, node: ast.BoolOp, depth: int) -> Node:
         word = "and" if isinstance(node.op, ast.And) else "or"

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from html import escape
+from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cubeengine.errors import SpecError
+from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.events import selections
+from cubeengine.events.blocks import in_blocks, joined, part_of
 from cubeengine.events.expressions import Columns, Expression
-from cubeengine.events.field import Field, content_token, event_coords, variable
+from cubeengine.events.field import EVENT_COORDS, Field, content_token, event_coords, variable
+from cubeengine.events.locate import locate
 from cubeengine.events.scan import Scan, find_scan
 from cubeengine.events.selections import Cut, CutRow, MaskCache, Node
 from cubeengine.events.states import States
@@ -27,13 +30,41 @@ from cubeengine.sources.base import Reader, Source
 from cubeengine.sources.memory import ArrayReader
 from cubeengine.types import Column, FieldInfo, FieldKind, IntArray, RunId, Storage
 
-BLOCK_NBYTES = 64 * 2**20
-"""Element arrays are read in blocks of events of this size where only a value per event is kept of them."""
-
 KEEP_NBYTES = 64 * 2**20
 """Columns up to this size stay in memory once read; larger ones only if they are one value per event."""
 
-T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+
+
+def open_run(source: str | Path, run: int | None = None, *, units: Mapping[str, str] | None = None) -> Run:
+    """Open a run for reading: lists its fields and reads the event times, nothing else.
+
+    Parameters
+    ----------
+    source : str or Path
+        A smallData file, a directory with one, "experiment:run", or, beside `run`, an experiment; the
+        latter two are looked up under the data root, the environment variable SIT_PSDM_DATA.
+    run : int, optional
+        Run number of the experiment `source`.
+    units : mapping of field name to unit, optional
+        Units of fields; files carry none.
+
+    Raises
+    ------
+    SpecError
+        If there is no such run, or more than one file it could be.
+    SourceFormatError
+        If the file cannot be read as smallData.
+
+    Examples
+    --------
+    >>> open_run("data/xpptut15_Run0252.h5")["ipm2/sum"].read()  # doctest: +SKIP
+    """
+    from cubeengine.sources.registry import open_source
+
+    located = locate(source, run)
+    return Run(open_source(located.path), located.run_id, units=units)
 
 
 class Run:
@@ -115,9 +146,9 @@ class Run:
         """How messages name the run."""
         files = [file.path.name for file in self.source.files]
         name = str(self.run_id or "")
-        beside = files[0] if len(files) == 1 else f"{len(files)} files"
         if not files:
             return name or "in memory"
+        beside = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
         return f"{name} ({beside})" if name else beside
 
     @property
@@ -192,23 +223,30 @@ class Run:
         """What is in memory: all fields of one value per event, read on first use, and derived variables.
 
         Names have `__` for `/`. Where an integer or boolean is missing, the coordinate `<name>_valid`
-        is False.
+        is False. Fields that cannot be read are named in the attribute `left_out`.
         """
+        dataset = xr.Dataset(coords=event_coords(self), attrs={"run": self.label})
         variables: dict[str, Any] = {}
-        coords = event_coords(self)
+        coords: dict[str, Any] = {}
         for name in self._names_in_memory():
-            column = self.column(name)
+            try:
+                column = self.column(name)
+            except SourceFormatError as err:
+                _LOG.warning("left out of the data of run %s: %s", self.label, err)
+                dataset.attrs.setdefault("left_out", []).append(name)
+                continue
             variables[variable(name)] = self[name].variable(column)
             coords |= self[name].element_coords()
             if column.valid is not None and not column.valid.all():
                 coords[f"{variable(name)}_valid"] = ("event", column.valid)
-        return xr.Dataset(variables, coords, {"run": self.label})
+        return dataset.assign(variables).assign_coords(coords)
 
     def _names_in_memory(self) -> list[str]:
+        events = {name: info for name, info in self.fields.items() if info.kind is FieldKind.EVENT}
         return [
             name
-            for name, info in self.fields.items()
-            if info.kind is FieldKind.EVENT and (not info.shape or info.storage.layout == "memory")
+            for name, info in events.items()
+            if name not in EVENT_COORDS and (not info.shape or info.storage.layout == "memory")
         ]
 
     @cached_property
@@ -218,13 +256,8 @@ class Run:
 
     def evaluate(self, expression: Expression) -> Column:
         """Compute an expression for every event; arrays it reduces are read block by block."""
-        parts = list(self._in_blocks(expression.fields, expression.evaluate))
-        if len(parts) == 1:
-            return parts[0]
-        valid = None
-        if any(part.valid is not None for part in parts):
-            valid = np.concatenate([_known(part) for part in parts])
-        return Column(np.concatenate([part.data for part in parts]), valid)
+        wide = self._wide(expression.fields)
+        return joined(list(in_blocks(wide, self._window, self.n_events, expression.evaluate)))
 
     def states(self, node: Node) -> States:
         """Give the state of every event under a selection; see `events.states`. Kept by content."""
@@ -237,32 +270,20 @@ class Run:
     def _cut_states(self, cut: Cut, columns: Columns, n_events: int) -> States:
         if not isinstance(cut.condition, Expression):
             return selections.evaluate(cut, columns, n_events)
+        wide = self._wide(cut.condition.fields)
+        parts = in_blocks(wide, self._window, n_events, partial(selections.evaluate, cut))
+        return np.concatenate(list(parts))
 
-        def compute(block: Columns, n_block: int) -> States:
-            return selections.evaluate(cut, block, n_block)
+    def _wide(self, names: Iterable[str]) -> list[FieldInfo]:
+        infos = (self.fields[name] for name in names)
+        return [info for info in infos if info.shape and info.kind is FieldKind.EVENT]
 
-        return np.concatenate(list(self._in_blocks(cut.condition.fields, compute)))
-
-    def _in_blocks(self, names: Iterable[str], compute: Callable[[Columns, int], T]) -> Iterator[T]:
-        wide = [info for info in map(self.fields.__getitem__, names) if info.shape]
-        wide = [info for info in wide if info.kind is FieldKind.EVENT and info.nbytes > BLOCK_NBYTES]
-        if not wide:
-            yield compute(self.column, self.n_events)
-            return
-        step = _block_events(wide)
-        for start in range(0, self.n_events, step):
-            stop = min(start + step, self.n_events)
-            yield compute(self._window(slice(start, stop), {info.name for info in wide}), stop - start)
-
-    def _window(self, events: slice, wide: set[str]) -> Columns:
-        def columns(name: str) -> Column:
-            name = self.fields.resolve(name)
-            if name in wide and name not in self._derived:
-                return self.source.read(name, events)
-            column = self.column(name)
-            return Column(column.data[events], None if column.valid is None else column.valid[events])
-
-        return columns
+    def _window(self, name: str, events: slice) -> Column:
+        name = self.fields.resolve(name)
+        info = self.fields[name]
+        if name in self._derived or not info.shape or info.kind is not FieldKind.EVENT:
+            return part_of(self.column(name), events)
+        return self.source.read(name, events)
 
     def with_columns(self, columns: Mapping[str, Column], units: Mapping[str, str] | None = None) -> Run:
         """Give the same run with further variables, one value or array per event in time order.
@@ -352,18 +373,6 @@ def _frozen(column: Column) -> Column:
     if valid is not None:
         valid.setflags(write=False)
     return Column(data, valid)
-
-
-def _block_events(wide: Iterable[FieldInfo]) -> int:
-    infos = list(wide)
-    per_event = sum(info.event_nbytes for info in infos)
-    together = math.lcm(*(max(info.storage.chunk_events, 1) for info in infos))
-    wanted = max(BLOCK_NBYTES // max(per_event, 1), 1)
-    return max(wanted // together, 1) * together if together * per_event <= 4 * BLOCK_NBYTES else wanted
-
-
-def _known(column: Column) -> NDArray[np.bool_]:
-    return np.ones(len(column), bool) if column.valid is None else column.valid
 
 
 def _content(column: Column) -> str:

@@ -163,8 +163,9 @@ class Scan:
         low, high = found.values[0], found.values[-1]
         if 2 * len(found.values) > self._n_events:
             return f"{name} moves from {low:.6g} to {high:.6g}"
-        per_step = f"{found.events.min()} to {found.events.max()} events each"
-        return f"{name}, {len(found.values)} settings from {low:.6g} to {high:.6g}, {per_step}"
+        fewest, most = int(found.events.min()), int(found.events.max())
+        each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        return f"{name}, {len(found.values)} settings from {low:.6g} to {high:.6g}, {each} events each"
 
 
 def _values(column: Column) -> NDArray[Any]:

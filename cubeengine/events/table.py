@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from pathlib import PurePath
 
 from cubeengine.budget import format_size
 from cubeengine.errors import FieldNotFound
@@ -92,7 +93,7 @@ class FieldTable(Mapping[str, FieldInfo]):
         kind = _KINDS[info.kind] + (f" {info.group}" if info.group else "")
         unit = self._units.get(name, "")
         size = f"{format_size(info.nbytes)} {_place(info)}"
-        return name, shape, str(info.dtype), unit, kind, size, info.origin
+        return name, shape, str(info.dtype), unit, kind, size, PurePath(info.origin).name
 
 
 def _place(info: FieldInfo) -> str:
