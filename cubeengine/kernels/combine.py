@@ -12,6 +12,7 @@ from math import nan, sqrt
 import numpy as np
 
 from cubeengine.kernels.jit import jit
+from cubeengine.kernels.partial import MAX_RESIDUAL
 
 
 @jit
@@ -21,17 +22,20 @@ def merge_floats(n_a, mean_a, rest_a, m2_a, gone_a, n_b, mean_b, rest_b, m2_b, g
         for e in range(mean.shape[1]):
             count_a = float(n_a[g] - gone_a[g, e])
             count_b = float(n_b[g] - gone_b[g, e])
-            count = max(count_a + count_b, 1.0)
-            base = mean_a[g, e] if count_a > 0.0 else mean_b[g, e]
-            left = np.float64(rest_a[g, e] if count_a > 0.0 else rest_b[g, e])
-            apart = (mean_b[g, e] - base) + (rest_b[g, e] - left)
-            shift = apart if count_b > 0.0 else 0.0
-            step = shift * (count_b / count) + left
-            moved = base + step
-            rest[g, e] = step - (moved - base)
-            m2[g, e] = m2_a[g, e] + m2_b[g, e] + shift * shift * (count_a * (count_b / count))
-            mean[g, e] = moved
             gone[g, e] = gone_a[g, e] + gone_b[g, e]
+            base, left = mean_a[g, e], np.float64(rest_a[g, e])
+            shift = (mean_b[g, e] - base) + (rest_b[g, e] - left)
+            share = count_b / (count_a + count_b)
+            step = shift * share + left
+            moved = base + step
+            back = moved - base
+            lost = (base - (moved - back)) + (step - back)
+            kept = lost if abs(lost) < MAX_RESIDUAL else 0.0
+            spread = m2_a[g, e] + m2_b[g, e] + shift * shift * (count_a * share)
+            one, other = count_b == 0.0, count_a == 0.0  # an empty side: the other as it is
+            rest[g, e] = rest_a[g, e] if one else rest_b[g, e] if other else kept
+            m2[g, e] = m2_a[g, e] if one else m2_b[g, e] if other else spread
+            mean[g, e] = base if one else mean_b[g, e] if other else moved
 
 
 @jit

@@ -3,7 +3,8 @@
 The rows of a group are added a few at a time. With m the mean so far (for the first rows: the first
 finite value) the sums of x - m and its square stay in registers; then mean and m2 move on by the
 update below. The base always is a mean or a value of the same group and element, so an offset costs no
-digits, and a stray value elsewhere does no harm.
+digits, and a stray value elsewhere does no harm. Never more rows at a time than were seen before: a
+first value far off the others is soon outweighed.
 
 With n events before, k new ones, S1 and S2 their sums about m, and r the residual of the mean:
 
@@ -17,13 +18,14 @@ D. E. Knuth, The Art of Computer Programming, vol. 2, 4.2.2 (the rounding error 
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.kernels.jit import jit
+from cubeengine.kernels.partial import MAX_RESIDUAL
 from cubeengine.kernels.vectors import (
     any_lane,
     load,
@@ -32,15 +34,14 @@ from cubeengine.kernels.vectors import (
     store,
     to_float,
     to_integer,
-    where_finite,
     where_positive,
+    where_within,
 )
 from cubeengine.types import FloatArray, IntArray
 
 LANES = 16  # elements of a strip: a cache line of float32, and eight 512-bit registers of sums
 TILE = 2048  # elements per row before the next group: long enough for the hardware prefetcher
 CHUNK = 16  # rows added between two updates of the state: as many streams as the processor follows
-SCALAR_CHUNK = 64  # the same for single elements; bounds the rounding of the sum
 
 
 @jit
@@ -62,25 +63,27 @@ def add_floats(
         right = min(left + TILE, strips)
         for group in present:
             n = n_events[group]
-            for first in range(starts[group], starts[group + 1], CHUNK):
-                last = min(first + CHUNK, starts[group + 1])
+            first = starts[group]
+            while first < starts[group + 1]:
+                last = min(first + min(CHUNK, max(n, 1)), starts[group + 1])
                 _add_tile(data, rows, first, last, left, right, n, group, mean, residual, m2, missing)
-                n += last - first
+                n, first = n + last - first, last
     for group in present:
         n = n_events[group]
-        for first in range(starts[group], starts[group + 1], SCALAR_CHUNK):
-            last = min(first + SCALAR_CHUNK, starts[group + 1])
+        first = starts[group]
+        while first < starts[group + 1]:
+            last = min(first + min(CHUNK, max(n, 1)), starts[group + 1])
             for element in range(strips, n_elements):
                 _add_element(data, rows, first, last, element, n, group, mean, residual, m2, missing)
-            n += last - first
-    for group in present:
-        n_events[group] += starts[group + 1] - starts[group]
+            n, first = n + last - first, last
+        n_events[group] = n
 
 
 @jit
 def _add_tile(data, rows, first, last, left, right, n, group, mean, residual, m2, missing):  # type: ignore[no-untyped-def]
     """Add some rows of one group to the elements left <= e < right, a strip at a time."""
-    zero, one = splat(0.0, LANES), splat(1.0, LANES)
+    zero, one, infinite = splat(0.0, LANES), splat(1.0, LANES), splat(inf, LANES)
+    storable = splat(MAX_RESIDUAL, LANES)
     before, after = splat(float(n), LANES), splat(float(n + last - first), LANES)
     k = last - first
     for e in range(left, right, LANES):
@@ -91,24 +94,26 @@ def _add_tile(data, rows, first, last, left, right, n, group, mean, residual, m2
             fresh = zero
             for p in range(last - 1, first - 1, -1):
                 x = load(data, rows[p], e, LANES)
-                fresh = where_finite(x, x, fresh)
+                fresh = where_within(x, infinite, x, fresh)
             base = where_positive(seen, base, fresh)
         sum1, sum2, bad = zero, zero, zero
         for p in range(first, last):
             if p + k < len(rows):
                 prefetch(data, rows[p + k], e, LANES)
             x = load(data, rows[p], e, LANES)
-            d = where_finite(x, x - base, zero)
+            d = where_within(x, infinite, x - base, zero)
             sum1 = sum1 + d
             sum2 = sum2 + d * d
-            bad = bad + where_finite(x, zero, one)
+            bad = bad + where_within(x, infinite, zero, one)
         total = sum1 + load(residual, group, e, LANES) * seen
         count = after - gone - bad
         step = total / where_positive(count, count, one)
         moved = base + step
         rise = sum2 - total * step
         store(mean, group, e, moved)
-        store(residual, group, e, step - (moved - base))
+        back = moved - base
+        rest = (base - (moved - back)) + (step - back)
+        store(residual, group, e, where_within(rest, storable, rest, zero))
         store(m2, group, e, load(m2, group, e, LANES) + where_positive(rise, rise, zero))
         if any_lane(bad):
             store(missing, group, e, to_integer(gone + bad))
@@ -139,6 +144,8 @@ def _add_element(data, rows, first, last, e, n, group, mean, residual, m2, missi
     moved = base + step
     rise = sum2 - total * step
     mean[group, e] = moved
-    residual[group, e] = step - (moved - base)
+    back = moved - base
+    rest = (base - (moved - back)) + (step - back)
+    residual[group, e] = rest if abs(rest) < MAX_RESIDUAL else 0.0
     if rise > 0.0:
         m2[group, e] += rise

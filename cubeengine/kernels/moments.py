@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cubeengine.kernels import compiled, reference
 from cubeengine.kernels.partial import MAX_EVENTS, Partial, empty_partial, kind_of, partial_nbytes
-from cubeengine.kernels.statistics import STATISTICS, Statistics, count, mean, std
+from cubeengine.kernels.statistics import STATISTICS, Statistics
 from cubeengine.types import IntArray
 
 __all__ = [
@@ -166,7 +166,7 @@ def regroup(partial: Partial, members: Sequence[IntArray], *, backend: Backend =
     return joined
 
 
-def finish(partial: Partial) -> Statistics:
+def finish(partial: Partial, *, backend: Backend = "numba") -> Statistics:
     """Give count, mean and standard deviation of every group and element.
 
     Returns
@@ -175,7 +175,8 @@ def finish(partial: Partial) -> Statistics:
         Empty: count 0, mean and std NaN. The mean of integers is correctly rounded, their std within
         1 ulp.
     """
-    return Statistics(count(partial), mean(partial), std(partial))
+    kernels = BACKENDS[backend]
+    return Statistics(partial.count, kernels.mean(partial), kernels.std(partial))
 
 
 def scratch_nbytes(

@@ -26,6 +26,8 @@ from cubeengine.types import IntArray
 
 MAX_EVENTS = 2**31 - 1  # events of one group; int32 `missing`, and the widths of the words, rest on it
 
+MAX_RESIDUAL = 1e38  # larger residuals (of means beyond 1e53) do not fit float32 and are dropped
+
 State = Mapping[str, NDArray[Any]]
 
 

@@ -1,4 +1,4 @@
-"""The plain numpy twin of the compiled kernels: slow, short, and what they are tested against.
+"""The plain numpy twin of the compiled kernels: slow, short, and what they are compared with.
 
 Floats: each group's rows of a block by the two-pass formula, merged into the state by the parallel
 formula. Integers: Python's own unlimited integers.
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.kernels.partial import Partial, State, Words, empty_partial, words_of
+from cubeengine.kernels.partial import MAX_RESIDUAL, Partial, State, Words, empty_partial, words_of
 from cubeengine.types import FloatArray, IntArray
 
 _WORD = 2**64
@@ -78,10 +78,11 @@ def _block_moments(dtype: np.dtype[Any], rows: NDArray[Any]) -> Partial:
     count = np.maximum(finite.sum(axis=0), 1)
     base = np.take_along_axis(values, finite.argmax(axis=0)[None], axis=0)[0]
     with np.errstate(over="ignore", invalid="ignore"):
-        shift = np.where(finite, values - base, 0.0)
-        step = _sum_rows(shift) / count
-        center = np.where(finite.any(axis=0), base, 0.0) + step
-        block.arrays["mean"][0] = center
+        for _ in range(2):  # the second time from a base that no stray first value spoils
+            shift = np.where(finite, values - base, 0.0)
+            step = np.where(finite.any(axis=0), _sum_rows(shift) / count, 0.0)
+            base = np.where(finite.any(axis=0), base + step, 0.0)
+        block.arrays["mean"][0] = base
         block.arrays["m2"][0] = _sum_rows(np.where(finite, shift - step, 0.0) ** 2)
     block.arrays["missing"][0] = len(rows) - finite.sum(axis=0)
     return block
@@ -93,20 +94,27 @@ def _sum_rows(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _merge_floats(a: Partial, b: Partial) -> State:
-    count_a, count_b = a.count, b.count
-    count = np.maximum(count_a + count_b, 1)
-    left, right = a.arrays, b.arrays
-    base = np.where(count_a == 0, right["mean"], left["mean"])
-    residual = np.where(count_a == 0, right["residual"], left["residual"]).astype(np.float64)
+    left, right, count_a, count_b = a.arrays, b.arrays, a.count, b.count
+    share = count_b / np.maximum(count_a + count_b, 1)
     with np.errstate(over="ignore", invalid="ignore"):
-        apart = (right["mean"] - base) + (right["residual"] - residual)
-        shift = np.where(count_b == 0, 0.0, apart)
-        step = shift * count_b / count + residual
-        mean = base + step
-        rest = np.where(np.isfinite(mean), step - (mean - base), 0.0)
-        m2 = left["m2"] + right["m2"] + shift * shift * (count_a * (count_b / count))
-    missing = left["missing"] + right["missing"]
-    return {"mean": mean, "residual": rest.astype(np.float32), "m2": m2, "missing": missing}
+        residual = left["residual"].astype(np.float64)
+        shift = (right["mean"] - left["mean"]) + (right["residual"] - residual)
+        step = shift * share + residual
+        mean = left["mean"] + step
+        back = mean - left["mean"]
+        lost = (left["mean"] - (mean - back)) + (step - back)
+        m2 = left["m2"] + right["m2"] + shift * shift * (count_a * share)
+    rest = np.where(np.abs(lost) < MAX_RESIDUAL, lost, 0.0).astype(np.float32)
+    merged = {"mean": mean, "residual": rest, "m2": m2}
+    whole = {name: _unless_empty(left[name], right[name], a, b, merged[name]) for name in merged}
+    return {**whole, "missing": left["missing"] + right["missing"]}
+
+
+def _unless_empty(
+    left: NDArray[Any], right: NDArray[Any], a: Partial, b: Partial, merged: NDArray[Any]
+) -> NDArray[Any]:
+    """Keep one side as it is where the other is empty."""
+    return np.where(b.count == 0, left, np.where(a.count == 0, right, merged))
 
 
 def _integers(partial: Partial) -> tuple[NDArray[np.object_], NDArray[np.object_]]:

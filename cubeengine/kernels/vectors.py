@@ -140,17 +140,16 @@ _overload(operator.lshift, _operation("", "shl"))
 
 
 @intrinsic
-def where_finite(typing: Any, value: Any, then: Any, otherwise: Any) -> Any:
-    """Choose lane by lane: `then` where `value` is finite, else `otherwise`."""
+def where_within(typing: Any, value: Any, limit: Any, then: Any, otherwise: Any) -> Any:
+    """Choose lane by lane: `then` where |value| < limit, else (and for NaN) `otherwise`."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(value.llvm, [value.llvm])
         name = f"llvm.fabs.v{value.lanes}f64"
         size = builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args[:1])
-        infinite = ir.Constant(value.llvm, [float("inf")] * value.lanes)
-        return builder.select(builder.fcmp_ordered("<", size, infinite), args[1], args[2])
+        return builder.select(builder.fcmp_ordered("<", size, args[1]), args[2], args[3])
 
-    return then(value, then, otherwise), generate
+    return then(value, limit, then, otherwise), generate
 
 
 @intrinsic
