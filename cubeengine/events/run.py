@@ -93,7 +93,9 @@ class Run:
         derived: Mapping[str, Column] | None = None,
         variant: str = "",
     ) -> None:
-        self.source, self.run_id, self._variant = source, run_id, variant
+        self.source, self.run_id = source, run_id
+        # Arrays in memory have no name of their own: each run that is opened on them gets one.
+        self._variant = variant or ("" if source.files else uuid.uuid4().hex)
         self._derived = {name: _frozen(column) for name, column in (derived or {}).items()}
         _check_lengths(self._derived, source.n_events)
         self._units = dict(units or {})
@@ -137,8 +139,7 @@ class Run:
         """Hash that names these events and their values: files with size and time, derived content."""
         files = [f"{file.path}:{file.size}:{file.mtime_ns}" for file in self.source.files]
         derived = [f"{name}:{_content(column)}" for name, column in self._derived.items()]
-        # Arrays in memory have no name of their own: each opened run is its own.
-        text = "\n".join([self._variant, *(files or [uuid.uuid4().hex]), *derived])
+        text = "\n".join([self._variant, *files, *derived])
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

@@ -129,7 +129,7 @@ PYTHON = [
     "u'text'",
     "f'{a}'",
     "f'{__import__(\"os\")}'",
-    "f\"{a.__class__}\"",
+    'f"{a.__class__}"',
     "'%s' % a",
     "'{0.__class__}'.format(a)",
     "'a' * 10**9",
@@ -206,11 +206,11 @@ PYTHON = [
     "a\x00",
     "\x00",
     "a\u200bb",
-    "аbs(a)",  # the first letter is Cyrillic
-    "ｅval(a)",  # full width
-    "𝘀𝗾𝗿𝘁(a)",  # mathematical letters, which Python itself takes for sqrt
+    "\u0430bs(a)",  # the first letter is Cyrillic
+    "\uff45val(a)",  # full width
+    "\U0001d600\U0001d5fe\U0001d5ff\U0001d601(a)",  # mathematical letters, which Python itself takes for sqrt
     "a\u2028b",
-    "９ + a",
+    "\uff19 + a",  # a full-width nine
     "1_000",
     "0x10",
     "0b1",
@@ -271,7 +271,7 @@ PYTHON = [
     "__import__.__self__",
     "[*open('/etc/passwd')]",
     "{**a}",
-    "exec(\"\\x61\")",
+    'exec("\\x61")',
     "eval(compile('1','','eval'))",
     "(a.b for a in [1]).gi_code",
     "type(lambda:0)(0)",

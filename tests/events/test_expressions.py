@@ -91,7 +91,9 @@ def _larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     operators = ["+", "-", "*", "/", "//", "%", "&", "|", "<", "<=", "==", "!=", ">", "and", "or"]
     binary = st.tuples(inner, st.sampled_from(operators), inner).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})")
     unary = st.tuples(st.sampled_from(["-", "+", "~", "not "]), inner).map(lambda t: f"{t[0]}({t[1]})")
-    calls = st.tuples(st.sampled_from(["abs", "sqrt", "isnan", "mean"]), inner).map(lambda t: f"{t[0]}({t[1]})")
+    calls = st.tuples(st.sampled_from(["abs", "sqrt", "isnan", "mean"]), inner).map(
+        lambda t: f"{t[0]}({t[1]})"
+    )
     index = st.tuples(inner, st.sampled_from(["0", "-1", "1:3", ":", "::2", "1, 2:", "0, :, -3"]))
     chained = st.tuples(inner, inner, inner).map(lambda t: f"({t[0]}) < ({t[1]}) <= (-({t[2]}))")
     return st.one_of(binary, unary, calls, chained, index.map(lambda t: f"({t[0]})[{t[1]}]"))
@@ -283,7 +285,10 @@ def test_results_beyond_64_bits_become_floats() -> None:
 
 
 def test_64_bit_integers_compare_exactly() -> None:
-    stamps = {"t": Column(np.array([2**62, 2**62 + 1, 2**62 + 2])), "u": Column(np.full(3, 2**62 + 1, np.uint64))}
+    stamps = {
+        "t": Column(np.array([2**62, 2**62 + 1, 2**62 + 2])),
+        "u": Column(np.full(3, 2**62 + 1, np.uint64)),
+    }
     assert compute(f"t == {2**62 + 1}", stamps).data.tolist() == [False, True, False]
     assert compute(f"t > {float(2**62)!r}", stamps).data.tolist() == [False, True, True]
     assert compute("t == u", stamps).data.tolist() == [False, True, False]
@@ -332,7 +337,9 @@ def test_arithmetic_is_that_of_numpy(pairs: list[tuple[float, float]], op: str) 
 def test_integers_compute_as_in_python(values: list[int], other: int) -> None:
     columns = {"x": Column(np.array(values))}
     constant = f"({other})"
-    assert compute(f"x * {constant} - x", columns).data.tolist() == [value * other - value for value in values]
+    assert compute(f"x * {constant} - x", columns).data.tolist() == [
+        value * other - value for value in values
+    ]
     if other:
         assert compute(f"x // {constant}", columns).data.tolist() == [value // other for value in values]
         assert compute(f"x % {constant}", columns).data.tolist() == [value % other for value in values]

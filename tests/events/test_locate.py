@@ -65,7 +65,9 @@ def test_without_a_data_root_the_variable_is_named(monkeypatch: pytest.MonkeyPat
         locate("xpptut15:12")
 
 
-@pytest.mark.parametrize("name", ["../etc", "a/b", "", ".", "..", "a b", "-x", "a\nb", "a\x00", "é", "a;b", "$HOME"])
+@pytest.mark.parametrize(
+    "name", ["../etc", "a/b", "", ".", "..", "a b", "-x", "a\nb", "a\x00", "é", "a;b", "$HOME"]
+)
 def test_experiments_that_are_no_names_never_become_paths(root: Path, name: str) -> None:
     with pytest.raises(SpecError, match="no experiment name"):
         locate(name, 12)

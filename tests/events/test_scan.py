@@ -103,7 +103,9 @@ def test_only_fields_of_the_scan_are_read(monkeypatch: pytest.MonkeyPatch) -> No
     run = Run(MemorySource({"scan/lxt": STEPS, "ipm2/sum": STEPS}))
     read: list[str] = []
     original = MemorySource.read
-    monkeypatch.setattr(MemorySource, "read", lambda self, name, *rest: read.append(name) or original(self, name, *rest))
+    monkeypatch.setattr(
+        MemorySource, "read", lambda self, name, *rest: read.append(name) or original(self, name, *rest)
+    )
     assert read == []
     assert run.scan.n_steps == 5
     assert read == ["scan/lxt"]

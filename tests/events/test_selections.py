@@ -188,7 +188,9 @@ def test_adding_a_cut_never_adds_events(first: Node, added: Node, pairs: list[tu
 
 
 @given(nodes, st.lists(st.tuples(values, values), min_size=1, max_size=15))
-def test_a_selection_and_its_negation_keep_no_event_in_common(node: Node, pairs: list[tuple[float, float]]) -> None:
+def test_a_selection_and_its_negation_keep_no_event_in_common(
+    node: Node, pairs: list[tuple[float, float]]
+) -> None:
     x, y = np.array(pairs).T
     columns = {"x": Column(x), "y": Column(y)}
     kept = evaluate(node, columns.__getitem__, len(x))
@@ -208,7 +210,9 @@ def test_a_cut_flow_ends_at_the_selection(node: Node, pairs: list[tuple[float, f
 
 
 def test_a_cut_flow_goes_into_nested_alls_and_nothing_else() -> None:
-    good = Combine("all", (cut(Interval("ipm2/sum", 0.3), "bright"), cut(OneOf("flag", (1,)), "flagged")), "good")
+    good = Combine(
+        "all", (cut(Interval("ipm2/sum", 0.3), "bright"), cut(OneOf("flag", (1,)), "flagged")), "good"
+    )
     either = Combine("any", (cut(OneOf("laser", (0,))), cut(OneOf("laser", (-1,)))), "laser off")
     table = cut_flow(Combine("all", (good, either)), COLUMNS.__getitem__, 5)
     assert table == (CutRow("bright", 3, 3), CutRow("flagged", 3, 1), CutRow("laser off", 2, 1))
@@ -250,7 +254,11 @@ def test_masks_are_computed_once_for_each_content_and_run() -> None:
 
     cache = MaskCache(cut_states=counted)
     bright = Cut("bright", Interval("ipm2/sum", 0.3))
-    for node in (bright, Combine("all", (bright, cut(OneOf("flag", (1,))))), Cut("again", Interval("ipm2/sum", 0.3))):
+    for node in (
+        bright,
+        Combine("all", (bright, cut(OneOf("flag", (1,))))),
+        Cut("again", Interval("ipm2/sum", 0.3)),
+    ):
         cache.evaluate(node, COLUMNS.__getitem__, 5, "run 1")
     assert computed == ["bright", "flag == 1"]
     cache.evaluate(bright, COLUMNS.__getitem__, 5, "run 2")
