@@ -78,7 +78,8 @@ def add_scale(
     limits, values = mappable.norm, drawn.value.values
     below, above = bool((values < limits.vmin).any()), bool((values > limits.vmax).any())
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
-    made.colorbar(mappable, ax=panels, label=label, extend=ends[below, above], aspect=25)
+    lines = wrapped(label, int(made.get_figheight() * 10))
+    made.colorbar(mappable, ax=panels, label=lines, extend=ends[below, above], aspect=25)
 
 
 def annotate(made: Figure, dataset: xr.Dataset, drawn: Drawable, *, shows_errors: bool) -> None:
@@ -104,13 +105,13 @@ def edges(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
     bounds = dataset.variables.get(f"{dim}_bnds")
     if bounds is not None:
         stored = np.asarray(bounds.values, np.float64)
-        return np.append(stored[:, 0], stored[-1, 1])
+        return np.concatenate([stored[:, 0], stored[-1:, 1]])
     at = positions(dataset, dim)
     if at.size == 1:
-        return at + np.array([-0.5, 0.5])
+        return np.array([at[0] - 0.5, at[0] + 0.5])
     middle: NDArray[np.float64] = (at[:-1] + at[1:]) / 2
     outer = np.array([2 * at[0] - middle[0], 2 * at[-1] - middle[-1]])
-    return np.insert(middle, [0, middle.size], outer)
+    return np.concatenate([outer[:1], middle, outer[1:]])
 
 
 def axis_label(dataset: xr.Dataset, dim: str) -> str:
