@@ -91,6 +91,11 @@ def test_64_bit_integers_are_compared_exactly() -> None:
     assert found(Interval("unsigned", None, float(2**63))) == [T, F, F, F, F]
 
 
+def test_many_values_are_found_as_few_are() -> None:
+    assert found(OneOf("stamp", tuple(range(2**62 - 40, 2**62 + 2)))) == [T, T, F, F, F]
+    assert found(OneOf("ipm2/sum", (*range(40), 0.1))) == [T, F, T, T, N]
+
+
 def test_values_a_field_cannot_hold_equal_nothing() -> None:
     assert found(OneOf("stamp", (0.5, np.inf, 2**80))) == [F] * 5
     assert found(Interval("stamp", 2.0**62 + 0.5, 2**80)) == [T] * 5
