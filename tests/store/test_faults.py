@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,7 +169,7 @@ def test_file_system_without_exchange_falls_back_to_renames(
     target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
-        files.ctypes.set_errno(errno.EINVAL)
+        ctypes.set_errno(errno.EINVAL)
         return -1
 
     monkeypatch.setattr(files, "_system_renameat2", lambda: refuse)
@@ -180,7 +182,7 @@ def test_old_cube_that_cannot_be_removed_is_a_warning_in_the_log(
     target: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(files.shutil, "rmtree", failing(files.shutil.rmtree, errno.EACCES, 0))
+        patch.setattr(shutil, "rmtree", failing(shutil.rmtree, errno.EACCES, 0))
         save(target, 2.0)
     assert float(open_cube(target)["m"][0, 0]) == 2.0
     assert "may be deleted by hand" in caplog.text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -185,7 +186,7 @@ def test_interrupted_removal_leaves_the_marker(target: Path, monkeypatch: pytest
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.shutil, "rmtree", interrupt)
+        patch.setattr(shutil, "rmtree", interrupt)
         with pytest.raises(KeyboardInterrupt):
             write.discard(store)
     assert write.leftovers(target) == (store,)
