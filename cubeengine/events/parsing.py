@@ -202,7 +202,7 @@ class _Parser:
         name = node.func.id
         if name not in FUNCTIONS:
             near = nearest_names(name, tuple(FUNCTIONS)) or tuple(sorted(FUNCTIONS))
-            raise self._error(at, f"there is no function {name!r}; nearest: {', '.join(near)}")
+            raise self._error(at, f"there is no function {name!r}; nearest: {', '.join(map(repr, near))}")
         arguments = tuple(self._node(part, depth) for part in node.args)
         self._check_arguments(name, arguments, at)
         return Call(name, arguments)

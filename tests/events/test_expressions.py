@@ -153,7 +153,7 @@ def test_syntax_errors_point_at_the_column_too() -> None:
 
 
 def test_an_unknown_function_gets_the_nearest_one() -> None:
-    with pytest.raises(ExpressionError, match=r"no function 'sqr'; nearest: sqrt"):
+    with pytest.raises(ExpressionError, match=r"no function 'sqr'; nearest: 'sqrt'"):
         Expression.parse("sqr(a)")
 
 
