@@ -53,17 +53,17 @@ class ClusterExecutor:
 
         futures = self._client.get(graph, list(keys), sync=False, optimize_graph=False)
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=self._client.loop):
                 future.result()
                 on_done(future.key)
-                future.release()
         except KilledWorker as err:
             raise LaunchError(
                 f"task {err.task!r} ended its worker {err.allowed_failures + 1} times, "
                 "most often by using more memory than the worker has; see the worker's log"
             ) from err
         finally:
-            self._client.cancel(futures)
+            for future in futures:
+                future.release()
 
     def close(self) -> None:
         """End the client, and the cluster if it was started here."""

@@ -14,7 +14,7 @@ from cubeengine.planning.axes import BinnedAxis
 from cubeengine.planning.bind import Bound
 from cubeengine.planning.fates import Fates
 from cubeengine.spec.problems import Problem, SpecPath
-from cubeengine.spec.resolve import resolve_selection
+from cubeengine.spec.resolve import declared_unit, resolve_selection
 from cubeengine.types import BoolArray, FloatArray
 
 LOST = 0.9  # of the events, to one cut
@@ -30,11 +30,11 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
         yield from _lopsided(bound, name)
     for number, axis in enumerate(bound.axes):
         yield from _near_edges(bound, axis, number)
-        if not axis.axis.unit:
+        if not axis.axis.unit and declared_unit(bound.spec, axis.axis.field) is None:
             yield _warning(
                 ("axes", number),
-                f"the unit of {axis.axis.field!r} is declared nowhere; add it under units, "
-                "or unit: to the axis (unit: '' says that it has none)",
+                f"the unit of {axis.axis.field!r} is declared nowhere; add it under units "
+                "('' says that it has none)",
             )
     yield from _leading_zeros(bound)
 
