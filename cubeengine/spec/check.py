@@ -18,7 +18,7 @@ from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.overrides import override_document
 from cubeengine.spec.positions import Positions, without_wrong_parts
 from cubeengine.spec.problems import Problem, SpecPath, in_order, problems_of, spec_error
-from cubeengine.spec.resolve import declared_unit, resolve_selection
+from cubeengine.spec.resolve import resolve_selection
 from cubeengine.spec.yaml import MAX_BYTES, Document, parse_document
 from cubeengine.types import FieldInfo
 
@@ -172,16 +172,10 @@ def _left_out(path: SpecPath, wrong: set[SpecPath]) -> SpecPath:
 
 
 def _warnings(spec: CubeSpec, positions: Positions) -> list[Problem]:
-    found: list[tuple[SpecPath, str]] = []
-    for i, axis in enumerate(spec.axes):
-        if axis.unit is None and declared_unit(spec, axis.field) is None:
-            message = f"the unit of {axis.field!r} is declared nowhere: the axis will have none"
-            found.append((("axes", i), message))
-    found += [
-        (path, f"{pattern!r} matches nothing that the selection uses")
+    return [
+        positions.problem(path, f"{pattern!r} matches nothing that the selection uses", "warning")
         for path, pattern in _idle_patterns(spec)
     ]
-    return [positions.problem(path, message, "warning") for path, message in found]
 
 
 def _idle_patterns(spec: CubeSpec) -> list[tuple[SpecPath, str]]:

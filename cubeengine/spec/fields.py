@@ -75,11 +75,7 @@ class _Checker:
             if field not in self._spec.derive:
                 yield from self._exists(("units", field), field)
         for field in self._spec.missing:
-            path = ("missing", field)
-            yield from self._per_event(path, field, "marked as missing")
-            info = self._fields.get(field)
-            if info is not None and info.dtype.kind not in "iu":
-                yield path, f"field {field!r} holds {info.dtype}: only integers have no mark for missing"
+            yield from self._per_event(("missing", field), field, "marked as missing")
 
     def _derived(self, name: str, derived: Derived) -> Found:
         path: SpecPath = ("derive", name)

@@ -75,10 +75,9 @@ def problems_of(error: ValidationError) -> list[Problem]:
 def explain_type(error: ErrorDetails) -> str:
     """Say in plain words what a validation error means."""
     context, kind = error.get("ctx", {}), error["type"]
-    if kind == "spec":
-        return str(context["message"])
-    if kind == "value_error":
-        return str(context["error"])
+    if kind in {"spec", "value_error"}:
+        # An expression shows itself with a mark on further lines; here line and column say that.
+        return str(context["message" if kind == "spec" else "error"]).partition("\n")[0]
     wanted = _WANTED.get(kind) or context.get("expected")
     if wanted:
         return f"must be {wanted}, but is {kind_of(error['input'])}"

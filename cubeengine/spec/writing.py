@@ -28,23 +28,24 @@ def write_yaml(data: Mapping[str, Any]) -> str:
 
 
 def _entry(key: str, value: Any, indent: str, block: bool) -> str:
-    line = f"{indent}{_text(key, is_key=True)}: {_flow(value)}\n"
+    line = f"{indent}{_text(key, is_key=True)}: {flow(value)}\n"
     if not value or not isinstance(value, Mapping | list) or (not block and len(line) <= _WIDTH):
         return line
     inner = indent + "  "
     if isinstance(value, Mapping):
         body = "".join(_entry(name, item, inner, False) for name, item in value.items())
     else:
-        body = "".join(f"{inner}- {_flow(item)}\n" for item in value)
+        body = "".join(f"{inner}- {flow(item)}\n" for item in value)
     return f"{indent}{_text(key, is_key=True)}:\n{body}"
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """Write a value on one line, as it may stand anywhere in YAML."""
     if isinstance(value, Mapping):
-        items = (f"{_text(key, is_key=True)}: {_flow(item)}" for key, item in value.items())
+        items = (f"{_text(key, is_key=True)}: {flow(item)}" for key, item in value.items())
         return f"{{{', '.join(items)}}}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_flow, value))}]"
+        return f"[{', '.join(map(flow, value))}]"
     return _text(value) if isinstance(value, str) else json.dumps(value)
 
 

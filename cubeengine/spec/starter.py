@@ -1,0 +1,230 @@
+"""A first spec for a run: it runs as it is, and says in its comments what to look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cubeengine.budget import format_size
+from cubeengine.events.run import Run
+from cubeengine.spec.nice import centers_of, centers_over, edges_between, rounded
+from cubeengine.spec.survey import LASER, XRAY, Survey
+from cubeengine.spec.texts import NAME
+from cubeengine.spec.writing import flow
+from cubeengine.types import FieldInfo
+from cubeengine.units import convert
+
+FAST_BINS = 25
+MAX_STEPS = 1000
+MAX_SCALARS, MAX_ARRAYS = 12, 8
+MAX_CUBE_NBYTES = 2**30  # above that a signal is left for the user to decide on
+
+
+def starter(run: Run, smalldata: str | Path | None = None) -> str:
+    """Write a spec for a run, with the scan axis, cuts, laser and signals that fit it.
+
+    Parameters
+    ----------
+    run : Run
+        The run; only scalars are read.
+    smalldata : str or Path, optional
+        How the spec is to name the file. Default: its full path.
+
+    Returns
+    -------
+    str
+        YAML with comments.
+    """
+    survey = Survey(run)
+    sections = [
+        _head(survey, smalldata),
+        _units(survey),
+        _derive(survey),
+        _select(survey),
+        _axes(survey),
+        _cubes(survey),
+        _signals(survey),
+        _resources(),
+    ]
+    return "\n".join("\n".join(lines) + "\n" for lines in map(list, sections) if lines)
+
+
+def _head(survey: Survey, smalldata: str | Path | None) -> Iterator[str]:
+    run = survey.run
+    yield f"# Cube of {run.label}: {run.n_events:,} events. Look at it with `cubeengine check` and `plan`."
+    yield f"cube: {_cube_name(survey)}"
+    yield "run:"
+    if run.run_id is not None:
+        yield f"  experiment: {flow(run.run_id.experiment)}"
+        yield f"  run: {run.run_id.run}"
+    name = str(smalldata if smalldata is not None else run.source.files[0].path)
+    yield f"  smalldata: {flow(_template(name, run))}"
+
+
+def _cube_name(survey: Survey) -> str:
+    if survey.delay_clock is not None:
+        return "delay"
+    motors = survey.run.scan.variables
+    motor = re.sub(r"[^A-Za-z0-9_]", "", motors[0].rpartition("/")[2])[:40] if motors else ""
+    return motor if NAME.fullmatch(motor) else "average"
+
+
+def _template(name: str, run: Run) -> str:
+    """Put the run number's place for the number, so that -r makes the cube of another run."""
+    if run.run_id is None:
+        return name
+    folder, slash, leaf = name.rpartition("/")
+    leaf = re.sub(rf"Run{run.run_id.run:04d}(?=\D|$)", "Run{run:04d}", leaf)
+    return f"{folder}{slash}{leaf}"
+
+
+def _units(survey: Survey) -> Iterator[str]:
+    clock = survey.delay_clock
+    if clock is None:
+        return
+    yield "# smallData files carry no units. These are the facility's conventions: please confirm them."
+    yield "units:"
+    values = survey.distinct(clock[0])
+    yield f"  {flow(clock[0])}: {clock[1]}  # here from {values[0]:.6g} to {values[-1]:.6g}"
+    if survey.timetool is not None:
+        low, high = np.quantile(survey.values(survey.timetool.correction), [0.02, 0.98])
+        yield f"  {flow(survey.timetool.correction)}: ps  # here mostly from {low:.2g} to {high:.2g}"
+
+
+def _derive(survey: Survey) -> Iterator[str]:
+    if survey.delay_clock is None:
+        return
+    recipe: dict[str, Any] = {"nominal": survey.delay_clock[0]}
+    if survey.timetool is not None:
+        recipe |= {"timetool": survey.timetool.correction, "sign": 1}
+        yield "# Pump-probe delay in ps: nominal + sign * timetool - t0; without laser nominal - t0."
+    else:
+        yield "# Pump-probe delay in ps: nominal - t0. The run has no time tool."
+    recipe["t0"] = "0 ps"
+    if survey.timetool is not None and survey.timetool.position is not None:
+        yield f"# Where the time tool found no edge, {survey.timetool.position} is 0: no delay is known then."
+        recipe["valid"] = f"`{survey.timetool.position}` != 0"
+    if not any(survey.laser):
+        yield f"# The file does not say when the laser was on ({LASER}): all events count as pumped."
+        recipe["laser"] = "none"
+    yield "derive:"
+    yield f"  delay: {flow({'delay': recipe})}"
+
+
+def _select(survey: Survey) -> Iterator[str]:
+    good = list(_good(survey))
+    if good or all(survey.laser):
+        yield "select:"
+        yield "  good:" if good else "  good: []"
+    yield from good
+    if not all(survey.laser):
+        return
+    amplitude = survey.timetool.amplitude if survey.timetool and survey.delay_clock else None
+    if amplitude is None:
+        yield "  on: {all: [good], laser: on}"
+        yield "  off: {all: [good], laser: off}"
+        return
+    limit = rounded(0.3 * float(np.median(survey.values(amplitude, pumped=True))))
+    group = f"{amplitude.partition('/')[0]}/*"
+    yield "  # A weak time-tool signal is not to be trusted: 0.3 of the median amplitude is asked for."
+    yield f"  pumped: [good, {flow({'field': amplitude, 'min': limit})}]"
+    yield "  on: {all: [pumped], laser: on}"
+    yield "  # Without laser there is no time-tool signal: its cuts must not be asked of these events."
+    yield f"  off: {{all: [pumped], laser: off, without: [{flow(group)}]}}"
+
+
+def _good(survey: Survey) -> Iterator[str]:
+    if survey.has_xray:
+        yield f"    - {flow({'field': XRAY, 'equal': 1})}  # X-rays delivered; 0 is dropped, -1 unknown"
+    if survey.i0 is None:
+        return
+    values = survey.values(survey.i0)
+    if not len(values):
+        return
+    low, high = (rounded(float(limit), 3) for limit in np.quantile(values, [0.02, 0.98]))
+    yield f"    # Shots of usual intensity: the middle 96 % of {survey.i0}."
+    yield f"    - {flow({'field': survey.i0, 'min': low, 'max': high})}"
+
+
+def _axes(survey: Survey) -> Iterator[str]:
+    motors = survey.run.scan.variables
+    if survey.delay_clock is not None:
+        yield "axes:"
+        yield from _delay_axis(survey, *survey.delay_clock)
+    elif motors:
+        yield "axes:"
+        for motor in motors[:2]:
+            yield from _motor_axis(survey, motor)
+    else:
+        yield "# No scan variable moves in this run: without axes, all events fall in one bin."
+        if survey.i0 is not None:
+            yield f"# An axis would be, for example: axes: [{flow({'field': survey.i0, 'quantiles': 5})}]"
+
+
+def _delay_axis(survey: Survey, field: str, unit: str) -> Iterator[str]:
+    settings = convert(survey.distinct(field), unit, "ps")
+    axis: dict[str, Any] = {"field": "delay"}
+    stepped = field in survey.run.scan.variables and not survey.run.scan.is_fly
+    if stepped:
+        settings = convert(survey.run.scan.values[field], unit, "ps")
+        centers = centers_of(settings)
+        yield f"  # A step scan of {len(settings)} settings: one bin around each."
+        axis |= {"centers": centers} if centers else {"edges": edges_between(settings)}
+    else:
+        yield f"  # {field} moves all the time: about {FAST_BINS} bins over its range."
+        axis["centers"] = centers_over(settings, FAST_BINS)
+    yield f"  - {flow({**axis, 'unit': 'ps'})}"
+
+
+def _motor_axis(survey: Survey, motor: str) -> Iterator[str]:
+    n_settings = len(survey.run.scan.values[motor])
+    if survey.run.scan.is_fly or n_settings > MAX_STEPS:
+        yield f"  # {motor} moves all the time: bins of equally many events."
+        yield f"  - {flow({'field': motor, 'quantiles': FAST_BINS})}"
+    else:
+        yield f"  # One bin for each of the {n_settings} settings. Its unit, once declared under `units`,"
+        yield "  # comes with the axis."
+        yield f"  - {flow({'field': motor, 'steps': 'auto'})}"
+
+
+def _cubes(survey: Survey) -> Iterator[str]:
+    if all(survey.laser):
+        yield "cubes: [on, off]"
+    elif survey.has_xray or survey.i0 is not None:
+        yield "cubes: [good]"
+
+
+def _signals(survey: Survey) -> Iterator[str]:
+    scalars = survey.scalar_signals
+    if not scalars and not survey.arrays:
+        yield "# No detector field stands out; `cubeengine fields` lists what there is."
+        return
+    lines = [f"  {'' if i < MAX_SCALARS else '# '}- {flow(name)}" for i, name in enumerate(scalars)]
+    lines += [_array_signal(survey, info, wanted=i < MAX_ARRAYS) for i, info in enumerate(survey.arrays)]
+    yield "# Averaged in every bin: mean, spread and count. Images need nothing special."
+    yield "signals:" if any(line.startswith("  -") for line in lines) else "# signals:"
+    yield from lines
+
+
+def _array_signal(survey: Survey, info: FieldInfo, *, wanted: bool) -> str:
+    shape = " x ".join(map(str, info.shape))
+    nbytes = info.n_elements * 8 * 3 * _n_groups(survey)
+    large = f"; {format_size(nbytes)} in the cube" if nbytes > MAX_CUBE_NBYTES else ""
+    off = "" if wanted and not large else "# "
+    return f"  {off}- {flow(info.name)}  # {shape}{large}"
+
+
+def _n_groups(survey: Survey) -> int:
+    """Estimate how many averages of each signal the cube holds."""
+    selections = 2 if all(survey.laser) else 1
+    if survey.delay_clock is not None:
+        return selections * max(FAST_BINS, survey.run.scan.n_steps)
+    return selections * survey.run.scan.n_steps
+
+
+def _resources() -> Iterator[str]:
+    yield "resources: {memory: 2 GiB}  # per worker; decides how the work is cut"

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+
+import cubeengine as ce
+from cubeengine.spec.axes import edges_of
+from cubeengine.spec.check import check_document, check_fields
+from cubeengine.spec.nice import centers_of, centers_over, edges_between
+from cubeengine.spec.starter import starter
+
+SMALLDATA = [
+    "smalldata_lcls1/xpptest01_Run0012.h5",
+    "smalldata_lcls1/xpptest01_Run0013.h5",
+    "smalldata_lcls2/serial_21.h5",
+    "smalldata_lcls2/mpi_22.h5",
+    "smalldata_lcls2/real_mixed_rate.h5",
+    "smalldata_lcls2/real_intg_det.h5",
+]
+
+
+def checked(run, text):
+    """The spec of a text that is right in itself and on the run."""
+    found = check_document(text)
+    assert found.problems == ()
+    assert check_fields(found.spec, found.positions, run.fields) == []
+    return found.spec
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", SMALLDATA)
+def test_the_starter_of_a_real_file_is_right_as_it_is(shared_data, name):
+    run = ce.open_run(shared_data / name)
+    spec = checked(run, starter(run))
+    assert ce.plan(run, spec).bound.n_events.sum() > 0
+
+
+@pytest.mark.realdata
+def test_a_stepped_scan_gets_a_bin_per_setting_and_level_off_counts(shared_data):
+    run = ce.open_run(shared_data / SMALLDATA[0])
+    spec = checked(run, starter(run))
+    assert spec.units == {"scan/lxt": "s", "tt/ttCorr": "ps"}
+    assert spec.axes[0].centers is not None
+    np.testing.assert_array_equal(edges_of(spec.axes[0]), np.linspace(-2.25, 8.25, 22))
+    on, off = ce.plan(run, spec).bound.n_events
+    assert off.min() >= 7
+    assert off.max() <= 9
+    assert on.sum() > 780
+
+
+@pytest.mark.realdata
+def test_a_fast_scan_gets_round_bins_over_its_range(shared_data):
+    run = ce.open_run(shared_data / SMALLDATA[1])
+    spec = checked(run, starter(run))
+    assert spec.derive["delay"].delay.nominal == "enc/lasDelay"
+    assert spec.to_dict()["axes"][0]["centers"] == {"start": -2, "stop": 8, "step": 0.5}
+
+
+def memory_run(n=240, **fields):
+    rng = np.random.default_rng(5)
+    usual = {"ipm2/sum": rng.normal(1, 0.2, n), "lightStatus/xray": np.ones(n, np.int64)}
+    return ce.Run(ce.MemorySource({name.replace("__", "/"): v for name, v in {**usual, **fields}.items()}))
+
+
+def spec_of(run):
+    text = starter(run, smalldata="run.h5")
+    return checked(run, text)
+
+
+def test_a_run_that_is_no_scan_gets_one_bin():
+    spec = spec_of(memory_run())
+    assert (spec.axes, spec.cubes) == ((), ("good",))
+
+
+def test_a_run_without_laser_off_events_gets_no_on_and_off():
+    spec = spec_of(memory_run(lightStatus__laser=np.ones(240, np.int64)))
+    assert spec.cubes == ("good",)
+
+
+def test_a_motor_scan_gets_a_bin_per_setting():
+    spec = spec_of(memory_run(scan__theta=np.repeat([1.0, 2.0, 4.0], 80)))
+    assert spec.to_dict()["axes"] == [{"field": "scan/theta", "steps": "auto"}]
+    assert spec.cube == "theta"
+
+
+def test_a_motor_that_never_rests_gets_quantiles():
+    spec = spec_of(memory_run(scan__theta=np.linspace(0, 1, 240)))
+    assert spec.axes[0].quantiles == 25
+
+
+def test_a_delay_scan_without_laser_field_counts_all_as_pumped():
+    spec = spec_of(memory_run(scan__lxt_fast=np.repeat([0.0, 1e-12, 5e-12], 80)))
+    assert spec.derive["delay"].delay.laser == "none"
+    assert spec.to_dict()["axes"][0]["edges"] == [-0.5, 0.5, 3, 7]
+
+
+def test_frames_that_would_make_a_huge_cube_are_left_to_the_user():
+    run = ce.Run(ce.MemorySource({"cam/big": np.zeros((2, 7000, 7000), np.uint8)}))
+    text = starter(run, smalldata="run.h5")
+    assert "  # - cam/big  # 7000 x 7000; 1.1 GiB in the cube" in text
+    assert checked(run, text).signals == ()
+
+
+def test_time_tools_of_an_older_generation_are_found():
+    rng = np.random.default_rng(1)
+    run = memory_run(
+        scan__lxt=np.repeat(np.arange(3) * 1e-12, 80),
+        lightStatus__laser=np.tile([1, 1, 0], 80),
+        tt__TIMETOOL_FLTPOS_PS=rng.normal(0, 0.1, 240),
+        tt__TIMETOOL_AMPL=np.full(240, 0.05),
+    )
+    spec = spec_of(run)
+    assert spec.derive["delay"].delay.timetool == "tt/TIMETOOL_FLTPOS_PS"
+    assert spec.select["pumped"].all[1].min == 0.015
+    assert spec.select["off"].without == ("tt/*",)
+
+
+def test_settings_with_rounding_errors_become_round_centers():
+    settings = np.array([-2e-12, -1.5e-12, -1e-12, 5.4999999999999996e-12 - 6e-12]) * 1e12
+    assert centers_of(settings) == {"start": -2, "stop": -0.5, "step": 0.5}
+    assert centers_of(np.array([0.0, 1.0, 3.0])) is None
+    assert centers_of(np.array([9.1, 9.2, 9.3])) == {"start": 9.1, "stop": 9.3, "step": 0.1}
+    assert edges_between(np.array([0.0, 1.0, 3.0])) == [-0.5, 0.5, 2, 4]
+
+
+def test_ranges_become_round_steps():
+    assert centers_over(np.array([-0.013, 0.988]), 20) == {"start": 0, "stop": 0.9, "step": 0.1}
+    spacing = centers_over(np.array([3e-5, 8e-5]), 25)
+    assert spacing == {"start": 3e-5, "stop": 8e-5, "step": 2e-6}
