@@ -1,0 +1,72 @@
+"""``cubeengine check``: every problem of a spec at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from cubeengine.cli.base import Command, printable
+from cubeengine.cli.options import SpecArguments, spec_options
+
+if TYPE_CHECKING:
+    from cubeengine.spec.check import Checked
+    from cubeengine.spec.problems import Problem
+
+
+@click.command("check", cls=Command, short_help="Check a spec against its run: every problem at once.")
+@spec_options
+@click.pass_context
+def command(
+    ctx: click.Context, spec: str, experiment: str | None, run: int | None, settings: tuple[str, ...]
+) -> None:
+    """Check SPEC by itself and against its run, and tell every problem with its line.
+
+    Warns of what is allowed but probably not meant. Ends with 2 if there are errors.
+    """
+    from cubeengine.spec.check import check_document, read_text
+
+    arguments = SpecArguments.of(spec, experiment, run, settings)
+    checked = check_document(read_text(arguments.path), arguments.overrides)
+    problems = list(checked.problems)
+    try:
+        problems += _against_run(arguments, checked)
+    finally:
+        # Also where the run cannot be opened: what is wrong with the spec is known by then.
+        n_errors = _print(problems, spec)
+    if n_errors:
+        ctx.exit(2)
+    click.echo(f"{printable(spec)}: no errors")
+
+
+def _against_run(arguments: SpecArguments, checked: Checked) -> list[Problem]:
+    """Give the problems that show on the run only; plans where there are no errors so far."""
+    from cubeengine import api
+    from cubeengine.planning.bind import prepare_run
+    from cubeengine.spec.check import check_fields
+
+    if checked.remains is None:
+        return []
+    run = arguments.open_run(checked.remains)
+    known = prepare_run(run, checked.remains)
+    found = check_fields(checked.remains, checked.positions, known.fields, f"run {known.label}")
+    errors = any(problem.severity == "error" for problem in found)
+    if checked.spec is None or errors:
+        return found
+    warnings = api.plan(run, checked.spec).warnings
+    return found + [checked.positions.problem(w.path, w.message, "warning") for w in warnings]
+
+
+def _print(problems: Sequence[Problem], name: str) -> int:
+    """Print problems as they stand in the text and give the number of errors."""
+    from cubeengine.spec.problems import in_order
+
+    ordered = in_order(problems)
+    for problem in ordered:
+        colour = "red" if problem.severity == "error" else "yellow"
+        click.secho(printable(problem.format(name)), fg=colour, err=True)
+    n_errors = sum(problem.severity == "error" for problem in ordered)
+    if n_errors:
+        click.secho(f"{n_errors} error{'s' if n_errors > 1 else ''}", fg="red", err=True)
+    return n_errors

@@ -1,0 +1,122 @@
+"""``cubeengine fields``: what a run holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cubeengine.cli.base import Command, printable, show_table
+from cubeengine.cli.options import open_source
+
+if TYPE_CHECKING:
+    from cubeengine.cli.stats import ColumnStats
+    from cubeengine.events.run import Run
+    from cubeengine.types import FieldInfo
+
+HEADER = ("name", "shape", "dtype", "kind", "size", "storage", "origin")
+STATS = ("min", "median", "max", "missing", "zero")
+
+
+@click.command("fields", cls=Command, short_help="List the fields of a run.")
+@click.argument("source")
+@click.option("--stats", is_flag=True, help="Add min, median, max, % missing and % zero of scalars.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def command(source: str, stats: bool, as_json: bool) -> None:
+    """List the fields of SOURCE, a file, a directory or experiment:run, with events, time span and scan."""
+    run = open_source(source)
+    summaries = column_summaries(run) if stats else {}
+    if as_json:
+        import json
+
+        click.echo(json.dumps(_facts(run, summaries), indent=2))
+    else:
+        click.echo(printable(_heading(run)))
+        click.echo()
+        _print_table(run, summaries)
+
+
+def column_summaries(run: Run) -> Mapping[str, ColumnStats]:
+    """Summarise every scalar field, reading one at a time."""
+    from cubeengine.cli.stats import column_stats, has_stats
+
+    return {name: column_stats(run.source.read(name)) for name, info in run.fields.items() if has_stats(info)}
+
+
+def storage_words(info: FieldInfo) -> str:
+    """Say how a field lies: in memory, contiguous, or in chunks of so many events with their codecs."""
+    storage = info.storage
+    if storage.layout == "memory":
+        return "in memory"
+    chunked = storage.layout == "chunked"
+    layout = f"chunks of {storage.chunk_events:,}" if chunked else storage.layout
+    return ", ".join(["on disk", layout, *storage.codecs])
+
+
+def _heading(run: Run) -> str:
+    return f"{run!r}\nscan    {repr(run.scan).removeprefix('Scan: ')}"
+
+
+def _print_table(run: Run, summaries: Mapping[str, ColumnStats]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in HEADER:
+        table.add_column(title, overflow="fold", no_wrap=title in ("shape", "dtype"))
+    for title in STATS if summaries else ():
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, info in run.fields.items():
+        cells = _cells(name, info) + (_stat_cells(summaries.get(name)) if summaries else ())
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    show_table(table)
+    for name, info in run.fields.items():
+        if info.note:
+            click.echo(printable(f"{name}: {info.note}"))
+
+
+def _cells(name: str, info: FieldInfo) -> tuple[str, ...]:
+    from cubeengine.budget import format_size
+
+    shape = "x".join(map(str, info.shape))
+    kind = f"{info.kind.value} {info.group}".strip()
+    origin = Path(info.origin).name
+    return name, shape, str(info.dtype), kind, format_size(info.nbytes), storage_words(info), origin
+
+
+def _stat_cells(stats: ColumnStats | None) -> tuple[str, ...]:
+    if stats is None:
+        return ("",) * len(STATS)
+    numbers = ("" if value is None else f"{value:.6g}" for value in (stats.min, stats.median, stats.max))
+    return *numbers, f"{stats.missing:.1%}", f"{stats.zero:.1%}"
+
+
+def _facts(run: Run, summaries: Mapping[str, ColumnStats]) -> dict[str, Any]:
+    span = [str(moment) for moment in (run.time[0], run.time[-1])] if run.n_events else None
+    return {
+        "run": run.label,
+        "n_events": run.n_events,
+        "time": span,
+        "scan": {"variables": list(run.scan.variables), "n_steps": run.scan.n_steps},
+        "fields": [_field_facts(name, info, summaries.get(name)) for name, info in run.fields.items()],
+    }
+
+
+def _field_facts(name: str, info: FieldInfo, stats: ColumnStats | None) -> dict[str, Any]:
+    facts = {
+        "name": name, "shape": list(info.shape), "dtype": str(info.dtype), "kind": info.kind.value,
+        "group": info.group, "n_rows": info.n_rows, "nbytes": info.nbytes, "origin": info.origin,
+        "storage": asdict(info.storage), "note": info.note,
+    }  # fmt: skip
+    return facts if stats is None else facts | {"stats": _finite(asdict(stats))}
+
+
+def _finite(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Write infinities as text: JSON has no number for them."""
+    return {
+        key: str(value) if value in (float("inf"), float("-inf")) else value for key, value in stats.items()
+    }

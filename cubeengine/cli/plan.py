@@ -1,0 +1,40 @@
+"""``cubeengine plan``: what a run would do."""
+
+from __future__ import annotations
+
+import click
+
+from cubeengine.cli.base import Command, printable
+from cubeengine.cli.options import SpecArguments, sample_options, spec_options
+
+
+@click.command("plan", cls=Command, short_help="Show cut flow, bins, strategy, memory and warnings.")
+@spec_options
+@sample_options
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def command(
+    spec: str,
+    experiment: str | None,
+    run: int | None,
+    settings: tuple[str, ...],
+    events: int | None,
+    every: int | None,
+    memory: str | None,
+    as_json: bool,
+) -> None:
+    """Show what `run` would do with SPEC; reads scalars only.
+
+    That is: cut flow, bins and their occupancy, bytes to read, the strategy and why, tasks, projected memory,
+    output size, and warnings.
+    """
+    from cubeengine import api
+
+    arguments = SpecArguments.of(spec, experiment, run, settings)
+    loaded = arguments.load()
+    plan = api.plan(arguments.open_run(loaded), loaded, memory=memory, events=events, every=every)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(plan.to_dict(), indent=2))
+    else:
+        click.echo(printable(plan.explain()))

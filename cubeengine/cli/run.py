@@ -1,0 +1,95 @@
+"""``cubeengine run``: make a cube."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cubeengine.cli.base import Command, printable
+from cubeengine.cli.options import SpecArguments, sample_options, spec_options
+
+if TYPE_CHECKING:
+    from cubeengine.engine import Result
+    from cubeengine.events.run import Run
+    from cubeengine.spec.model import CubeSpec
+    from cubeengine.spec.problems import Problem
+
+
+@click.command("run", cls=Command, short_help="Make the cube, with a progress bar.")
+@spec_options
+@click.option("-o", "--output", metavar="OUT.zarr", help="Default: ./<experiment>_r<run>_<cube>.zarr")
+@sample_options
+@click.option(
+    "--launcher",
+    default="threads",
+    show_default=True,
+    metavar="NAME",
+    help="threads, processes, local (with a dashboard), or a scheduler's address.",
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads or worker processes.")
+@click.option("--overwrite", is_flag=True, help="Replace a cube that is there already.")
+def command(
+    spec: str,
+    experiment: str | None,
+    run: int | None,
+    settings: tuple[str, ...],
+    output: str | None,
+    events: int | None,
+    every: int | None,
+    memory: str | None,
+    launcher: str,
+    workers: int | None,
+    overwrite: bool,
+) -> None:
+    """Make the cube of SPEC and publish it as a zarr store.
+
+    With --events or --every the cube is of part of the run, and says so.
+    """
+    from cubeengine import api
+    from cubeengine.cli.progress import ProgressDisplay
+
+    arguments = SpecArguments.of(spec, experiment, run, settings)
+    loaded = arguments.load()
+    opened = arguments.open_run(loaded)
+    plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
+    print_warnings(plan.warnings)
+    target = Path(output) if output else default_output(loaded, opened)
+    with ProgressDisplay() as display:
+        result = plan.to_zarr(
+            target, launcher=launcher, workers=workers, overwrite=overwrite, on_progress=display
+        )
+    print_result(result)
+
+
+def default_output(spec: CubeSpec, run: Run) -> Path:
+    """Give the name of the cube in the working directory, e.g. `xpptut15_r0252_delay.zarr`."""
+    named = spec.run.experiment is not None and spec.run.run is not None
+    if named:
+        start = f"{spec.run.experiment}_r{spec.run.run:04d}"
+    elif run.run_id is not None:
+        start = f"{run.run_id.experiment}_r{run.run_id.run:04d}"
+    else:
+        start = run.source.files[0].path.stem
+    return Path(f"{start}_{spec.cube}.zarr")
+
+
+def print_warnings(warnings: tuple[Problem, ...]) -> None:
+    """Tell on standard error what is allowed, but probably not meant."""
+    for warning in warnings:
+        click.secho(printable(warning.format()), fg="yellow", err=True)
+
+
+def print_result(result: Result) -> None:
+    """Tell where the cube is, how long it took, and the memory measured beside that projected."""
+    from cubeengine.budget import format_size
+
+    click.echo(
+        f"wrote {printable(str(result.path))} in {result.seconds:.1f} s, from "
+        f"{format_size(result.read_nbytes)} of input"
+    )
+    click.echo(
+        f"measured peak memory {format_size(result.measured_memory)}, "
+        f"projected {format_size(result.projected_memory)}"
+    )

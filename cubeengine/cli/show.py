@@ -1,0 +1,57 @@
+"""``cubeengine show``: a cube in the terminal, or as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cubeengine.cli.base import Command, printable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@click.command("show", cls=Command, short_help="Describe a cube, or draw a signal of it.")
+@click.argument("cube", type=click.Path())
+@click.option("--plot", metavar="FILE", help="Save a picture: .png, .pdf or .svg.")
+@click.option("--signal", metavar="S", help="Signal to draw.  [default: the first]")
+@click.option("--over", metavar="S", help="Divide by this signal: ratio of sums.")
+@click.option("--difference", metavar="ON,OFF", help="First selection minus the second.")
+def command(
+    cube: str, plot: str | None, signal: str | None, over: str | None, difference: str | None
+) -> None:
+    """Print a summary of CUBE; with --plot, draw one of its signals as well.
+
+    Errors of --over and --difference are approximate, and the picture says so.
+    """
+    from cubeengine.plots import describe_cube
+    from cubeengine.store.read import open_cube
+
+    if plot is None and (signal or over or difference):
+        raise click.UsageError("--signal, --over and --difference go with --plot FILE")
+    dataset = open_cube(cube)
+    click.echo(printable(describe_cube(dataset)))
+    if plot is not None:
+        save_plot(dataset, Path(plot), signal=signal, over=over, difference=difference)
+        click.echo(f"\nwrote {printable(plot)}")
+
+
+def save_plot(
+    dataset: xr.Dataset,
+    path: Path,
+    *,
+    signal: str | None = None,
+    over: str | None = None,
+    difference: str | None = None,
+) -> None:
+    """Draw a signal of a cube and save the picture in the format of the file's name."""
+    from cubeengine.errors import SpecError
+    from cubeengine.plots import plot_cube
+
+    figure = plot_cube(dataset, signal, over, difference)
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in known:
+        raise SpecError(f"{path}: no known kind of picture; end the name with .png, .pdf or .svg")
+    figure.savefig(path, dpi=150)

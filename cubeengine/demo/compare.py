@@ -1,0 +1,181 @@
+"""How close the cube of the demonstration comes to what was put in. Nothing is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cubeengine.demo.physics import AMPLITUDE, response
+from cubeengine.store.read import sem
+from cubeengine.types import BoolArray, FloatArray
+
+I0_RANGE, TIMETOOL_MIN = (0.4, 2.0), 0.02
+"""The cuts of the spec, once more: the comparison shares nothing with the engine."""
+
+FEWEST = 10
+"""Events in a bin, below which its standard error is too uncertain itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The diode of one selection against the truth.
+
+    Attributes
+    ----------
+    name : str
+        Selection.
+    n_bins : int
+        Bins with enough events for an error.
+    chi2 : float
+        Sum over the bins of (cube - truth)^2 / (standard error)^2; about `n_bins` if all is right.
+    worst : float
+        Largest deviation of a bin, in standard errors.
+    n_events : int
+        Events in the bins.
+    same_counts : bool
+        Whether every bin holds as many events as plain numpy puts there.
+    """
+
+    name: str
+    n_bins: int
+    chi2: float
+    worst: float
+    n_events: int
+    same_counts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The cube against the truth.
+
+    Attributes
+    ----------
+    curves : tuple of Curve
+        Laser on, laser off.
+    amplitude, amplitude_error, true_amplitude : float
+        Rise of the diode at time zero: the projection of the cube on the known response.
+    frame_difference : float
+        Largest difference of a mean frame from that of plain numpy, as part of its largest pixel.
+    """
+
+    curves: tuple[Curve, ...]
+    amplitude: float
+    amplitude_error: float
+    true_amplitude: float
+    frame_difference: float
+
+    @property
+    def good(self) -> bool:
+        """Whether counts and frames agree, and the rest is within what chance allows."""
+        counts = all(curve.same_counts and curve.chi2 <= 2.5 * curve.n_bins for curve in self.curves)
+        deviation = abs(self.amplitude - self.true_amplitude) / self.amplitude_error
+        return counts and deviation < 4 and self.frame_difference < 1e-12
+
+
+def compare(cube: xr.Dataset, path: Path) -> Comparison:
+    """Compare the cube of the demonstration with the truth, and with plain numpy on the same file.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset
+        As the spec of the demonstration makes it.
+    path : Path
+        The run.
+    """
+    edges = np.append(cube["delay_bnds"].values[:, 0], cube["delay_bnds"].values[-1, 1])
+    on, off = _read_events(path)
+    curves = tuple(_curve(cube.sel(selection=events.name), events, edges) for events in (on, off))
+    amplitude, error = _project(cube.sel(selection="on"), _mean_response(on, edges))
+    difference = _frame_difference(cube.sel(selection="on"), on, path, edges)
+    return Comparison(curves, amplitude, error, AMPLITUDE, difference)
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """The events of a selection, found with plain numpy.
+
+    Attributes
+    ----------
+    name : str
+        Selection.
+    rows : (n,) int64
+        Rows in the file.
+    delay : (n,) float64
+        In ps.
+    truth : (n,) float64
+        Known response of every event.
+    """
+
+    name: str
+    rows: NDArray[np.int64]
+    delay: FloatArray
+    truth: FloatArray
+
+
+def _read_events(path: Path) -> tuple[_Events, _Events]:
+    """Select and compute the delay as the spec says."""
+    with h5py.File(path) as file:
+        nominal, correction = file["scan/lxt"][:] * 1e12, file["tt/ttCorr"][:]
+        laser, xray = file["lightStatus/laser"][:], file["lightStatus/xray"][:]
+        i0, seen = file["ipm2/sum"][:], file["tt/AMPL"][:] > TIMETOOL_MIN
+    good = (xray == 1) & (i0 >= I0_RANGE[0]) & (i0 <= I0_RANGE[1])
+    on = np.flatnonzero(good & seen & (laser == 1) & np.isfinite(correction))
+    off = np.flatnonzero(good & (laser == 0))
+    delay = nominal[on] + correction[on]
+    pumped = _Events("on", on, delay, response(delay))
+    return pumped, _Events("off", off, nominal[off], np.zeros(len(off)))
+
+
+def _mean_response(events: _Events, edges: FloatArray) -> FloatArray:
+    """Average the known response over the events of each bin; NaN where there are none."""
+    total = np.histogram(events.delay, edges, weights=events.truth)[0]
+    counts = np.histogram(events.delay, edges)[0]
+    found: FloatArray = total / np.where(counts > 0, counts, np.nan)
+    return found
+
+
+def _curve(selected: xr.Dataset, events: _Events, edges: FloatArray) -> Curve:
+    counts = np.histogram(events.delay, edges)[0]
+    error = _sem(selected)
+    wanted = 1 + AMPLITUDE * _mean_response(events, edges)
+    deviation = (selected["diode_ratio_mean"].values - wanted) / error
+    known: BoolArray = np.isfinite(deviation)
+    return Curve(
+        name=events.name,
+        n_bins=int(known.sum()),
+        chi2=float((deviation[known] ** 2).sum()),
+        worst=float(np.abs(deviation[known]).max(initial=0.0)),
+        n_events=int(counts.sum()),
+        same_counts=bool((selected["n_events"].values == counts).all()),
+    )
+
+
+def _sem(selected: xr.Dataset) -> FloatArray:
+    """Give the standard errors of the ratio; NaN in bins of too few events for one to be known."""
+    values: FloatArray = sem(selected, "diode_ratio").values
+    return np.where(selected["n_events"].values >= FEWEST, values, np.nan)
+
+
+def _project(selected: xr.Dataset, unit: FloatArray) -> tuple[float, float]:
+    """Give the factor of the known response that the ratio holds, and its standard error."""
+    mean, error = selected["diode_ratio_mean"].values - 1, _sem(selected)
+    known = np.isfinite(mean) & np.isfinite(error) & np.isfinite(unit)
+    weight = unit[known] / error[known] ** 2
+    norm = float((weight * unit[known]).sum())
+    return float((weight * mean[known]).sum()) / norm, 1 / norm**0.5
+
+
+def _frame_difference(selected: xr.Dataset, events: _Events, path: Path, edges: FloatArray) -> float:
+    """Compare the mean frame of the bin with most events with that of numpy."""
+    fullest = int(selected["n_events"].values.argmax())
+    inside = (events.delay >= edges[fullest]) & (events.delay < edges[fullest + 1])
+    with h5py.File(path) as file:
+        frames = file["jungfrau/ROI_0_area"][events.rows[inside]]
+    wanted = np.nanmean(frames, axis=0, dtype=np.float64)
+    found = selected["frame_mean"].values[fullest]
+    return float(np.abs(found - wanted).max() / np.abs(wanted).max())

@@ -1,0 +1,64 @@
+"""The spec of the demonstration, as a user would write it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cubeengine.errors import SpecError
+
+EXPERIMENT, RUN = "xppdemo20", 12
+SPEC_NAME = "delay.yaml"
+
+SPEC = """\
+# Diode and detector frames over the pump-probe delay, with the laser on and off.
+# cubeengine check delay.yaml     tells what is wrong with it
+# cubeengine plan delay.yaml      tells what a run would do
+# cubeengine run delay.yaml       makes the cube
+cube: delay
+run:
+  experiment: xppdemo20
+  run: 12
+  smalldata: xppdemo20_Run{run:04d}.h5       # relative to this file
+
+units: {scan/lxt: s, tt/ttCorr: ps}          # files carry no units: declare what is used
+
+derive:
+  delay:                                     # lxt + time tool with the laser on, lxt with it off
+    delay: {nominal: scan/lxt, timetool: tt/ttCorr, sign: +1}
+  diode_ratio: diode2__channels[3] / ipm2__sum    # normalised shot by shot; __ stands for /
+
+select:
+  good:
+    - {field: lightStatus/xray, equal: 1}
+    - {field: ipm2/sum, min: 0.4, max: 2.0}  # drops the weak shots
+  timed: [good, "`tt/AMPL` > 0.02"]          # below that the time tool saw nothing
+  on: {all: [timed], laser: on}
+  off: {all: [timed], laser: off, without: [tt/*]}   # no laser, no time tool to ask
+
+axes:
+  - {field: delay, centers: {start: -2, stop: 8, step: 0.5}, unit: ps}
+
+cubes: [on, off]
+
+signals:
+  - ipm2/sum
+  - diode_ratio
+  - {field: diode2/channels, name: diode}
+  - {field: jungfrau/azav_azav, name: azav}
+  - {field: jungfrau/ROI_0_area, name: frame}
+"""
+
+
+def write_spec(folder: Path) -> Path:
+    """Write the spec into a folder.
+
+    Raises
+    ------
+    SpecError
+        If another spec of that name is there: somebody's work is not overwritten.
+    """
+    path = folder / SPEC_NAME
+    if path.exists() and path.read_text() != SPEC:
+        raise SpecError(f"{path} is there and differs from the demo's; name another folder, or remove it")
+    path.write_text(SPEC)
+    return path
