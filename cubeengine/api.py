@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cubeengine.budget import Budget, parse_size
 from cubeengine.engine import Progress, Result, run_to_store
-from cubeengine.events.locate import locate
-from cubeengine.events.run import Run
+from cubeengine.events.run import Run, open_run
 from cubeengine.graph.compile import SignalInput, compile_reduction, lazy_arrays
 from cubeengine.graph.work import WorkFolder
 from cubeengine.planning.bind import Bound, Sample, bind
@@ -21,7 +20,6 @@ from cubeengine.planning.output import Output, cube_output, statistic_attrs, sta
 from cubeengine.planning.plan import CubePlan
 from cubeengine.planning.provenance import cube_attributes
 from cubeengine.planning.warn import plan_warnings
-from cubeengine.sources.registry import open_source
 from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.problems import Problem
 
@@ -29,26 +27,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["Plan", "open_run", "plan"]
-
-
-def open_run(source: str | Path, run: int | None = None) -> Run:
-    """Open a run; nothing but the catalogue of its fields is read.
-
-    Parameters
-    ----------
-    source : str or Path
-        A smallData file, a directory that holds one, an experiment ("xpptut15", with `run`), or both
-        in one word ("xpptut15:252"), looked up under the data root.
-    run : int, optional
-        Run number, where `source` is an experiment.
-
-    Raises
-    ------
-    SourceFormatError
-        If there is no such file, or it cannot be read as smallData.
-    """
-    located = locate(source, run)
-    return Run(open_source(located.path), located.run_id)
 
 
 def plan(
@@ -140,8 +118,7 @@ class Plan:
         variables: dict[str, Any] = {}
         for name, values in output.small.items():
             layout = output.layout[name]
-            data = values.astype(object).astype(str) if layout.dtype == "string" else values
-            variables[name] = xr.Variable(layout.dims, data, dict(layout.attrs))
+            variables[name] = xr.Variable(layout.dims, values, dict(layout.attrs))
         for signal in self.work.signals:
             for statistic, array in lazy_arrays(compiled, self.work, signal).items():
                 dims = statistic_dims(self.work, signal, statistic)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cubeengine.launch.base import OnDone
@@ -34,8 +35,13 @@ class ThreadExecutor:
             if key in wanted:
                 on_done(key)
 
-        with Callback(posttask=finished):
-            get(graph, list(keys), num_workers=self.threads)
+        # A pool of our own: if the run is interrupted, no thread is left that could still write.
+        with ThreadPoolExecutor(self.threads) as pool, Callback(posttask=finished):
+            try:
+                get(graph, list(keys), pool=pool, num_workers=self.threads)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def close(self) -> None:
         """Nothing to end."""

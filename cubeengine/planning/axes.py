@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cubeengine.errors import PlanError
 from cubeengine.events import states
 from cubeengine.events.derived import numbers
+from cubeengine.events.scan import Settings, distinct_settings
 from cubeengine.events.states import States
 from cubeengine.kernels.bins import bin_index
 from cubeengine.planning.plan import Axis
@@ -17,8 +18,8 @@ from cubeengine.spec.axes import Axis as AxisSpec
 from cubeengine.spec.axes import edges_of
 from cubeengine.types import BoolArray, Column, FloatArray
 
-STEP_TOLERANCE = 1e-6
-"""Part of a scan's range by which readings of one setting may differ, where the spec states nothing."""
+MOST_SURE_STEPS = 100  # so many settings are believed to be steps
+EVENTS_PER_STEP = 2  # more need that many events each: a continuous variable has about one
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ def bin_axis(
     """
     if spec.form == "steps":
         binned = values if settings is None else settings
-        centers, index = find_steps(numbers(binned), tolerance, name=spec.field)
-        edges = _midway(centers)
+        found = find_steps(numbers(binned), tolerance, name=spec.field)
+        edges, index = _midway(found.values), found.index.astype(np.int32)
     else:
         binned, edges = values, _edges(spec, values, kept)
         index = bin_index(values.data, edges)
@@ -120,45 +121,24 @@ def _quantile_edges(spec: AxisSpec, values: FloatArray) -> FloatArray:
     return edges
 
 
-def find_steps(
-    values: FloatArray, tolerance: float | None, *, name: str
-) -> tuple[FloatArray, NDArray[np.int32]]:
+def find_steps(values: FloatArray, tolerance: float | None, *, name: str) -> Settings:
     """Find the distinct settings of a scan.
-
-    Parameters
-    ----------
-    values : (n_events,) float64
-        Readings; NaN where there is none.
-    tolerance : float, optional
-        Neighbouring readings that differ by no more belong to one setting. Default: `STEP_TOLERANCE`
-        of the range.
-    name : str
-        For messages.
-
-    Returns
-    -------
-    centers : (n_settings,) float64
-        Mean reading of each setting, rising.
-    index : (n_events,) int32
-        Setting of every event, -1 where there is no reading.
 
     Raises
     ------
     PlanError
-        If there is no reading at all.
+        If there is no reading at all, or the readings are not those of a step scan.
     """
-    finite = np.isfinite(values)
-    readings, inverse, n_each = np.unique(values[finite], return_inverse=True, return_counts=True)
-    if not len(readings):
+    found = distinct_settings(values, tolerance)
+    n_settings, n_readings = len(found.values), int(found.events.sum())
+    if not n_settings:
         raise PlanError(f"axis {name!r}: steps: no event has a value of it; check the field with --stats")
-    width = STEP_TOLERANCE * (readings[-1] - readings[0]) if tolerance is None else tolerance
-    setting = np.concatenate([[0], np.cumsum(np.diff(readings) > width)])
-    weight = np.bincount(setting, n_each)
-    first = readings[np.searchsorted(setting, np.arange(len(weight)))]
-    centers = first + np.bincount(setting, n_each * (readings - first[setting])) / weight
-    index = np.full(len(values), -1, np.int32)
-    index[finite] = setting[inverse]
-    return centers, index
+    if n_settings > MOST_SURE_STEPS and n_settings * EVENTS_PER_STEP > n_readings:
+        raise PlanError(
+            f"axis {name!r}: steps: {n_readings:,} readings at {n_settings:,} settings are no step scan; "
+            f"give a tolerance above {found.tolerance:.3g}, or edges"
+        )
+    return found
 
 
 def _midway(centers: FloatArray) -> FloatArray:

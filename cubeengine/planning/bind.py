@@ -162,7 +162,9 @@ def bind(run: Run, spec: CubeSpec, *, sample: Sample | None = None) -> Bound:
     """
     sample = sample or Sample()
     run = prepare_run(run, spec)
-    if errors := [found for found in check_fields(spec, None, run.fields, run.label) if found.severity == "error"]:
+    if errors := [
+        found for found in check_fields(spec, None, run.fields, run.label) if found.severity == "error"
+    ]:
         raise spec_error(errors)
     run, units, delays = add_derived(run, spec)
     nodes = {name: resolve_selection(spec, name) for name in selections_of(spec)}

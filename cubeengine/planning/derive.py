@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from cubeengine.events import states
 from cubeengine.events.derived import DelayCounts, delay
 from cubeengine.events.expressions import Expression
 from cubeengine.events.run import Run
-from cubeengine.events.selections import fields
+from cubeengine.events.selections import Cut, fields
 from cubeengine.events.states import States
 from cubeengine.planning.units import column_in
 from cubeengine.spec.derived import DelayRecipe
@@ -47,7 +44,7 @@ def add_derived(run: Run, spec: CubeSpec) -> tuple[Run, dict[str, str], dict[str
         else:
             column, counts[name] = _delay(run, spec, name, recipe, units)
             units[name] = DELAY_UNIT
-        run = run.with_columns({name: column}, units={name: units.get(name, "")})
+        run = run.with_columns({name: column}, {name: units[name]} if name in units else {})
     return run, units, counts
 
 
@@ -61,7 +58,7 @@ def _delay(
         sign=recipe.sign,
         t0=amount_in(recipe.t0, DELAY_UNIT, "t0"),
         laser=_laser(run, spec, recipe),
-        valid=None if recipe.valid is None else _truth(run, recipe.valid),
+        valid=None if recipe.valid is None else run.states(Cut("", Expression.parse(recipe.valid))),
     )
 
 
@@ -71,9 +68,3 @@ def _laser(run: Run, spec: CubeSpec, recipe: DelayRecipe) -> States | None:
         return None
     cut = state_cut(spec.run.laser, "on")
     return run.states(cut) if all(name in run.fields for name in fields(cut)) else None
-
-
-def _truth(run: Run, text: str) -> States:
-    column = run.evaluate(Expression.parse(text))
-    unknown = np.zeros(len(column), bool) if column.valid is None else ~column.valid
-    return states.from_truth(column.data.astype(bool), unknown)

@@ -12,7 +12,7 @@ Of those that fit the memory the cheapest is taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,6 +111,9 @@ class SignalShape:
         return partial_nbytes(self.info.dtype, n_bins * self.width, n_elements)
 
 
+Strategy = Callable[[SignalShape, Budget, Tuning], SignalPlan]
+
+
 @dataclass(frozen=True, slots=True)
 class _Grid:
     """Store chunks of a signal along bins and along elements."""
@@ -129,7 +132,7 @@ def plan_signal(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPla
     BudgetExceeded
         If no strategy fits one worker; names the worst task and what would help.
     """
-    candidates = [strategy(shape, budget, tuning) for strategy in (_stream, _by_bin, _by_tile)]
+    candidates = [strategy(shape, budget, tuning) for strategy in _applicable(shape)]
     fitting = [plan for plan in candidates if plan.memory(1) <= budget.usable]
     if not fitting:
         raise _too_large(min(candidates, key=lambda plan: plan.memory(1)), budget)
@@ -137,10 +140,30 @@ def plan_signal(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPla
     return replace(
         best,
         reason=_reason(best, shape),
-        rejected=tuple(
-            Rejection(plan.strategy, _why_not(plan, best, budget)) for plan in candidates if plan is not best
+        rejected=(
+            *(
+                Rejection(plan.strategy, _why_not(plan, best, budget))
+                for plan in candidates
+                if plan is not best
+            ),
+            *_inapplicable(shape),
         ),
     )
+
+
+def _applicable(shape: SignalShape) -> Iterator[Strategy]:
+    yield _stream
+    if shape.n_bins > 1:
+        yield _by_bin
+    if shape.n_elements > 1:
+        yield _by_tile
+
+
+def _inapplicable(shape: SignalShape) -> Iterator[Rejection]:
+    if shape.n_bins <= 1:
+        yield Rejection("by_bin", "there is one bin only")
+    if shape.n_elements <= 1:
+        yield Rejection("by_tile", "a single number cannot be split")
 
 
 def _stream(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
@@ -313,7 +336,8 @@ def _seconds(
     info = shape.info
     n_leaves = sum(len(part.leaves) for part in parts)
     nbytes = touched * info.event_nbytes
-    places = shape.n_pairs * len({part.elements for part in parts}) if order == "group" else 0
+    scattered = order == "group" or len({part.bins for part in parts}) > 1
+    places = shape.n_pairs * len({part.elements for part in parts}) if scattered else 0
     meeting = min(per_group, EVENTS_PER_TILE_READ if order == "group" else EVENTS_PER_GROUP)
     return (
         nbytes / READ_RATE

@@ -29,6 +29,7 @@ def cube_attributes(bound: Bound, plan: CubePlan, budget: Budget) -> dict[str, A
             "memory_per_worker": budget.per_worker,
             "n_tasks": plan.n_tasks,
             "read_nbytes": plan.read_nbytes,
+            "strategy": {signal.name: signal.strategy for signal in plan.signals},
             "signals": {signal.name: _signal_facts(signal) for signal in plan.signals},
         },
         "cut_flow": {name: [[row.label, row.alone, row.after] for row in rows]

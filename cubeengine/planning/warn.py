@@ -20,6 +20,7 @@ from cubeengine.types import BoolArray, FloatArray
 LOST = 0.9  # of the events, to one cut
 NEAR_EDGE = 0.01  # of the selected events
 EDGE_DISTANCE = 1e-6  # in bin widths
+CHANCE = 1e-3  # below it, zeros in a row are taken for more than chance
 LOPSIDED = 0.99  # of the selected events, outside or in one bin
 
 
@@ -111,12 +112,21 @@ def _leading_zeros(bound: Bound) -> Iterator[Problem]:
         if name not in bound.run.source.fields:
             continue
         zeros = bound.run.source.leading_zero_rows(name)
-        if zeros:
+        if zeros and not _zeros_are_usual(bound, name, zeros):
             yield _warning(
                 ("missing",),
                 f"{name!r} is 0 in the first {zeros:,} events and not after: they may stand for missing "
                 f"values; if so, add  missing: {{{name}: leading_zeros}}",
             )
+
+
+def _zeros_are_usual(bound: Bound, name: str, zeros: int) -> bool:
+    """Tell whether that many zeros in a row could be chance, as in a flag such as laser on or off."""
+    if bound.run.fields[name].shape:
+        return False
+    rest = bound.run.column(name).data[zeros:]
+    share = np.count_nonzero(rest == 0) / max(len(rest), 1)
+    return bool(share**zeros > CHANCE)
 
 
 def _used_fields(bound: Bound) -> set[str]:
