@@ -233,14 +233,16 @@ resources: {{memory: {memory}}}
         noise = noise[start % _SEED_EVENTS :][: stop - start]
         pattern = 100 + (np.arange(self.n_elements) % 997)
         signal = (10 * (columns.delay[start:stop] + 1)).astype(np.uint16)
-        frames = noise + pattern.astype(noise.dtype) + signal[:, None].astype(noise.dtype)
-        return frames.reshape(-1, *self.frame_shape)
+        noise += pattern.astype(noise.dtype)
+        noise += signal[:, None].astype(noise.dtype)
+        return noise.reshape(-1, *self.frame_shape)
 
     def _noise(self, group: int) -> NDArray[Any]:
         rng = np.random.default_rng([self.seed, 1, group])
         shape = (_SEED_EVENTS, self.n_elements)
         if not self.floating:
-            return rng.integers(0, 64, shape, dtype=np.dtype(self.dtype))
+            bits = np.frombuffer(rng.bytes(2 * _SEED_EVENTS * self.n_elements), np.uint16)
+            return (bits & 63).astype(self.dtype).reshape(shape)
         noise = rng.standard_normal(shape, dtype=np.float32).astype(self.dtype) * 8
         noise.flat[rng.integers(0, noise.size, noise.size // 1000)] = np.nan
         return noise

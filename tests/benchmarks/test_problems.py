@@ -94,3 +94,15 @@ def test_limit_reads_every_layout(tmp_path: Path, layout: str) -> None:
     pytest.importorskip("hdf5plugin")
     problem = small(layout)
     assert limit_seconds(problem.write(tmp_path / "run.h5"), problem, n_processes=2) > 0
+
+
+@pytest.mark.parametrize(("layout", "dtype"), [("contiguous", "uint16"), ("bitshuffle", "float32")])
+def test_cubeengine_agrees_with_plain_numpy(tmp_path: Path, layout: str, dtype: str) -> None:
+    pytest.importorskip("hdf5plugin")
+    problem = small(layout, dtype)
+    path = problem.write(tmp_path / "run.h5")
+    run = measure("ours", path, problem)
+    assert run.cube is not None
+    assert_same(run.cube, problem.truth(path), dtype)
+    assert run.details["first_task_seconds"] < run.seconds
+    assert run.peak_nbytes > 0
