@@ -26,6 +26,10 @@ COMMANDS = ("demo", "fields", "new", "check", "plan", "run", "show")
 FAILED, INTERRUPTED, TERMINATED = 5, 130, 143
 
 
+class Terminated(BaseException):
+    """Raised by SIGTERM, as KeyboardInterrupt is by Ctrl-C."""
+
+
 class LazyGroup(click.Group):
     """Commands by name; a command's module is imported when the command is looked up."""
 
@@ -98,6 +102,9 @@ def run_command(args: Sequence[str] | None = None) -> int:
         # Ctrl-C, which click turns into this.
         click.secho("interrupted; nothing was published", fg="red", err=True)
         return INTERRUPTED
+    except Terminated:
+        click.secho("terminated; nothing was published", fg="red", err=True)
+        return TERMINATED
     except click.ClickException as err:
         err.show()
         return 2
@@ -142,4 +149,4 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     del number, frame
     # A second signal must not interrupt the clean-up.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(TERMINATED)
+    raise Terminated

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import SPEC, Call
+
+
+def test_right_spec_has_no_errors(call: Call, folder: Path) -> None:
+    outcome = call("check", "delay.yaml")
+
+    assert outcome.code == 0
+    assert outcome.out == "delay.yaml: no errors\n"
+
+
+def test_five_mistakes_get_five_messages_with_their_lines(call: Call, folder: Path) -> None:
+    wrong = (
+        SPEC.replace("field: ipm2/sum, min: 0.3", "field: ipm2/summ, min: 0.3")
+        .replace("laser: off", "laser: of")
+        .replace("unit: ps}", "unit: ps, color: red}")
+        .replace("cubes: [on, off]", "cubes: [on, of]")
+        .replace("epix/ROI_0_area", "epix/ROI_area")
+    )
+    (folder / "wrong.yaml").write_text(wrong)
+
+    outcome = call("check", "wrong.yaml")
+
+    assert outcome.code == 2
+    lines = outcome.err.splitlines()
+    errors = [line for line in lines if line.startswith("wrong.yaml:") and "warning" not in line]
+    assert len(errors) == 5
+    numbers = [int(line.split(":")[1]) for line in errors]
+    wanted = ("ipm2/summ", "laser: of}", "color", "cubes: [on, of]", "ROI_area")
+    written = wrong.splitlines()
+    assert numbers == [1 + next(i for i, line in enumerate(written) if part in line) for part in wanted]
+    assert "'ipm2/sum'" in outcome.err
+    assert "'epix/ROI_0_area'" in outcome.err
+    assert lines[-1] == "5 errors"
+    assert "Traceback" not in outcome.err
+
+
+def test_warning_of_the_plan_has_its_line_and_no_error(call: Call, folder: Path) -> None:
+    (folder / "far.yaml").write_text(SPEC.replace("start: -2, stop: 8", "start: 100, stop: 110"))
+
+    outcome = call("check", "far.yaml")
+
+    assert outcome.code == 0
+    line = 1 + next(i for i, text in enumerate(SPEC.splitlines()) if text.startswith("axes"))
+    assert any(
+        text.startswith(f"far.yaml:{line}:") and "warning" in text and "outside the bins" in text
+        for text in outcome.err.splitlines()
+    )
+
+
+def test_mistakes_are_told_even_if_the_run_is_not_there(call: Call, folder: Path) -> None:
+    (folder / "wrong.yaml").write_text(SPEC.replace("run: 7", "run: 99").replace("laser: off", "laser: of"))
+
+    outcome = call("check", "wrong.yaml")
+
+    assert outcome.code == 3
+    assert "'of'" in outcome.err
+    assert "xpptest01_Run0099.h5" in outcome.err
+
+
+def test_missing_spec_ends_with_two(call: Call) -> None:
+    assert call("check", "nowhere.yaml").code == 2
+
+
+def test_value_set_from_outside_is_checked_as_well(call: Call, folder: Path) -> None:
+    outcome = call("check", "delay.yaml", "--set", "axes.0.field=delayy")
+
+    assert outcome.code == 2
+    assert "delayy" in outcome.err
+    assert "set from outside the file" in outcome.err

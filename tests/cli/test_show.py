@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call
+
+
+@pytest.fixture
+def cube(call: Call, folder: Path) -> Path:
+    assert call("run", "delay.yaml", "-o", "cube.zarr").code == 0
+    return folder / "cube.zarr"
+
+
+def test_show_tells_axes_selections_and_fates(call: Call, cube: Path) -> None:
+    shown = call("show", cube)
+
+    assert shown.code == 0
+    for part in ("delay", "on", "off", "roi", "epix/ROI_0_area", "420"):
+        assert part in shown.out
+
+
+@pytest.mark.parametrize("name", ["plot.png", "plot.PDF", "plot.svg"])
+def test_show_saves_a_picture(call: Call, cube: Path, name: str) -> None:
+    outcome = call("show", cube, "--plot", name, "--signal", "ipm2/sum")
+
+    assert outcome.code == 0
+    assert (cube.parent / name).stat().st_size > 1000
+
+
+def test_picture_of_a_ratio_and_difference(call: Call, cube: Path) -> None:
+    options = ("--signal", "roi", "--over", "ipm2/sum", "--difference", "on,off")
+
+    assert call("show", cube, "--plot", "ratio.png", *options).code == 0
+
+
+def test_signal_without_plot_is_an_error(call: Call, cube: Path) -> None:
+    assert call("show", cube, "--signal", "roi").code == 2
+
+
+def test_unknown_signal_is_answered_with_the_nearest(call: Call, cube: Path) -> None:
+    outcome = call("show", cube, "--plot", "a.png", "--signal", "ipm2__summ")
+
+    assert outcome.code == 2
+    assert "ipm2__sum" in outcome.err
+
+
+def test_unknown_kind_of_picture_is_an_error(call: Call, cube: Path) -> None:
+    outcome = call("show", cube, "--plot", "a.xyz")
+
+    assert outcome.code == 2
+    assert ".png" in outcome.err
+    assert not (cube.parent / "a.xyz").exists()
+
+
+def test_what_is_no_cube_is_refused(call: Call, folder: Path) -> None:
+    assert call("show", folder).code == 2
+    assert call("show", "nowhere.zarr").code == 2
