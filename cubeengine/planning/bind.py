@@ -14,7 +14,7 @@ from cubeengine.errors import SpecError
 from cubeengine.events import states
 from cubeengine.events.derived import DelayCounts
 from cubeengine.events.run import Run
-from cubeengine.events.selections import CutRow
+from cubeengine.events.selections import CutRow, Node, describe, rows
 from cubeengine.events.states import States
 from cubeengine.kernels.bins import flat_index
 from cubeengine.planning.axes import BinnedAxis, bin_axis
@@ -111,7 +111,7 @@ class Bound:
     delays : mapping
         Derived delay -> how its events came about.
     considered : int
-        Events that were looked at.
+        Number of events that are looked at.
     sample : Sample
         Which these are.
     """
@@ -182,7 +182,7 @@ def bind(run: Run, spec: CubeSpec, *, sample: Sample | None = None) -> Bound:
         spec=spec,
         axes=axes,
         selections=masks,
-        cut_flows={name: run.cut_flow(node) for name, node in nodes.items()},
+        cut_flows={name: count_cuts(run, node, considered) for name, node in nodes.items()},
         fates={name: count_fates(mask, axes, considered) for name, mask in masks.items()},
         grouping=group_events(kept, bins, int(np.prod(shape, dtype=np.int64))),
         signals=_signals(run, spec, axes, units),
@@ -197,6 +197,16 @@ def prepare_run(run: Run, spec: CubeSpec) -> Run:
     if spec.run.events:
         run = run.aligned(spec.run.events)
     return run.with_missing(dict(spec.missing)) if spec.missing else run
+
+
+def count_cuts(run: Run, node: Node, considered: BoolArray) -> tuple[CutRow, ...]:
+    """Count the events that each cut of a selection keeps, of those that are looked at."""
+    found, kept = [], considered
+    for part in rows(node):
+        passed = considered & (run.states(part) == states.TRUE)
+        kept = kept & passed
+        found.append(CutRow(describe(part), int(np.count_nonzero(passed)), int(np.count_nonzero(kept))))
+    return tuple(found)
 
 
 def _bin_one(run: Run, axis: AxisSpec, units: Mapping[str, str], kept: BoolArray) -> BinnedAxis:

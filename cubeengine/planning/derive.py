@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
+from cubeengine.errors import SpecError
 from cubeengine.events.derived import DelayCounts, delay
 from cubeengine.events.expressions import Expression
 from cubeengine.events.run import Run
@@ -11,7 +14,7 @@ from cubeengine.events.selections import Cut, fields
 from cubeengine.events.states import States
 from cubeengine.planning.units import column_in
 from cubeengine.spec.derived import DelayRecipe
-from cubeengine.spec.model import CubeSpec
+from cubeengine.spec.model import CubeSpec, RunSpec
 from cubeengine.spec.resolve import resolve_derived, state_cut
 from cubeengine.spec.texts import amount_in
 from cubeengine.types import Column
@@ -64,7 +67,34 @@ def _delay(
 
 def _laser(run: Run, spec: CubeSpec, recipe: DelayRecipe) -> States | None:
     """State of the laser; None where all events count as laser-on, by the recipe or for want of a field."""
-    if recipe.laser == "none":
+    if recipe.laser == "none" or lacks_laser(run, spec):
         return None
-    cut = state_cut(spec.run.laser, "on")
-    return run.states(cut) if all(name in run.fields for name in fields(cut)) else None
+    return run.states(state_cut(spec.run.laser, "on"))
+
+
+def lacks_laser(run: Run, spec: CubeSpec) -> bool:
+    """Tell whether the run does not say when the laser was on.
+
+    Raises
+    ------
+    SpecError
+        If the spec itself says where that stands, and it is not there.
+    """
+    missing = sorted(name for name in fields(state_cut(spec.run.laser, "on")) if name not in run.fields)
+    if missing and spec.run.laser != RunSpec().laser:
+        raise SpecError(f"run.laser: field {missing[0]!r} is not in {run.label}")
+    return bool(missing)
+
+
+def delay_facts(run: Run, spec: CubeSpec, counts: Mapping[str, DelayCounts]) -> dict[str, dict[str, Any]]:
+    """Tell, for each delay, what the state of the laser was taken from, and how its events came about."""
+    return {name: {"laser": _laser_text(run, spec, name), **asdict(found)} for name, found in counts.items()}
+
+
+def _laser_text(run: Run, spec: CubeSpec, name: str) -> str:
+    recipe = spec.derive[name].delay
+    if recipe is not None and recipe.laser == "none":
+        return "not asked: the recipe counts all events as laser-on"
+    if lacks_laser(run, spec):
+        return f"unknown: no field {spec.run.laser!r}, so all events count as laser-on"
+    return spec.run.laser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,17 +10,20 @@ import numpy as np
 
 from cubeengine.budget import Budget, format_size
 from cubeengine.planning.bind import Bound
+from cubeengine.planning.derive import delay_facts
 from cubeengine.planning.plan import CubePlan, SignalPlan
 from cubeengine.spec.problems import Problem
+from cubeengine.spec.texts import variable_name
 
 
 def explain(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[Problem]) -> str:
-    """Describe a plan for people."""
+    """Describe a plan for people: cut flow and fates, bins, work, how each signal is reduced, warnings."""
     sections = [
-        _events(bound),
-        _bins(bound),
+        "\n".join(_events(bound)),
+        "\n".join(_bins(bound)),
         _work(plan, budget),
-        *(_signal(signal) for signal in plan.signals),
+        *_scalars(plan),
+        *("\n".join(_signal(signal)) for signal in plan.signals if signal.info.shape),
         *(f"warning: {warning.message}" for warning in warnings),
     ]
     return "\n\n".join(sections)
@@ -43,7 +46,7 @@ def plan_facts(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[
         "events": {"run": bound.run.n_events, "considered": bound.considered, "sample": str(bound.sample)},
         "cut_flow": {name: [asdict(row) for row in rows] for name, rows in bound.cut_flows.items()},
         "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
-        "delays": {name: asdict(counts) for name, counts in bound.delays.items()},
+        "delays": delay_facts(bound.run, bound.spec, bound.delays),
         "axes": [asdict(axis) for axis in plan.axes],
         "n_events": bound.n_events.tolist(),
         "signals": [_signal_facts(signal) for signal in plan.signals],
@@ -70,67 +73,110 @@ def _signal_facts(signal: SignalPlan) -> dict[str, Any]:
     }
 
 
-def _events(bound: Bound) -> str:
-    sample = f", of which {bound.considered:,} are looked at ({bound.sample})" if str(bound.sample) else ""
-    lines = [f"events: {bound.run.n_events:,} in the run{sample}"]
-    for name, rows in bound.cut_flows.items():
-        lines.append(f"  selection {name}")
-        width = max((len(row.label) for row in rows), default=0)
-        lines += [f"    {row.label:{width}}  alone {row.alone:>9,}  after {row.after:>9,}" for row in rows]
-        lines.append(f"    {_fates(bound, name)}")
-    for name, counts in bound.delays.items():
-        lines.append(
-            f"  {name}: " + ", ".join(f"{n:,} {_DELAY_WORDS[key]}" for key, n in asdict(counts).items())
-        )
-    return "\n".join(lines)
-
-
-_DELAY_WORDS = {
-    "laser_on": "laser-on",
-    "laser_off": "laser-off (no time tool applied)",
-    "unknown": "with unknown laser",
+_FATES = {
+    "binned": "in the bins",
+    "outside": "outside the bins",
+    "cut": "cut",
+    "nan": "with a NaN where a value is needed",
+    "missing": "with a value missing",
+}
+_DELAYS = {
+    "laser_on": "taken as laser-on",
+    "laser_off": "laser-off (nominal delay alone)",
     "no_timetool": "without a valid time tool",
     "no_nominal": "without a nominal delay",
+    "unknown": "whose laser is unknown",
 }
 
 
-def _fates(bound: Bound, name: str) -> str:
-    return ", ".join(f"{n:,} {fate}" for fate, n in asdict(bound.fates[name]).items())
-
-
-def _bins(bound: Bound) -> str:
-    lines = [f"bins: {bound.grouping.n_bins:,}"]
-    for axis in bound.axes:
-        edges, unit = axis.axis.edges, f" {axis.axis.unit}" if axis.axis.unit else ""
-        lines.append(f"  {axis.axis.name}: {axis.axis.n_bins} from {edges[0]:.6g} to {edges[-1]:.6g}{unit}")
-    for name, counts in zip(bound.selections, bound.n_events, strict=True):
-        lines.append(
-            f"  {name}: events per bin min {counts.min():,}, median {int(np.median(counts)):,}, "
-            f"max {counts.max():,}; {np.count_nonzero(counts == 0):,} empty"
+def _events(bound: Bound) -> Iterator[str]:
+    sample = f"; looked at: {bound.considered:,} ({bound.sample})" if str(bound.sample) else ""
+    yield f"events: {bound.run.n_events:,} in the run{sample}"
+    labels = [row.label for cuts in bound.cut_flows.values() for row in cuts]
+    width = max(map(len, labels), default=0)
+    number = max(len(f"{bound.considered:,}"), len("alone"))
+    for name, cuts in bound.cut_flows.items():
+        yield f"  {name}" if not cuts else f"  {name:{width + 2}}  {'alone':>{number}}  {'after':>{number}}"
+        yield from (
+            f"    {cut.label:{width}}  {cut.alone:>{number},}  {cut.after:>{number},}" for cut in cuts
         )
-    return "\n".join(lines)
+        yield f"    {_in_words(asdict(bound.fates[name]), _FATES)}"
+    for name, facts in delay_facts(bound.run, bound.spec, bound.delays).items():
+        yield f"  {name}: {_in_words(facts, _DELAYS)}"
+        yield f"    laser: {facts['laser']}"
+
+
+def _in_words(counts: Mapping[str, int], words: Mapping[str, str]) -> str:
+    """Say how many events went which way; ways that none went are left out."""
+    return ", ".join(f"{counts[key]:,} {text}" for key, text in words.items() if counts[key]) or "no events"
+
+
+def _bins(bound: Bound) -> Iterator[str]:
+    yield f"bins: {bound.grouping.n_bins:,}"
+    for axis in (binned.axis for binned in bound.axes):
+        unit = f" {axis.unit}" if axis.unit else ""
+        yield f"  {axis.name}: {axis.n_bins:,} from {axis.edges[0]:.6g} to {axis.edges[-1]:.6g}{unit}"
+    head = ("events per bin", "min", "median", "max", "empty")
+    rows = [
+        (name, *map("{:,}".format, (n.min(), int(np.median(n)), n.max(), np.count_nonzero(n == 0))))
+        for name, n in zip(bound.selections, bound.n_events, strict=True)
+    ]
+    yield from _table([head, *rows], indent=2)
+
+
+def _table(rows: Sequence[Sequence[str]], indent: int) -> Iterator[str]:
+    """Align columns: the first to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
+        yield " " * indent + "  ".join([f"{first:{widths[0]}}", *cells])
 
 
 def _work(plan: CubePlan, budget: Budget) -> str:
     return (
-        f"work: {plan.n_tasks:,} tasks read {format_size(plan.read_nbytes)} and write "
-        f"{format_size(output_nbytes(plan))}; memory per worker {format_size(plan.projected_memory())} "
-        f"projected of {format_size(budget.per_worker)}"
+        f"work: {counted(plan.n_tasks, 'task')} read {format_size(plan.read_nbytes)} and write "
+        f"{format_size(output_nbytes(plan))} before compression\n"
+        f"  memory of a worker: {format_size(plan.projected_memory())} projected with one thread, "
+        f"{format_size(budget.per_worker)} allowed"
     )
 
 
-def _signal(signal: SignalPlan) -> str:
-    return "\n".join(_signal_lines(signal))
+def _scalars(plan: CubePlan) -> Iterator[str]:
+    """Describe signals of one number per event, a paragraph for each strategy: they need little."""
+    scalars = [signal for signal in plan.signals if not signal.info.shape]
+    for strategy in dict.fromkeys(signal.strategy for signal in scalars):
+        alike = [signal for signal in scalars if signal.strategy == strategy]
+        names = ", ".join(signal.name for signal in alike)
+        reasons = "".join(f"\n  because {reason}" for reason in dict.fromkeys(s.reason for s in alike))
+        read = sum(signal.read_nbytes for signal in alike)
+        worst = max((signal.worst_task for signal in alike), key=lambda task: task[1])
+        tasks = counted(sum(signal.n_leaves for signal in alike), "leaf", "leaves")
+        yield (
+            f"signals of one number per event: {strategy}\n  {names}{reasons}\n"
+            f"  {tasks}, {format_size(read)} to read; worst task {worst[0]} {format_size(worst[1])}"
+        )
 
 
-def _signal_lines(signal: SignalPlan) -> Iterator[str]:
-    shape = "x".join(map(str, signal.info.shape)) or "scalar"
-    yield f"signal {signal.name}: {signal.field} ({shape} {signal.info.dtype}), {signal.strategy}"
+def _signal(signal: SignalPlan) -> Iterator[str]:
+    shape = " x ".join(map(str, signal.info.shape))
+    alias = "" if signal.name == variable_name(signal.field) else f"{signal.name} = "
+    yield f"signal {alias}{signal.field}, {shape} {signal.info.dtype}: {signal.strategy}"
     yield f"  because {signal.reason}"
-    for rejection in signal.rejected:
-        yield f"  not {rejection.strategy}: {rejection.reason}"
+    yield from (f"  not {rejected.strategy}: {rejected.reason}" for rejected in signal.rejected)
+    parts = f" in {len(signal.parts):,} parts" if len(signal.parts) > 1 else ""
     name, nbytes = signal.worst_task
     yield (
-        f"  {len(signal.parts)} parts, {signal.n_leaves} leaves, reads {format_size(signal.read_nbytes)}; "
+        f"  {counted(signal.n_leaves, 'leaf', 'leaves')}{parts}, {format_size(signal.read_nbytes)} to read; "
         f"worst task {name} {format_size(nbytes)}"
     )
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "leaf", "leaves"), counted(1200, "task")
+    ('1 leaf', '1,200 tasks')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -10,6 +10,7 @@ from typing import Any
 import cubeengine
 from cubeengine.budget import Budget
 from cubeengine.planning.bind import Bound
+from cubeengine.planning.derive import delay_facts
 from cubeengine.planning.plan import CubePlan, SignalPlan
 
 PACKAGES = ("numpy", "numba", "h5py", "zarr", "dask", "xarray")
@@ -35,7 +36,7 @@ def cube_attributes(bound: Bound, plan: CubePlan, budget: Budget) -> dict[str, A
         "cut_flow": {name: [[row.label, row.alone, row.after] for row in rows]
                      for name, rows in bound.cut_flows.items()},
         "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
-        "delays": {name: asdict(counts) for name, counts in bound.delays.items()},
+        "delays": delay_facts(bound.run, bound.spec, bound.delays),
         "n_events_total": bound.considered,
         "partial_run": str(bound.sample) or None,
         "inputs": [

@@ -41,4 +41,7 @@ def column_in(run: Run, field: str, units: Mapping[str, str], unit: str, where: 
             f"{where}: wants {field!r} in {unit!r}, but the unit of that field is declared nowhere; "
             f"add it, for example  units: {{{field}: {unit}}}"
         )
-    return Column(convert(column.data.astype(np.float64), declared, unit), column.valid)
+    try:
+        return Column(convert(column.data.astype(np.float64), declared, unit), column.valid)
+    except SpecError as err:
+        raise SpecError(f"{where}: {field!r}: {err}") from err

@@ -9,12 +9,19 @@ import numpy as np
 
 from cubeengine.events import states
 from cubeengine.events.derived import numbers
-from cubeengine.events.selections import CutRow, fields
+from cubeengine.events.selections import Cut, Node, describe, fields, rows
 from cubeengine.planning.axes import BinnedAxis
 from cubeengine.planning.bind import Bound
+from cubeengine.planning.derive import lacks_laser
 from cubeengine.planning.fates import Fates
 from cubeengine.spec.problems import Problem, SpecPath
-from cubeengine.spec.resolve import declared_unit, resolve_selection
+from cubeengine.spec.resolve import (
+    declared_unit,
+    derived_inputs,
+    resolve_derived,
+    resolve_selection,
+    state_cut,
+)
 from cubeengine.types import BoolArray, FloatArray
 
 LOST = 0.9  # of the events, to one cut
@@ -37,6 +44,8 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
                 f"the unit of {axis.axis.field!r} is declared nowhere; add it under units "
                 "('' says that it has none)",
             )
+    for name in bound.delays:
+        yield from _no_laser_field(bound, name)
     yield from _leading_zeros(bound)
 
 
@@ -44,28 +53,64 @@ def _warning(path: SpecPath, message: str) -> Problem:
     return Problem(path, message, severity="warning")
 
 
+def _no_laser_field(bound: Bound, name: str) -> Iterator[Problem]:
+    recipe = bound.spec.derive[name].delay
+    if recipe is not None and recipe.laser != "none" and lacks_laser(bound.run, bound.spec):
+        yield _warning(
+            ("derive", name),
+            f"the run has no field {bound.spec.run.laser!r}, so all events count as laser-on; "
+            "add  laser: none  to the recipe if they are, or say under run.laser where it stands",
+        )
+
+
 def _lost_to_one_cut(bound: Bound, name: str) -> Iterator[Problem]:
-    before = bound.run.n_events
-    for row in bound.cut_flows[name]:
-        if before and row.after < (1 - LOST) * before:
-            yield _warning(
-                ("select", name),
-                f"{row.label} leaves {row.after:,} of {before:,} events{_without_hint(bound, name, row)}",
-            )
+    """Tell the cuts that lose most; of a laser-off selection, first the time-tool cuts."""
+    node = resolve_selection(bound.spec, name)
+    off = state_cut(bound.spec.run.laser, "off")
+    blind = list(_blind_cuts(bound, node, off))
+    yield from (_without_hint(name, cut, kept, of) for cut, kept, of in blind)
+    explained = [off, *(cut for cut, _, _ in blind)] if blind else []
+    before = bound.considered
+    for row, part in zip(bound.cut_flows[name], rows(node), strict=True):
+        if before and row.after < (1 - LOST) * before and part not in explained:
+            yield _warning(("select", name), f"{row.label} leaves {row.after:,} of {before:,} events")
         before = row.after
 
 
-def _without_hint(bound: Bound, name: str, row: CutRow) -> str:
-    """Propose `without` where a laser-off selection asks for a time tool, which then sees nothing."""
-    group = row.label.split("/")[0].split(" ")[-1].strip("`(")
-    if group.startswith(("tt", "TT")) and "off" in _laser_words(bound, name):
-        return f"; the time tool means nothing with the laser off: add  without: [{group}/*]  to {name!r}"
-    return ""
+def _blind_cuts(bound: Bound, node: Node, off: Node) -> Iterator[tuple[Cut, int, int]]:
+    """Give the time-tool cuts that lose a laser-off selection: cut, events it keeps, and of how many.
+
+    They are asked of the laser-off events alone, as the laser comes last among the cuts.
+    """
+    parts = list(rows(node))
+    if off not in parts:
+        return
+    dark = _considered(bound) & (bound.run.states(off) == states.TRUE)
+    n_dark = int(np.count_nonzero(dark))
+    for part in parts:
+        if isinstance(part, Cut) and _is_timetool(bound, fields(part)):
+            kept = int(np.count_nonzero(dark & (bound.run.states(part) == states.TRUE)))
+            if kept < (1 - LOST) * n_dark:
+                yield part, kept, n_dark
 
 
-def _laser_words(bound: Bound, name: str) -> str:
-    selection = bound.spec.select.get(name)
-    return str(selection.laser) if selection is not None else ""
+def _is_timetool(bound: Bound, names: frozenset[str]) -> bool:
+    recipes = (derived.delay for derived in bound.spec.derive.values())
+    corrections = {recipe.timetool for recipe in recipes if recipe is not None}
+    return bool(names) and all(name in corrections or name.lower().startswith("tt") for name in names)
+
+
+def _without_hint(name: str, cut: Cut, kept: int, n_dark: int) -> Problem:
+    groups = sorted({f"{field.partition('/')[0]}/*" if "/" in field else field for field in fields(cut)})
+    return _warning(
+        ("select", name),
+        f"{describe(cut)} leaves {kept:,} of {n_dark:,} laser-off events, whose time tool means nothing; "
+        f"add  without: [{', '.join(groups)}]  to {name!r}",
+    )
+
+
+def _considered(bound: Bound) -> BoolArray:
+    return bound.sample.mask(bound.run.n_events)
 
 
 def _lopsided(bound: Bound, name: str) -> Iterator[Problem]:
@@ -83,19 +128,26 @@ def _lopsided(bound: Bound, name: str) -> Iterator[Problem]:
 
 
 def _near_edges(bound: Bound, axis: BinnedAxis, number: int) -> Iterator[Problem]:
-    if bound.spec.axes[number].form == "steps":
+    """Tell of set values on edges; where the edges were made of the values, that is meant."""
+    if bound.spec.axes[number].form in {"steps", "quantiles"}:
         return
-    values = numbers(axis.values)
+    values, considered = numbers(axis.values), _considered(bound)
     for name, mask in bound.selections.items():
-        kept = values[(mask == states.TRUE) & np.isfinite(values)]
+        kept = values[(mask == states.TRUE) & considered & np.isfinite(values)]
         near = int(np.count_nonzero(_close_to(np.asarray(axis.axis.edges), kept)))
         if near > NEAR_EDGE * max(len(kept), 1):
             yield _warning(
                 ("axes", number),
-                f"selection {name!r}: {near:,} of {len(kept):,} events lie on an edge of {axis.axis.field!r} "
-                "within rounding, so chance decides their bin; for set values use centers, or steps: auto",
+                f"selection {name!r}: {near:,} of {len(kept):,} events lie on an edge of "
+                f"{axis.axis.field!r}{_whose_bin(axis)}; for set values use centers, or steps: auto",
             )
             return
+
+
+def _whose_bin(axis: BinnedAxis) -> str:
+    if axis.values.data.dtype.kind == "f":
+        return " within rounding, so chance decides their bin"
+    return ", so they count in the bin above it (on the last edge: below it)"
 
 
 def _close_to(edges: FloatArray, values: FloatArray) -> BoolArray:
@@ -107,30 +159,34 @@ def _close_to(edges: FloatArray, values: FloatArray) -> BoolArray:
 
 
 def _leading_zeros(bound: Bound) -> Iterator[Problem]:
-    marked = set(bound.spec.missing)
-    for name in sorted(_used_fields(bound) - marked):
-        if name not in bound.run.source.fields:
-            continue
+    # A scan may well begin at 0, and its variables are there from the first event on.
+    for name in sorted(_used_fields(bound) - {*bound.spec.missing, *bound.run.scan.variables}):
         zeros = bound.run.source.leading_zero_rows(name)
         if zeros and not _zeros_are_usual(bound, name, zeros):
+            first = "first event" if zeros == 1 else f"first {zeros:,} events"
             yield _warning(
                 ("missing",),
-                f"{name!r} is 0 in the first {zeros:,} events and not after: they may stand for missing "
-                f"values; if so, add  missing: {{{name}: leading_zeros}}",
+                f"{name!r} is 0 in the {first} and not after, which may stand for missing values; "
+                f"if so, add  missing: {{{name}: leading_zeros}}",
             )
 
 
 def _zeros_are_usual(bound: Bound, name: str, zeros: int) -> bool:
     """Tell whether that many zeros in a row could be chance, as in a flag such as laser on or off."""
+    if zeros == bound.run.n_events:
+        return True  # a field that is always 0
     if bound.run.fields[name].shape:
         return False
     rest = bound.run.column(name).data[zeros:]
-    share = np.count_nonzero(rest == 0) / max(len(rest), 1)
+    share = np.count_nonzero(rest == 0) / len(rest)
     return bool(share**zeros > CHANCE)
 
 
 def _used_fields(bound: Bound) -> set[str]:
+    """Give the fields of the file that the cube rests on, those of derived variables included."""
     used = {signal.source for signal in bound.signals} | {axis.axis.field for axis in bound.axes}
     for name in bound.selections:
         used |= fields(resolve_selection(bound.spec, name))
-    return {name for name in used if name in bound.run.fields}
+    for name in resolve_derived(bound.spec, used):
+        used |= derived_inputs(bound.spec.derive[name])
+    return {name for name in used if name in bound.run.source.fields}
