@@ -1,4 +1,4 @@
-"""Cubes of the stepped and the fast scan against independent plain-numpy binning, and against the original."""
+"""Cubes of the stepped and the fast scan against independent numpy binning, and against the original."""
 
 from __future__ import annotations
 
