@@ -20,6 +20,9 @@ INDEX_NBYTES = 400
 where every unit is a run of its own."""
 
 
+_FIRST_SLOT = np.zeros(1, np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one block reads. A unit is a row, or a chunk of rows that are decoded together.
@@ -88,6 +91,9 @@ def _next_batch(rows: IntArray, start: int, unit: int, capacity: int, reach: int
     window = rows[start : start + unit * capacity]
     units = window if unit == 1 else window // unit
     step = np.diff(units)
+    if unit == 1 and bool((step == 1).all()):  # the usual case, spared the arithmetic below
+        n = len(window)
+        return Batch(start, start + n, window[:1], np.array([n]), _FIRST_SLOT, np.arange(n), n)
     apart = step > reach
     place = np.zeros(len(units), np.int64)
     np.cumsum(np.where(apart, 1, step), out=place[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 
 from cubeengine.errors import SourceFormatError
-from cubeengine.sources.hdf5 import LIBRARY_ERRORS, explain_hdf5
+from cubeengine.sources.hdf5 import LIBRARY_ERRORS, explain_hdf5, library_errors
 from cubeengine.sources.links import hard_item, read_link, referred_file
 from cubeengine.sources.stored import OpenFiles, Stored, examine
 from cubeengine.types import InputFile
@@ -48,10 +49,13 @@ def _items(
     group: h5py.Group, file: InputFile, prefix: str, files: OpenFiles, above: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[str, Stored]]:
     """Walk a group; `above` are the groups it lies in, so that links in a circle end."""
-    info = h5py.h5o.get_info(group.id)
+    with library_errors(file.path, f"group {'/' + prefix!r}"):
+        info = h5py.h5o.get_info(group.id)
+        # Names that are not UTF-8 come as bytes.
+        names = sorted(os.fsdecode(name) for name in group)
     if (info.fileno, info.addr) in above or len(above) >= _MAX_DEPTH:
         return
-    for leaf in _names(group):
+    for leaf in names:
         name = f"{prefix}{leaf}"
         try:
             item, holder = _follow(group, leaf, file, files)
@@ -63,15 +67,6 @@ def _items(
             yield name, _unreadable(file, name, str(err))
         except LIBRARY_ERRORS as err:
             yield name, _unreadable(file, name, explain_hdf5(file.path, str(err), f"field {name!r}"))
-
-
-def _names(group: h5py.Group) -> list[str]:
-    try:
-        return sorted(group)
-    except LIBRARY_ERRORS as err:
-        raise SourceFormatError(
-            explain_hdf5(Path(group.file.filename), str(err), f"group {group.name!r}")
-        ) from err
 
 
 def _unreadable(file: InputFile, name: str, problem: str) -> Stored:

@@ -101,6 +101,8 @@ class PlainReader:
         """Split runs of rows where chunks end."""
         chunk, nbytes = self.chunk_rows, self._row_nbytes
         first, last = batch.first, batch.first + batch.count
+        if len(self.offsets) == 1:
+            return Segments(self.offsets[0] + first * nbytes, batch.count * nbytes, batch.slot * nbytes)
         pieces = (last - 1) // chunk - first // chunk + 1
         run = np.repeat(np.arange(len(first)), pieces)
         nth = np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
