@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
@@ -11,14 +11,13 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from cubeengine.errors import SpecError
-from cubeengine.events.selections import fields as fields_of
 from cubeengine.spec.fields import field_problems
-from cubeengine.spec.links import walk_selections
+from cubeengine.spec.links import MAX_PROBLEMS, walk_selections
 from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.overrides import override_document
 from cubeengine.spec.positions import Positions, without_wrong_parts
 from cubeengine.spec.problems import Problem, SpecPath, in_order, problems_of, spec_error
-from cubeengine.spec.resolve import resolve_selection
+from cubeengine.spec.resolve import Resolver
 from cubeengine.spec.yaml import MAX_BYTES, Document, parse_document
 from cubeengine.types import FieldInfo
 
@@ -148,12 +147,16 @@ def _what_remains(document: Document) -> tuple[CubeSpec | None, list[Problem], P
         try:
             return CubeSpec.model_validate(positions.data), problems, positions
         except ValidationError as err:
-            found = [
-                (problem.path, positions.problem(problem.path, problem.message))
-                for problem in problems_of(err)
-            ]
+            errors = problems_of(err)
+        found = [
+            (error.path, positions.problem(error.path, error.message)) for error in errors[:MAX_PROBLEMS]
+        ]
         # What was left out may be missed by the part it stood in: that is no problem of its own.
         problems += [problem for _, problem in found if not _lacks(problem.path, wrong)]
+        if len(errors) > MAX_PROBLEMS:
+            problems.append(replace(found[-1][1], path=(), message="there are more problems from here on"))
+        if len(problems) >= MAX_PROBLEMS:
+            break
         for path, problem in found:
             wrong |= {("cube",)} if path == ("cube",) else {_left_out(problem.path, wrong)}
         if () in wrong:
@@ -180,11 +183,10 @@ def _warnings(spec: CubeSpec, positions: Positions) -> list[Problem]:
 
 def _idle_patterns(spec: CubeSpec) -> list[tuple[SpecPath, str]]:
     found: list[tuple[SpecPath, str]] = []
+    resolver = Resolver(spec)
     for path, selection in walk_selections(spec):
         if selection.without:
-            bare = selection.model_copy(update={"without": (), "laser": None, "xray": None})
-            named = spec.model_copy(update={"select": {**spec.select, "": bare}})
-            used = fields_of(resolve_selection(named, ""))
+            used = resolver.fields(selection)
             found += [
                 ((*path, "without", i), pattern)
                 for i, pattern in enumerate(selection.without)

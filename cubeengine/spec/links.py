@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from cubeengine.errors import SpecError, nearest_names
@@ -13,11 +14,11 @@ from cubeengine.spec.axes import MAX_BINS, Axis, axis_unit, edges_of
 from cubeengine.spec.problems import SpecPath
 from cubeengine.spec.resolve import (
     ALL_EVENTS,
+    Resolver,
     SelectionError,
     declared_unit,
     resolve_cut,
     resolve_derived,
-    resolve_selection,
     state_condition,
 )
 from cubeengine.spec.selections import Cut, Selection
@@ -28,20 +29,20 @@ if TYPE_CHECKING:
     from cubeengine.spec.model import CubeSpec
 
 MAX_AXES = 8
+MAX_PROBLEMS = 100
 Found = Iterator[tuple[SpecPath, str]]
 
 
 def link_problems(spec: CubeSpec) -> list[tuple[SpecPath, str]]:
-    """Give everything that is wrong between parts that are right by themselves."""
-    members = list(_member_problems(spec))
-    return [
-        *_run(spec),
-        *_derived(spec),
-        *(members or _resolution(spec)),
-        *_axes(spec),
-        *_cubes(spec),
-        *_cube_names(spec),
-    ]
+    """Give what is wrong between parts that are right by themselves, the first hundred of each kind."""
+    members = _first(_member_problems(spec))
+    parts = (_run, _derived, _axes, _cubes, _cube_names)
+    found = [problem for part in parts for problem in _first(part(spec))]
+    return found + (members or _first(_resolution(spec)))
+
+
+def _first(found: Found) -> list[tuple[SpecPath, str]]:
+    return list(islice(found, MAX_PROBLEMS))
 
 
 def walk_selections(spec: CubeSpec) -> Iterator[tuple[SpecPath, Selection]]:
@@ -101,9 +102,10 @@ def _check_member(spec: CubeSpec, member: Cut | str) -> None:
 
 def _resolution(spec: CubeSpec) -> Found:
     seen: set[str] = set()
+    resolver = Resolver(spec)
     for name in spec.select:
         try:
-            resolve_selection(spec, name)
+            resolver.resolve(name)
         except SelectionError as err:
             if str(err) not in seen:
                 seen.add(str(err))
@@ -174,13 +176,15 @@ def _known_bins(axis: Axis) -> int:
 
 
 def _cubes(spec: CubeSpec) -> Found:
+    seen: set[str] = set()
     for i, name in enumerate(spec.cubes):
         if not is_reference(spec, name):
             near = nearest_names(name, tuple(spec.select))
             hint = f"; nearest: {', '.join(map(repr, near))}" if near else ""
             yield ("cubes", i), f"there is no selection {name!r}{hint}"
-        elif name in spec.cubes[:i]:
+        elif name in seen:
             yield ("cubes", i), f"{name!r} stands here already"
+        seen.add(name)
 
 
 def _cube_names(spec: CubeSpec) -> Found:

@@ -5,12 +5,12 @@ The names mirror the YAML one to one, and `CubeSpec.loads(spec.to_yaml()) == spe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PlainValidator, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, model_validator
 
 from cubeengine.budget import DEFAULT_MEMORY, parse_size
 from cubeengine.errors import SpecError
@@ -34,7 +34,15 @@ from cubeengine.spec.templates import check_template, expand_template
 from cubeengine.spec.texts import kind_of, variable_name
 from cubeengine.spec.writing import write_yaml
 
+MAX_ENTRIES = 1000
 _MAX_MEMORY = 2**50
+
+
+def _few(value: object) -> object:
+    """Refuse long lists before each of their entries is looked at."""
+    if isinstance(value, Sized) and not isinstance(value, str) and len(value) > MAX_ENTRIES:
+        raise SpecError(f"must have at most {MAX_ENTRIES:,} entries, but has {len(value):,}")
+    return value
 
 
 def _memory(value: object) -> int:
@@ -153,11 +161,11 @@ class CubeSpec(Model):
     run: RunSpec = RunSpec()
     units: FieldMap[UnitText] = FrozenMap()
     missing: FieldMap[Literal["leading_zeros"]] = FrozenMap()
-    derive: NameMap[Derived] = FrozenMap()
-    select: NameMap[Selection] = FrozenMap()
-    axes: tuple[Axis, ...] = ()
-    cubes: tuple[Name, ...] = ()
-    signals: tuple[Signal, ...] = ()
+    derive: Annotated[NameMap[Derived], BeforeValidator(_few)] = FrozenMap()
+    select: Annotated[NameMap[Selection], BeforeValidator(_few)] = FrozenMap()
+    axes: Annotated[tuple[Axis, ...], BeforeValidator(_few)] = ()
+    cubes: Annotated[tuple[Name, ...], BeforeValidator(_few)] = ()
+    signals: Annotated[tuple[Signal, ...], BeforeValidator(_few)] = ()
     resources: Resources = Resources()
 
     @model_validator(mode="after")

@@ -64,8 +64,8 @@ def centers_over(values: FloatArray, n_bins: int) -> dict[str, float]:
     scale = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * scale for factor in _STEPS if factor * scale >= raw * (1 - 1e-9))
     step = rounded(step)
-    first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
-    return _spacing(_times(step, first), max(last - first, 0), step)
+    first, last = round(low / step), round(high / step)  # the outer bins reach half a step further
+    return _spacing(_times(step, first), last - first, step)
 
 
 def _on_grid(value: float, step: float) -> float:

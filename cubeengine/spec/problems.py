@@ -78,6 +78,8 @@ def explain_type(error: ErrorDetails) -> str:
     if kind in {"spec", "value_error"}:
         # An expression shows itself with a mark on further lines; here line and column say that.
         return str(context["message" if kind == "spec" else "error"]).partition("\n")[0]
+    if kind == "too_long":
+        return f"must have at most {context['max_length']:,} entries"
     wanted = _WANTED.get(kind) or context.get("expected")
     if wanted:
         return f"must be {wanted}, but is {kind_of(error['input'])}"

@@ -61,7 +61,7 @@ def resolve_selection(spec: CubeSpec, name: str) -> Node:
     SelectionError
         If there is no such selection, it refers to itself, or a `without` cannot be done.
     """
-    return _Resolver(spec).named(name, ())
+    return Resolver(spec).resolve(name)
 
 
 def declared_unit(spec: CubeSpec, field: str) -> str | None:
@@ -138,15 +138,26 @@ def resolve_cut(spec: CubeSpec, cut: Cut) -> ResolvedCut:
     return ResolvedCut(_interval_label(cut), Interval(cut.field, low, high))
 
 
-class _Resolver:
-    """Resolves selections, each once."""
+class Resolver:
+    """Resolves the selections of one spec, each once."""
 
     def __init__(self, spec: CubeSpec) -> None:
         self._spec = spec
         self._done: dict[str, tuple[Node, int]] = {}
         self._size = self._depth = 0
 
-    def named(self, name: str, through: tuple[str, ...]) -> Node:
+    def resolve(self, name: str) -> Node:
+        """Give a named selection as `resolve_selection` does."""
+        self._size = self._depth = 0
+        return self._named(name, ())
+
+    def fields(self, selection: Selection) -> frozenset[str]:
+        """Give the fields that the conditions in a selection use, laser and X-rays beside them left out."""
+        self._size = self._depth = 0
+        bare = selection.model_copy(update={"without": (), "laser": None, "xray": None})
+        return fields(self._selection(bare, "", ()))
+
+    def _named(self, name: str, through: tuple[str, ...]) -> Node:
         if name in through:
             chain = " -> ".join((*through[through.index(name) :], name))
             raise SelectionError(f"selection {name!r} refers to itself: {chain}", name)
@@ -191,7 +202,7 @@ class _Resolver:
         if isinstance(member, Selection):
             return self._selection(member, name, through)
         if isinstance(member, str) and (member in self._spec.select or member == ALL_EVENTS):
-            return self.named(member, through)
+            return self._named(member, through)
         self._grow(1, name)
         if isinstance(member, Cut):
             return resolve_cut(self._spec, member)

@@ -113,7 +113,7 @@ class Selection(Model):
     not_: Annotated[tuple[Member, ...] | None, Field(alias="not")] = None
     laser: Literal["on", "off"] | None = None
     xray: Literal["on", "off"] | None = None
-    without: tuple[Text, ...] = ()
+    without: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
 
     @classmethod
     def _spelled_out(cls, data: Any) -> Any:

@@ -91,7 +91,8 @@ def _units(survey: Survey) -> Iterator[str]:
     values = survey.distinct(clock[0])
     yield f"  {flow(clock[0])}: {clock[1]}  # here from {values[0]:.6g} to {values[-1]:.6g}"
     if survey.timetool is not None:
-        low, high = np.quantile(survey.values(survey.timetool.correction), [0.02, 0.98])
+        values = survey.values(survey.timetool.correction)
+        low, high = np.quantile(values, [0.02, 0.98]) if len(values) else (np.nan, np.nan)
         yield f"  {flow(survey.timetool.correction)}: ps  # here mostly from {low:.2g} to {high:.2g}"
 
 
@@ -124,11 +125,12 @@ def _select(survey: Survey) -> Iterator[str]:
     if not all(survey.laser):
         return
     amplitude = survey.timetool.amplitude if survey.timetool and survey.delay_clock else None
-    if amplitude is None:
+    amplitudes = survey.values(amplitude, pumped=True) if amplitude else np.empty(0)
+    if amplitude is None or not len(amplitudes):
         yield "  on: {all: [good], laser: on}"
         yield "  off: {all: [good], laser: off}"
         return
-    limit = rounded(0.3 * float(np.median(survey.values(amplitude, pumped=True))))
+    limit = rounded(0.3 * float(np.median(amplitudes)))
     group = f"{amplitude.partition('/')[0]}/*"
     yield "  # A weak time-tool signal is not to be trusted: 0.3 of the median amplitude is asked for."
     yield f"  pumped: [good, {flow({'field': amplitude, 'min': limit})}]"

@@ -126,6 +126,21 @@ def test_what_is_no_spec_is_one_readable_problem(text):
     assert len(problems) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cube: x\nsignals: [" + "x," * 20_000 + "]",
+        "cube: x\nselect: {s: [" + "goood," * 20_000 + "]}",
+        "cube: x\n" + "".join(f"k{i}: 1\n" for i in range(5000)),
+        "cube: x\nunits:\n" + "".join(f"  k{i}: pss\n" for i in range(5000)),
+    ],
+)
+def test_thousands_of_mistakes_end_with_a_word_and_soon(text):
+    spec, problems = check_spec(text)
+    assert spec is None
+    assert len(problems) <= 101
+
+
 def test_overrides_are_checked_with_the_rest_and_have_no_line():
     assert CubeSpec.loads(DELAY, overrides={"run.run": 12, "axes.0.unit": "fs"}).run.run == 12
     (line,) = told(DELAY, overrides={"axes.0.unit": "pss"})

@@ -113,6 +113,17 @@ def test_time_tools_of_an_older_generation_are_found():
     assert spec.select["off"].without == ("tt/*",)
 
 
+def test_a_time_tool_without_a_single_good_event_is_no_obstacle():
+    run = memory_run(
+        scan__lxt=np.repeat(np.arange(3) * 1e-12, 80),
+        lightStatus__laser=np.tile([-1, 0, 0], 80),
+        lightStatus__xray=np.tile([1, 0, 0], 80),
+        tt__ttCorr=np.where(np.arange(240) % 3 == 0, np.nan, np.arange(240)),
+        tt__AMPL=np.full(240, np.nan),
+    )
+    assert spec_of(run).units["tt/ttCorr"] == "ps"
+
+
 def test_settings_with_rounding_errors_become_round_centers():
     settings = np.array([-2e-12, -1.5e-12, -1e-12, 5.4999999999999996e-12 - 6e-12]) * 1e12
     assert centers_of(settings) == {"start": -2, "stop": -0.5, "step": 0.5}
@@ -122,6 +133,6 @@ def test_settings_with_rounding_errors_become_round_centers():
 
 
 def test_ranges_become_round_steps():
-    assert centers_over(np.array([-0.013, 0.988]), 20) == {"start": 0, "stop": 0.9, "step": 0.1}
+    assert centers_over(np.array([-0.013, 0.988]), 20) == {"start": 0, "stop": 1, "step": 0.1}
     spacing = centers_over(np.array([3e-5, 8e-5]), 25)
     assert spacing == {"start": 3e-5, "stop": 8e-5, "step": 2e-6}
