@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from cubeengine.errors import SpecError
+from cubeengine.events import states
 from cubeengine.events.derived import DelayCounts, delay
 from cubeengine.events.expressions import Expression
 from cubeengine.events.run import Run
@@ -69,7 +72,9 @@ def _laser(run: Run, spec: CubeSpec, recipe: DelayRecipe) -> States | None:
     """State of the laser; None where all events count as laser-on, by the recipe or for want of a field."""
     if recipe.laser == "none" or lacks_laser(run, spec):
         return None
-    return run.states(state_cut(spec.run.laser, "on"))
+    # A laser that is not on is not therefore off: -1 in its field says that it is unknown.
+    on, off = (run.states(state_cut(spec.run.laser, state)) == states.TRUE for state in ("on", "off"))
+    return np.select([on, off], [states.TRUE, states.FALSE], states.MISSING).astype(np.int8)
 
 
 def lacks_laser(run: Run, spec: CubeSpec) -> bool:
