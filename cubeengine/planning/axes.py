@@ -116,9 +116,15 @@ def _quantile_edges(spec: AxisSpec, values: FloatArray) -> FloatArray:
     if len(distinct) < len(edges):
         raise PlanError(
             f"axis {spec.field!r}: {n_bins} quantiles make equal edges, as many events share a value; "
-            f"at most {len(distinct) - 1} bins: use quantiles: {len(distinct) - 1}, edges, or steps: auto"
+            f"use quantiles: {_possible_quantiles(finite, len(distinct) - 1)}, edges, or steps: auto"
         )
     return edges
+
+
+def _possible_quantiles(values: FloatArray, n_bins: int) -> int:
+    """Give a number of bins, at most `n_bins`, whose edges are distinct."""
+    n_distinct = len(np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1))))
+    return n_bins if n_distinct > n_bins else _possible_quantiles(values, n_distinct - 1)
 
 
 def find_steps(values: FloatArray, tolerance: float | None, *, name: str) -> Settings:

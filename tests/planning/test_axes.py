@@ -1,0 +1,192 @@
+"""Every form of an axis on events: edges, and the bin of each event, as numpy.histogram has it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cubeengine.errors import PlanError, SpecError
+from tests.planning.runs import DELAY, DELAYS_PS, bound_of, delay_scan, memory_run
+
+FORMS = [
+    ("edges: [0, 1, 2.5, 4]", [0, 1, 2.5, 4]),
+    ("edges: {start: 0, stop: 4, step: 0.5}", np.arange(0, 4.1, 0.5)),
+    ("edges: {start: 0, stop: 4, bins: 5}", np.linspace(0, 4, 6)),
+    ("centers: {start: 0, stop: 4, step: 1}", np.arange(-0.5, 5)),
+]
+
+
+def only_axis(run, text):
+    return bound_of(run, text).axes[0]
+
+
+@pytest.mark.parametrize(("form", "edges"), FORMS)
+@pytest.mark.parametrize("kind", ["float64", "float32", "int64", "uint8", "bool"])
+def test_bins_are_those_of_numpy_histogram(form, edges, kind):
+    rng = np.random.default_rng(1)
+    # Many values lie on edges, the last one included.
+    values = rng.choice([-1.0, 0, 0.5, 1, 2, 2.5, 3, 4, 4.5], 300)
+    values = np.abs(values).astype(kind)
+    bound = bound_of(memory_run({"x": values}), f"axes: [{{field: x, {form}}}]")
+    np.testing.assert_allclose(bound.axes[0].axis.edges, edges, rtol=1e-15)
+    np.testing.assert_array_equal(bound.n_events, [np.histogram(values.astype(float), edges)[0]])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(0, 200))
+def test_random_edges_agree_with_numpy_histogram(seed, n_bins, n_events):
+    rng = np.random.default_rng(seed)
+    edges = np.unique(rng.integers(-20, 20, n_bins + 1) / 4)
+    if len(edges) < 2:
+        edges = np.array([0.0, 1.0])
+    values = rng.integers(-22, 22, n_events) / 4
+    bound = bound_of(memory_run({"x": values}), f"axes: [{{field: x, edges: {edges.tolist()}}}]")
+    np.testing.assert_array_equal(bound.n_events, [np.histogram(values, edges)[0]])
+
+
+def test_quantiles_hold_equally_many_selected_events():
+    values = np.random.default_rng(2).normal(size=1000)
+    text = "select: {upper: ['x > 0']}\nderive: {x: '`v`'}\naxes: [{field: x, quantiles: 4}]\ncubes: [upper]"
+    bound = bound_of(memory_run({"v": values}), text)
+    counts = bound.n_events[0]
+    assert counts.sum() == (values > 0).sum()
+    assert counts.max() - counts.min() <= 1
+
+
+def test_quantiles_leave_nan_out():
+    values = np.where(np.arange(100) % 4 == 0, np.nan, np.arange(100.0))
+    bound = bound_of(memory_run({"v": values}), "axes: [{field: v, quantiles: 5}]")
+    np.testing.assert_array_equal(bound.n_events, [[15] * 5])
+    assert bound.fates["all"].nan == 25
+
+
+def test_quantiles_of_few_distinct_values_say_how_many_bins_are_possible():
+    run = memory_run({"v": np.repeat([1.0, 2.0, 3.0], 10)})
+    with pytest.raises(PlanError, match=r"6 quantiles make equal edges.*use quantiles: 2"):
+        bound_of(run, "axes: [{field: v, quantiles: 6}]")
+    np.testing.assert_array_equal(bound_of(run, "axes: [{field: v, quantiles: 2}]").n_events, [[10, 20]])
+
+
+def test_quantiles_without_values_are_an_error():
+    with pytest.raises(PlanError, match="quantiles need 2 selected events"):
+        bound_of(memory_run({"v": np.full(5, np.nan)}), "axes: [{field: v, quantiles: 2}]")
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "int32"])
+def test_steps_make_one_bin_for_each_setting(kind):
+    settings = np.array([3, -1, 7, 8], kind)
+    values = np.repeat(settings, [5, 6, 7, 8])
+    bound = bound_of(memory_run({"m": values}), "axes: [{field: m, steps: auto}]")
+    np.testing.assert_array_equal(bound.n_events, [[6, 5, 7, 8]])
+    np.testing.assert_allclose(bound.axes[0].axis.edges, [-3, 1, 5, 7.5, 8.5])
+
+
+def test_steps_within_the_tolerance_are_one_setting():
+    rng = np.random.default_rng(3)
+    values = np.repeat([0.0, 1.0, 2.0], 20) + rng.uniform(-0.01, 0.01, 60)
+    exact = only_axis(memory_run({"m": values}), "axes: [{field: m, steps: auto}]")
+    loose = only_axis(memory_run({"m": values}), "axes: [{field: m, steps: auto, tolerance: 0.05}]")
+    assert exact.axis.n_bins == 60
+    np.testing.assert_allclose(loose.axis.centers, [0, 1, 2], atol=0.02)
+    np.testing.assert_array_equal(np.bincount(loose.index), [20, 20, 20])
+
+
+def test_tolerance_may_carry_a_unit():
+    values = np.repeat([0.0, 1.0], 20) + np.tile([-0.01, 0.01], 20)
+    text = "units: {m: ps}\naxes: [{field: m, steps: auto, tolerance: 50 fs, unit: ps}]"
+    assert only_axis(memory_run({"m": values}), text).axis.n_bins == 2
+
+
+def test_readings_that_never_repeat_are_no_steps():
+    with pytest.raises(PlanError, match="200 readings at 200 settings are no step scan; give a tolerance"):
+        bound_of(memory_run({"m": np.arange(200.0)}), "axes: [{field: m, steps: auto}]")
+
+
+@pytest.mark.parametrize("value", [0.0, -5e-12, 41, 1e9])
+@pytest.mark.parametrize("form", ["steps: auto", "quantiles: 10"])
+def test_run_that_is_no_scan_gives_one_bin(value, form):
+    axis = only_axis(memory_run({"m": np.full(20, value)}), f"axes: [{{field: m, {form}}}]")
+    assert axis.axis.n_bins == 1
+    low, high = axis.axis.edges
+    assert low < value < high
+    assert (axis.index == 0).all()
+
+
+def test_steps_of_another_field_in_the_unit_of_the_axis():
+    bound = bound_of(delay_scan(), DELAY + "axes: [{field: delay, steps: scan/lxt}]")
+    axis = bound.axes[0].axis
+    assert (axis.name, axis.unit) == ("delay", "ps")
+    np.testing.assert_allclose(axis.centers, DELAYS_PS, atol=1e-12)
+    np.testing.assert_array_equal(bound.n_events, [[40] * 9])  # the correction moves no event
+    assert [signal.source for signal in bound.signals] == ["delay"]
+
+
+def test_axis_in_another_unit_is_converted_exactly():
+    run = delay_scan()
+    text = "units: {scan/lxt: s}\naxes: [{field: scan/lxt, edges: [-1, 0, 1.5, 3], unit: ps}]"
+    bound = bound_of(run, text)
+    values = run.column("scan/lxt").data * 1e12
+    np.testing.assert_array_equal(bound.axes[0].values.data, values)
+    np.testing.assert_array_equal(bound.n_events, [np.histogram(values, [-1, 0, 1.5, 3])[0]])
+    assert bound.axes[0].axis.unit == "ps"
+
+
+def test_numbers_with_units_give_the_axis_its_unit():
+    text = "units: {scan/lxt: s}\naxes: [{field: scan/lxt, edges: [-1000 fs, 0 fs, 3000 fs]}]"
+    axis = only_axis(delay_scan(), text).axis
+    assert axis.unit == "fs"
+    assert axis.edges == (-1000, 0, 3000)
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ("", r"axes\[0\].*'scan/lxt' is declared nowhere.*scan/lxt: ps"),
+        ("units: {scan/lxt: eV}\n", "'scan/lxt' is in 'eV', which does not convert to 'ps'"),
+    ],
+)
+def test_axis_unit_needs_a_declared_one_that_fits(units, message):
+    with pytest.raises(SpecError, match=message):
+        bound_of(delay_scan(), units + "axes: [{field: scan/lxt, edges: [-1, 3], unit: ps}]")
+
+
+def test_steps_of_a_field_without_a_declared_unit_are_refused():
+    text = "units: {a: ps}\naxes: [{field: a, steps: b}]"
+    with pytest.raises(SpecError, match=r"axis 'a'.*'b'.*declared nowhere"):
+        bound_of(memory_run({"a": [1.0, 2.0], "b": [1.0, 2.0]}), text)
+
+
+def test_steps_of_a_field_in_another_dimension_are_refused():
+    text = "units: {a: ps, b: mm}\naxes: [{field: a, steps: b}]"
+    with pytest.raises(SpecError, match="axis 'a': 'b': cannot convert 'mm' to 'ps'"):
+        bound_of(memory_run({"a": [1.0, 2.0], "b": [1.0, 2.0]}), text)
+
+
+@pytest.mark.parametrize("n_axes", [0, 1, 2, 3])
+def test_any_number_of_axes(n_axes):
+    rng = np.random.default_rng(4)
+    columns = {name: rng.uniform(-0.5, 3.5, 500) for name in "xyz"}
+    edges = {"x": [0, 1, 2, 3], "y": [0.5, 1, 3], "z": [0, 0.25, 1, 2, 3]}
+    names = "xyz"[:n_axes]
+    axes = ", ".join(f"{{field: {name}, edges: {edges[name]}}}" for name in names)
+    bound = bound_of(memory_run(columns), f"axes: [{axes}]")
+    expected = np.array(500)
+    if names:
+        sample = np.stack([columns[name] for name in names], axis=1)
+        expected = np.histogramdd(sample, [edges[name] for name in names])[0]
+    np.testing.assert_array_equal(bound.n_events, [expected.ravel()])
+    assert bound.grouping.n_bins == expected.size
+
+
+def test_missing_integers_fall_in_no_bin():
+    run = memory_run({"n": np.array([1, 1, 2, -99999])}, valid={"n": [True, False, True, False]})
+    bound = bound_of(run, "axes: [{field: n, edges: [0, 1.5, 3]}]")
+    np.testing.assert_array_equal(bound.n_events, [[1, 1]])
+    assert bound.fates["all"].missing == 2
+
+
+def test_missing_integers_make_no_setting():
+    run = memory_run({"n": np.array([1, 1, 2, -99999])}, valid={"n": [True, True, True, False]})
+    bound = bound_of(run, "axes: [{field: n, steps: auto}]")
+    np.testing.assert_array_equal(bound.n_events, [[2, 1]])
