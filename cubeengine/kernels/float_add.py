@@ -29,7 +29,7 @@ from cubeengine.kernels.partial import MAX_RESIDUAL
 from cubeengine.kernels.vectors import (
     any_lane,
     load,
-    prefetch,
+    multiply_add,
     splat,
     store,
     to_float,
@@ -66,7 +66,7 @@ def add_floats(
             first = starts[group]
             while first < starts[group + 1]:
                 last = min(first + min(CHUNK, max(n, 1)), starts[group + 1])
-                _add_tile(data, rows, first, last, left, right, n, group, mean, residual, m2, missing)
+                _add_tile(data, rows[first:last], left, right, n, group, mean, residual, m2, missing)
                 n, first = n + last - first, last
     for group in present:
         n = n_events[group]
@@ -80,42 +80,57 @@ def add_floats(
 
 
 @jit
-def _add_tile(data, rows, first, last, left, right, n, group, mean, residual, m2, missing):  # type: ignore[no-untyped-def]
-    """Add some rows of one group to the elements left <= e < right, a strip at a time."""
+def _add_tile(data, rows, left, right, n, group, mean, residual, m2, missing):  # type: ignore[no-untyped-def]
+    """Add some rows of one group to the elements left <= e < right, a strip at a time.
+
+    Where a strip has values that are not finite, its sums are made again with a mask, and the next
+    strip is masked at once; with or without a mask the bits are the same.
+    """
     zero, one, infinite = splat(0.0, LANES), splat(1.0, LANES), splat(inf, LANES)
+    before, after = splat(float(n), LANES), splat(float(n + len(rows)), LANES)
+    weight = splat(1.0 / (n + len(rows)), LANES)
     storable = splat(MAX_RESIDUAL, LANES)
-    before, after = splat(float(n), LANES), splat(float(n + last - first), LANES)
-    k = last - first
+    masked = False
     for e in range(left, right, LANES):
         gone = to_float(load(missing, group, e, LANES))
         base = load(mean, group, e, LANES)
         seen = before - gone
         if any_lane(where_positive(seen, zero, one)):
             fresh = zero
-            for p in range(last - 1, first - 1, -1):
-                x = load(data, rows[p], e, LANES)
+            for i in range(len(rows) - 1, -1, -1):
+                x = load(data, rows[i], e, LANES)
                 fresh = where_within(x, infinite, x, fresh)
             base = where_positive(seen, base, fresh)
         sum1, sum2, bad = zero, zero, zero
-        for p in range(first, last):
-            if p + k < len(rows):
-                prefetch(data, rows[p + k], e, LANES)
-            x = load(data, rows[p], e, LANES)
-            d = where_within(x, infinite, x - base, zero)
-            sum1 = sum1 + d
-            sum2 = sum2 + d * d
-            bad = bad + where_within(x, infinite, zero, one)
+        if not masked:
+            for i in range(len(rows)):
+                d = load(data, rows[i], e, LANES) - base
+                sum1 = sum1 + d
+                sum2 = multiply_add(d, d, sum2)
+            masked = any_lane(where_within(sum2, infinite, zero, one))
+        if masked:
+            sum1, sum2 = zero, zero
+            for i in range(len(rows)):
+                x = load(data, rows[i], e, LANES)
+                d = where_within(x, infinite, x - base, zero)
+                sum1 = sum1 + d
+                sum2 = multiply_add(d, d, sum2)
+                bad = bad + where_within(x, infinite, zero, one)
+            masked = any_lane(bad)
         total = sum1 + load(residual, group, e, LANES) * seen
-        count = after - gone - bad
-        step = total / where_positive(count, count, one)
+        if any_lane(gone + bad):
+            count = after - gone - bad
+            step = total / where_positive(count, count, one)
+        else:
+            step = total * weight
         moved = base + step
         rise = sum2 - total * step
-        store(mean, group, e, moved)
         back = moved - base
         rest = (base - (moved - back)) + (step - back)
         store(residual, group, e, where_within(rest, storable, rest, zero))
+        store(mean, group, e, moved)
         store(m2, group, e, load(m2, group, e, LANES) + where_positive(rise, rise, zero))
-        if any_lane(bad):
+        if masked:
             store(missing, group, e, to_integer(gone + bad))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.kernels.jit import jit
-from cubeengine.kernels.vectors import is_less, load, prefetch, splat, store
+from cubeengine.kernels.vectors import is_less, load, splat, store
 from cubeengine.types import IntArray
 
 LANES = 32  # elements of a strip: a cache line of 16 bits
@@ -32,9 +32,9 @@ def add_integers(
             for first in range(starts[group], starts[group + 1], CHUNK):
                 last = min(first + CHUNK, starts[group + 1])
                 if n_words == 2:
-                    _add_narrow(data, rows, first, last, left, right, planes, 2 * group)
+                    _add_narrow(data, rows[first:last], left, right, planes, 2 * group)
                 else:
-                    _add_wide(data, rows, first, last, left, right, planes, 3 * group)
+                    _add_wide(data, rows[first:last], left, right, planes, 3 * group)
     for group in present:
         for element in range(strips, n_elements):
             _add_element(data, rows, starts[group], starts[group + 1], element, words[group])
@@ -42,16 +42,14 @@ def add_integers(
 
 
 @jit
-def _add_narrow(data, rows, first, last, left, right, planes, plane):  # type: ignore[no-untyped-def]
+def _add_narrow(data, rows, left, right, planes, plane):  # type: ignore[no-untyped-def]
     """Add rows of up to 16 bits: one word for the sum, one for the sum of squares."""
     zero = splat(0, LANES)
-    k = last - first
+
     for e in range(left, right, LANES):
         total, squares = zero, zero
-        for p in range(first, last):
-            if p + k < len(rows):
-                prefetch(data, rows[p + k], e, LANES)
-            x = load(data, rows[p], e, LANES)
+        for i in range(len(rows)):
+            x = load(data, rows[i], e, LANES)
             total = total + x
             squares = squares + x * x
         store(planes, plane, e, load(planes, plane, e, LANES) + total)
@@ -59,13 +57,13 @@ def _add_narrow(data, rows, first, last, left, right, planes, plane):  # type: i
 
 
 @jit
-def _add_wide(data, rows, first, last, left, right, planes, plane):  # type: ignore[no-untyped-def]
+def _add_wide(data, rows, left, right, planes, plane):  # type: ignore[no-untyped-def]
     """Add rows of 32 bits: one word for the sum, two for the sum of squares."""
     zero, half, thirty_two = splat(0, LANES), splat(_HALF, LANES), splat(32, LANES)
     for e in range(left, right, LANES):
         total, low, high = zero, zero, zero
-        for p in range(first, last):
-            x = load(data, rows[p], e, LANES)
+        for i in range(len(rows)):
+            x = load(data, rows[i], e, LANES)
             square = x * x
             total = total + x
             low = low + (square & half)

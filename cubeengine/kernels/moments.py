@@ -40,6 +40,9 @@ Backend = Literal["numba", "numpy"]
 BACKENDS: Mapping[str, ModuleType] = MappingProxyType({"numba": compiled, "numpy": reference})
 
 
+_SMALL = 2**16  # bytes of views and other small objects, generously
+
+
 class GroupedMoments:
     """Accumulates moments of events into groups: the mutable state inside one leaf.
 
@@ -94,8 +97,8 @@ class GroupedMoments:
         _check_pairs(take, groups, len(data), partial.n_groups)
         if not len(take):
             return
-        added = np.bincount(groups, minlength=partial.n_groups)
-        _check_events(partial.n_events + added)
+        if int(partial.n_events.max()) + len(take) > MAX_EVENTS:  # else not worth counting
+            _check_events(partial.n_events + np.bincount(groups, minlength=partial.n_groups))
         self._backend.add(partial, data, take, groups)
 
     def partial(self) -> Partial:
@@ -192,9 +195,13 @@ def scratch_nbytes(
         Size of the state.
     block_events, pairs : int
         Rows of a block; pairs of (row, group) added from it.
+
+    Notes
+    -----
+    The pairs sorted by group, and for float16 the block as float32. No other copies are made.
     """
     copies = 4 * block_events * n_elements if np.dtype(dtype) == np.float16 else 0
-    return copies + 32 * pairs + 40 * n_groups + 2**18
+    return copies + 8 * pairs + 24 * n_groups + _SMALL
 
 
 def _check_block(partial: Partial, data: NDArray[Any]) -> None:

@@ -26,8 +26,7 @@ cgutils: Any = numba.core.cgutils  # untyped, as are the decorators
 intrinsic: Any = numba.extending.intrinsic
 overload: Any = numba.extending.overload
 
-_I8, _I32, _I64, _F64 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
-_LINE_NBYTES = 64  # of a cache line
+_I32, _I64, _F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 
 
 class Vector(types.Type):
@@ -79,24 +78,6 @@ def store(typing: Any, array: Any, row: Any, column: Any, value: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def prefetch(typing: Any, array: Any, row: Any, column: Any, lanes: Any) -> Any:
-    """Ask for array[row, column : column + lanes] ahead of its use; any address is allowed."""
-    lines = max(1, lanes.literal_value * array.dtype.bitwidth // 8 // _LINE_NBYTES)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        pointer = builder.bitcast(_address(context, builder, array, args), _I8.as_pointer())
-        read, second_level, data = (ir.Constant(_I32, number) for number in (0, 2, 1))
-        for line in range(lines):
-            address = builder.gep(pointer, [ir.Constant(_I64, line * _LINE_NBYTES)])
-            builder.call(function, [address, read, second_level, data])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, lanes), generate
-
-
-@intrinsic(prefer_literal=True)
 def splat(typing: Any, value: Any, lanes: Any) -> Any:
     """Make a vector of one repeated number."""
     vector = Vector(lanes.literal_value, isinstance(value, types.Float))
@@ -137,6 +118,18 @@ _overload(operator.truediv, _operation("fdiv", "udiv"))
 _overload(operator.and_, _operation("", "and_"))
 _overload(operator.rshift, _operation("", "lshr"))
 _overload(operator.lshift, _operation("", "shl"))
+
+
+@intrinsic
+def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """Give a * b + c of floats, in one rounding where the processor can."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(a.llvm, [a.llvm] * 3)
+        name = f"llvm.fmuladd.v{a.lanes}f64"
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+    return a(a, b, c), generate
 
 
 @intrinsic
