@@ -1,4 +1,4 @@
-"""Readers made of readers: parts one after another, rows that are nowhere, marks for what is missing."""
+"""Readers made of readers: parts one after another, rows that are nowhere or elsewhere, missing marks."""
 
 from __future__ import annotations
 
@@ -88,6 +88,51 @@ def without_rows(reader: Reader, absent: BoolArray | IntArray, n_rows: int) -> R
     return PiecewiseReader(
         reader.dtype, reader.shape, (reader,), borders, which, np.zeros(len(which), np.int64)
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchedReader:
+    """Rows that stand for rows of another reader: how the run's fields serve the events of an align group.
+
+    Attributes
+    ----------
+    reader : Reader
+        Where the values are.
+    match : (n_rows,) int64
+        Row there for each row here; -1 where there is none.
+    """
+
+    reader: Reader
+    match: IntArray
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one element."""
+        return self.reader.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self.reader.shape
+
+    def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
+        """Read rows, block after block; see `Reader.blocks`. Asks the reader once per rising run of rows."""
+        wanted = self.match[rows]
+        first, stop = element_range(elements, math.prod(self.shape))
+        turns = (np.diff(wanted) < 0) | (np.diff(wanted < 0) != 0)
+        for run in np.split(np.arange(len(rows)), np.flatnonzero(turns) + 1) if len(rows) else ():
+            if wanted[run[0]] < 0:
+                blocks = absent_blocks(len(run), stop - first, self.dtype)
+            else:
+                blocks = self.reader.blocks(wanted[run], elements=elements, block_nbytes=block_nbytes)
+            for block in blocks:
+                yield replace(block, start=block.start + int(run[0]), stop=block.stop + int(run[0]))
+
+    def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
+        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        absent = n_elements * self.dtype.itemsize + _ABSENT_ROWS * 9
+        index = len(self.match) * 40
+        return max(absent, self.reader.memory_nbytes(n_elements, block_nbytes)) + index
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,7 @@ from cubeengine.sources.fields import describe, find_groups, holds_mark, is_leng
 from cubeengine.sources.hdf5 import check_filters, library_errors, opened_hdf5
 from cubeengine.sources.layouts import TimeLayout, find_layout, read_packed
 from cubeengine.sources.leading import leading_zeros
-from cubeengine.sources.pieces import MarkedReader, without_rows
+from cubeengine.sources.pieces import MarkedReader, MatchedReader, without_rows
 from cubeengine.sources.selection import check_marks, rows_of
 from cubeengine.sources.stored import OpenFiles, Stored
 from cubeengine.sources.times import time_order, to_datetime
@@ -67,6 +67,8 @@ class SmallDataSource:
         The align group whose events these are; "" for the run's own.
     marks : mapping
         Further marks of missing rows: field -> "leading_zeros".
+    match : (n_rows,) int64, or None
+        In an align group: the run's row with the time of each of the group's rows, -1 where there is none.
     """
 
     path: Path
@@ -77,6 +79,7 @@ class SmallDataSource:
     rows: IntArray | None
     group: str = ""
     marks: Mapping[str, str] = field(default_factory=dict)
+    match: IntArray | None = None
     _readers: dict[str, Reader] = field(default_factory=dict, repr=False)
 
     @property
@@ -147,6 +150,8 @@ class SmallDataSource:
     def aligned(self, group: str) -> SmallDataSource:
         """Give the events of an align group; rows that are only padding are left out.
 
+        The run's own fields are there too, at the events of the same time.
+
         Raises
         ------
         SpecError
@@ -162,11 +167,11 @@ class SmallDataSource:
         rows = real if order is None else real[order]
         padding = f"{len(there) - len(real)} padded rows left out" if len(real) < len(there) else ""
         fields = {
-            name: replace(info, kind=FieldKind.EVENT, note=padding)
-            if info.kind is FieldKind.ALIGNED
+            name: replace(info, kind=FieldKind.EVENT, n_rows=len(there), note=padding if info.group else "")
+            if info.kind in (FieldKind.ALIGNED, FieldKind.EVENT)
             else info
             for name, info in self.fields.items()
-            if info.group == group or info.kind is FieldKind.RUN
+            if info.group in ("", group)
         }
         in_order = order is None and len(real) == len(there)
         return replace(
@@ -175,6 +180,7 @@ class SmallDataSource:
             timestamps=packed[rows],
             rows=None if in_order else rows,
             group=group,
+            match=self._rows_at(packed, there),
             _readers={},
         )
 
@@ -208,10 +214,19 @@ class SmallDataSource:
     def _build(self, name: str, info: FieldInfo) -> Reader:
         reader = build_reader(self.stored[name])
         if name in self.marks:
-            reader = without_rows(reader, self._leading_ranges(name), info.n_rows)
+            reader = without_rows(reader, self._leading_ranges(name), self.stored[name].n_rows)
         if self.layout.mark is not None and holds_mark(info.dtype):
-            return MarkedReader(reader, self.layout.mark)
-        return reader
+            reader = MarkedReader(reader, self.layout.mark)
+        return reader if self.match is None or info.group else MatchedReader(reader, self.match)
+
+    def _rows_at(self, packed: NDArray[np.uint64], there: NDArray[np.bool_]) -> IntArray:
+        """Find the row of the event of each time; -1 where there is none."""
+        if self.n_events == 0:
+            return np.full(len(packed), -1)
+        event = np.minimum(np.searchsorted(self.timestamps, packed), self.n_events - 1)
+        row = event if self.rows is None else self.rows[event]
+        matched: IntArray = np.where(there & (self.timestamps[event] == packed), row, -1)
+        return matched
 
     def _leading_ranges(self, name: str) -> IntArray:
         """Give the ranges of rows that are zero at the start: each part began anew."""

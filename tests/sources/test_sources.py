@@ -69,6 +69,10 @@ class TestAlignGroup(SourceSuite):
         timestamps = own.pop(f"{request.param}/timestamp").astype(np.uint64)
         frames = own[f"{request.param}/slow/frame"]
         missing = {f"{request.param}/slow/frame": (frames == -99999).all(axis=(1, 2))}
+        among = np.isin(truth.timestamps, timestamps)
+        for name in ("scan/motor1", "epx/npix", "epx/ROI_0_area", "rare/counts"):
+            own[name] = truth.columns[name][among]
+            missing[name] = truth.missing.get(name, np.zeros(len(among), bool))[among]
         return SourceCase(open_source(truth.path).aligned(request.param), timestamps, own, missing)
 
 

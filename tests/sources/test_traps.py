@@ -472,3 +472,18 @@ class TestCodecs:
         np.testing.assert_array_equal(source.read("odd24").data, np.arange(30))
         assert source.fields["flags"].dtype == np.dtype(bool)
         np.testing.assert_array_equal(source.read("flags").data, np.arange(30) % 3 == 0)
+
+
+def test_run_fields_serve_an_align_group_by_time_whatever_the_order(tmp_path: Path) -> None:
+    truth = write_lcls2(tmp_path / "a.h5", n_events=60)
+    with editing(truth.path) as file:
+        times = file["intg/timestamp"][:]
+        file["intg/timestamp"][:] = times[::-1]
+        file["intg/timestamp"][2] = times[0] + 1  # no event of this time
+    group = open_source(truth.path).aligned("intg")
+    motor, pulse = group.read("scan/motor1").data, truth.columns["fim/pulse"]
+    assert np.isnan(motor[1])
+    np.testing.assert_array_equal(group.read("fim/pulse").data[[0, 2, 4, 5]], pulse[[9, 19, 49, 59]])
+    laser = group.read("lightStatus/laser")
+    assert laser.valid is not None
+    assert (~laser.valid).sum() == 1
