@@ -11,13 +11,15 @@ import click
 
 from cubeengine.cli.base import Command, printable, show_table
 from cubeengine.cli.options import open_source
+from cubeengine.errors import SourceFormatError
 
 if TYPE_CHECKING:
     from cubeengine.cli.stats import ColumnStats
     from cubeengine.events.run import Run
     from cubeengine.types import FieldInfo
 
-HEADER = ("name", "shape", "dtype", "kind", "size", "storage", "origin")
+NAMING = ("name", "shape", "dtype", "kind")
+LYING = ("size", "storage")
 STATS = ("min", "median", "max", "missing", "zero")
 
 
@@ -25,10 +27,11 @@ STATS = ("min", "median", "max", "missing", "zero")
 @click.argument("source")
 @click.option("--stats", is_flag=True, help="Add min, median, max, % missing and % zero of scalars.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-def command(source: str, stats: bool, as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, source: str, stats: bool, as_json: bool) -> None:
     """List the fields of SOURCE, a file, a directory or experiment:run, with events, time span and scan."""
     run = open_source(source)
-    summaries = column_summaries(run) if stats else {}
+    summaries, unreadable = column_summaries(run) if stats else ({}, {})
     if as_json:
         import json
 
@@ -37,13 +40,24 @@ def command(source: str, stats: bool, as_json: bool) -> None:
         click.echo(printable(_heading(run)))
         click.echo()
         _print_table(run, summaries)
+    for message in unreadable.values():
+        click.secho(f"error: {printable(message)}", fg="red", err=True)
+    if unreadable:
+        ctx.exit(SourceFormatError.exit_code)
 
 
-def column_summaries(run: Run) -> Mapping[str, ColumnStats]:
-    """Summarise every scalar field, reading one at a time."""
+def column_summaries(run: Run) -> tuple[Mapping[str, ColumnStats], Mapping[str, str]]:
+    """Summarise every scalar field, reading one at a time; give also why some cannot be read."""
     from cubeengine.cli.stats import column_stats, has_stats
 
-    return {name: column_stats(run.source.read(name)) for name, info in run.fields.items() if has_stats(info)}
+    summaries, unreadable = {}, {}
+    for name, info in run.fields.items():
+        if has_stats(info):
+            try:
+                summaries[name] = column_stats(run.source.read(name))
+            except SourceFormatError as err:
+                unreadable[name] = str(err)
+    return summaries, unreadable
 
 
 def storage_words(info: FieldInfo) -> str:
@@ -66,26 +80,28 @@ def _print_table(run: Run, summaries: Mapping[str, ColumnStats]) -> None:
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in HEADER:
-        table.add_column(title, overflow="fold", no_wrap=title in ("shape", "dtype"))
-    for title in STATS if summaries else ():
-        table.add_column(title, justify="right", no_wrap=True)
+    for title in (*NAMING, *(STATS if summaries else LYING)):
+        table.add_column(title, justify="right" if title in STATS else "left", no_wrap=True)
+    table.add_column("origin", overflow="ellipsis")  # gives way first where the terminal is narrow
     for name, info in run.fields.items():
-        cells = _cells(name, info) + (_stat_cells(summaries.get(name)) if summaries else ())
+        middle = _stat_cells(summaries.get(name)) if summaries else _lying_cells(info)
+        cells = (*_naming_cells(name, info), *middle, Path(info.origin).name)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     show_table(table)
     for name, info in run.fields.items():
-        if info.note:
+        if info.note and not info.group:  # the group is in the table
             click.echo(printable(f"{name}: {info.note}"))
 
 
-def _cells(name: str, info: FieldInfo) -> tuple[str, ...]:
+def _naming_cells(name: str, info: FieldInfo) -> tuple[str, ...]:
+    shape = "x".join(map(str, info.shape))
+    return name, shape, str(info.dtype), f"{info.kind.value} {info.group}".strip()
+
+
+def _lying_cells(info: FieldInfo) -> tuple[str, ...]:
     from cubeengine.budget import format_size
 
-    shape = "x".join(map(str, info.shape))
-    kind = f"{info.kind.value} {info.group}".strip()
-    origin = Path(info.origin).name
-    return name, shape, str(info.dtype), kind, format_size(info.nbytes), storage_words(info), origin
+    return format_size(info.nbytes), storage_words(info)
 
 
 def _stat_cells(stats: ColumnStats | None) -> tuple[str, ...]:

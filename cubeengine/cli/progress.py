@@ -45,10 +45,11 @@ class ProgressDisplay:
 
     def _draw(self, progress: Progress) -> None:
         if self._bar is None or self._task is None:
+            click.echo(progress.message, err=True)
             self._bar = _make_bar()
-            self._task = self._bar.add_task(progress.message, total=progress.total or None)
+            self._task = self._bar.add_task("", total=max(progress.total, 1))
             self._bar.start()
-        self._bar.update(self._task, completed=progress.done)
+        self._bar.update(self._task, completed=progress.done, description=progress_line(progress))
 
     def _print(self, progress: Progress) -> None:
         first, last = self._last_line is None, progress.done >= progress.total
@@ -80,20 +81,7 @@ def progress_line(progress: Progress) -> str:
 
 def _make_bar() -> Bar:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+    text = TextColumn("{task.description}", markup=False)
+    return Progress(BarColumn(bar_width=None), text, console=Console(stderr=True), expand=True)

@@ -69,3 +69,24 @@ def test_markup_in_a_field_name_is_shown_as_it_is(call: Call, folder: Path) -> N
         file["odd/[red]x"] = np.zeros(420)
 
     assert "odd/[red]x" in call("fields", RUN).out
+
+
+def test_field_that_cannot_be_read_does_not_hide_the_others(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cubeengine.errors import SourceFormatError
+    from cubeengine.sources.smalldata import SmallDataSource
+
+    read = SmallDataSource.read
+
+    def reading(self: SmallDataSource, name: str, *args: object) -> Column:
+        if name == "ipm3/sum":
+            raise SourceFormatError("ipm3/sum: chunk 2 is damaged")
+        return read(self, name, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SmallDataSource, "read", reading)
+    outcome = call("fields", RUN, "--stats")
+
+    assert outcome.code == 3
+    assert outcome.err == "error: ipm3/sum: chunk 2 is damaged\n"
+    assert "ipm2/sum" in outcome.out
