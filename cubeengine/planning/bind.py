@@ -82,8 +82,14 @@ class Sample:
         return chosen
 
     def __str__(self) -> str:
-        words = [f"the first {self.events} events"] if self.events is not None else []
-        return ", ".join(words + ([f"every {self.every}th event"] if self.every not in (None, 1) else []))
+        first = "" if self.events is None else f"{self.events:,} events" if self.events > 1 else "event"
+        every = "" if self.every in (None, 1) else f"every {_ordinal(self.every or 1)} event"
+        return ", ".join([f"the first {first}"] * bool(first) + [every] * bool(every))
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
@@ -34,7 +35,7 @@ def test_even_pieces_cover_the_range_and_differ_by_one_at_most(start, length, li
     pieces = split_evenly(start, start + length, limit)
     assert pieces[0][0] == start
     assert pieces[-1][1] == start + length
-    assert all(a[1] == b[0] for a, b in zip(pieces, pieces[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(pieces))
     sizes = [high - low for low, high in pieces]
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) <= limit
