@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from cubeengine.budget import Budget, parse_size
 from cubeengine.engine import Progress, Result, run_to_store
 from cubeengine.events.run import Run, open_run
-from cubeengine.graph.compile import SignalInput, compile_reduction, lazy_arrays
+from cubeengine.graph.compile import SignalInput, compile_plan, lazy_arrays
 from cubeengine.graph.work import WorkFolder
+from cubeengine.launch.base import Executor
 from cubeengine.planning.bind import Bound, Sample, bind
 from cubeengine.planning.cost import Tuning
 from cubeengine.planning.explain import explain, plan_facts
@@ -113,7 +114,7 @@ class Plan:
         import xarray as xr
 
         folder = WorkFolder()
-        compiled = compile_reduction(self.work, self._inputs, folder, window=_usual_window())
+        compiled = compile_plan(self.work, self._inputs, folder, window=_usual_window())
         output = self._output
         variables: dict[str, Any] = {}
         for name, values in output.small.items():
@@ -127,13 +128,14 @@ class Plan:
         dataset = xr.Dataset(variables, attrs=dict(output.layout.attrs))
         return dataset.set_coords([array.name for array in output.layout.arrays if array.coordinate])
 
-    def compute(self, *, launcher: str = "threads", workers: int | None = None) -> xr.Dataset:
+    def compute(self, *, launcher: str | Executor = "threads", workers: int | None = None) -> xr.Dataset:
         """Compute the cube into memory.
 
         Parameters
         ----------
-        launcher : str
-            "threads", "processes", "local", or a scheduler's address.
+        launcher : str or Executor
+            "threads", "processes", "local", a scheduler's address; or what `launch` gave, to use
+            the same workers for several cubes.
         workers : int, optional
             Threads or worker processes. Default: the processors this process may use.
 
@@ -154,7 +156,7 @@ class Plan:
         self,
         path: str | Path,
         *,
-        launcher: str = "threads",
+        launcher: str | Executor = "threads",
         workers: int | None = None,
         overwrite: bool = False,
         on_progress: Callable[[Progress], None] | None = None,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cubeengine.budget import WORKER_BASELINE, Budget, format_size
 from cubeengine.errors import BudgetExceeded
-from cubeengine.graph.compile import SignalInput, add_writes, compile_reduction
+from cubeengine.graph.compile import SignalInput, Writing, compile_plan
 from cubeengine.graph.work import WorkFolder
 from cubeengine.launch import launch
 from cubeengine.launch.base import Executor
@@ -74,7 +75,7 @@ def run_to_store(
     output: Output,
     target: Path,
     *,
-    launcher: str,
+    launcher: str | Executor,
     workers: int | None,
     budget: Budget,
     overwrite: bool,
@@ -92,12 +93,8 @@ def run_to_store(
     temporary = create(target, output.layout, output.small, overwrite=overwrite)
     folder = WorkFolder(target.parent)
     try:
-        with PeakMemory() as peak:
-            executor = launch(launcher, workers=workers, budget=budget)
-            try:
-                seconds = _compute(plan, inputs, temporary, folder, executor, budget, on_progress)
-            finally:
-                executor.close()
+        with PeakMemory() as peak, _executor(launcher, workers, budget) as executor:
+            seconds = _compute(plan, inputs, temporary, folder, executor, budget, on_progress)
         projected = projected_memory(plan, executor)
         memory = {"measured": peak.total, "projected": projected}
         update_attrs(temporary, {"memory": memory, "launcher": executor.description.split(",")[0]})
@@ -108,6 +105,29 @@ def run_to_store(
     finally:
         folder.close()
     return Result(target, seconds, plan.read_nbytes, peak.total, projected)
+
+
+@contextmanager
+def _executor(launcher: str | Executor, workers: int | None, budget: Budget) -> Iterator[Executor]:
+    """Use workers that run already, or start some and end them."""
+    if not isinstance(launcher, str):
+        yield launcher
+        return
+    executor = launch(launcher, workers=workers, budget=budget)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def window_of(executor: Executor) -> int:
+    """Give how many leaves may be ahead of the finished work: those that run, and a few that wait.
+
+    Threads take up the next leaf at once. Worker processes hear of it after a round trip to the
+    scheduler, so one more for every eight is let through; the projected memory counts them.
+    """
+    slots = executor.workers * executor.threads
+    return slots + (1 + slots // 8 if executor.separate else 0)
 
 
 def fitting_threads(plan: CubePlan, executor: Executor, budget: Budget) -> int:
@@ -148,11 +168,11 @@ def _compute(
     on_progress: Callable[[Progress], None] | None,
 ) -> float:
     executor.threads = fitting_threads(plan, executor, budget)
-    compiled = compile_reduction(plan, inputs, folder, window=executor.workers * executor.threads + 1)
-    writes = add_writes(compiled, plan, store, write_nbytes=Tuning().write_nbytes)
+    writing = Writing(store, Tuning().write_nbytes)
+    compiled = compile_plan(plan, inputs, folder, window=window_of(executor), writing=writing)
     start = time.perf_counter()
     tracker = _Tracker(compiled.weights, executor.description, start, on_progress)
-    executor.run(compiled.graph, [*compiled.weights, *writes], tracker)
+    executor.run(compiled.graph, list(compiled.weights), tracker)
     return time.perf_counter() - start
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 
-INTERVAL_SECONDS = 0.05
+INTERVAL_SECONDS = 0.01  # short peaks count too
+TREE_SECONDS = 0.3  # looking for new children takes milliseconds, so it is done less often
 
 
 class PeakMemory:
@@ -38,9 +40,11 @@ class PeakMemory:
         self._thread.join()
 
     def _sample(self) -> None:
-        process = psutil.Process()
+        process, tree, looked = psutil.Process(), [], float("-inf")
         while True:
-            sizes = [anonymous_memory(pid) for pid in _tree(process)]
+            if time.monotonic() - looked > TREE_SECONDS:
+                tree, looked = _tree(process), time.monotonic()
+            sizes = [anonymous_memory(pid) for pid in tree]
             self.total, self.worst = max(self.total, sum(sizes)), max(self.worst, *sizes)
             if self._stop.wait(INTERVAL_SECONDS):
                 return

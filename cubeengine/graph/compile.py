@@ -1,14 +1,15 @@
 """Plan -> Dask graph: ordinary tasks with names made of the plan's content.
 
-For each part of a signal the leaves are folded one after another, in the plan's order, so few partials
-are alive however long the run is. A leaf may start once the fold is at most `window` leaves behind:
-that bounds memory when one read is slow, and changes no bit of the result.
+The leaves of all parts of all signals form one sequence. Within a part they are folded one after
+another, in the plan's order, and a part is written once it is folded. A leaf may start when the work
+is at most `window` leaves behind: so few partials are alive however long the run is and however slow
+one read, and no bit of the result changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,10 @@ from cubeengine.graph.tasks import (
     finish_bins,
     fold,
     reduce_leaf,
-    tiles_of,
     write_bins,
 )
 from cubeengine.graph.work import WorkFolder
-from cubeengine.planning.chunks import Chunk, chunk_grid
+from cubeengine.planning.chunks import Chunk, chunk_grid, split_evenly
 from cubeengine.planning.grouping import Grouping
 from cubeengine.planning.pairs import order_pairs
 from cubeengine.planning.plan import CubePlan, Part, SignalPlan
@@ -56,6 +56,22 @@ class SignalInput:
     event_rows: IntArray | None
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Where results go.
+
+    Attributes
+    ----------
+    store : Path
+        Temporary store.
+    batch_nbytes : int
+        Output that one task writes, before compression.
+    """
+
+    store: Path
+    batch_nbytes: int
+
+
 @dataclass
 class Compiled:
     """A graph, with what its keys mean.
@@ -69,7 +85,8 @@ class Compiled:
     outputs : dict
         (signal, part number) -> how they become arrays.
     weights : dict
-        Key of a marker -> input bytes that are dealt with when it is done; for the progress bar.
+        Key of a marker, one per leaf in the order of the work -> input bytes that are dealt with when it
+        is done. With all markers done, everything is written.
     """
 
     graph: Graph = field(default_factory=dict)
@@ -78,10 +95,15 @@ class Compiled:
     weights: dict[str, int] = field(default_factory=dict)
 
 
-def compile_reduction(
-    plan: CubePlan, inputs: Mapping[str, SignalInput], folder: WorkFolder, *, window: int
+def compile_plan(
+    plan: CubePlan,
+    inputs: Mapping[str, SignalInput],
+    folder: WorkFolder,
+    *,
+    window: int,
+    writing: Writing | None = None,
 ) -> Compiled:
-    """Make the tasks that reduce all signals to the partials of their parts.
+    """Make the tasks that reduce all signals to the partials of their parts, and write them.
 
     Parameters
     ----------
@@ -92,43 +114,45 @@ def compile_reduction(
     folder : WorkFolder
         Takes the side files; must be seen by all workers.
     window : int
-        How many leaves reading may be ahead of folding: the number of tasks that can run at a time, plus one.
+        How many leaves may be ahead of the finished work: somewhat more than can run at a time.
+    writing : Writing, optional
+        Where to write; without it the partials are left to `lazy_arrays`.
     """
     compiled = Compiled()
     for signal in plan.signals:
-        _compile_signal(compiled, plan, signal, inputs[signal.name], folder, window)
+        source = inputs[signal.name]
+        job = _leaf_job(signal, source, folder)
+        # Once in the graph, not in every job: it knows the place of every chunk of the file.
+        compiled.graph[f"reader-{plan.key}-{signal.name}"] = _task_reader(source.reader, signal.name, folder)
+        for number, part in enumerate(signal.parts):
+            stem = f"{plan.key}-{signal.name}-{number}"
+            own = _for_part(job, signal, part, source.grouping)
+            output = _output(signal, part, source.grouping, own)
+            compiled.graph |= {f"job-{stem}": own, f"output-{stem}": output}
+            folded = _add_leaves(compiled, plan, signal, number, window)
+            compiled.partials[signal.name, number] = folded[-1]
+            compiled.outputs[signal.name, number] = output
+            ends = [folded[-1]] if writing is None else _add_writes(compiled, plan, signal, number, writing)
+            compiled.graph[f"gate-{stem}-{len(folded) - 1}"] = (done, *ends)
     return compiled
 
 
-def _compile_signal(
-    compiled: Compiled,
-    plan: CubePlan,
-    signal: SignalPlan,
-    source: SignalInput,
-    folder: WorkFolder,
-    window: int,
-) -> None:
+def _leaf_job(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> LeafJob:
     rows, groups = order_pairs(signal, source.grouping, source.event_rows)
-    paths = folder.save(f"{signal.name}.rows", rows), folder.save(f"{signal.name}.groups", groups)
-    reader = _task_reader(source.reader, signal.name, folder)
-    for number, part in enumerate(signal.parts):
-        width = source.grouping.width
-        job = LeafJob(
-            reader=reader,
-            rows=paths[0],
-            groups=paths[1],
-            group_range=(part.bins[0] * width, part.bins[1] * width),
-            tiles=tiles_of(part.elements, signal.tile_elements),
-            order=signal.order,
-            block_nbytes=signal.block_nbytes,
-            folder=folder,
-        )
-        stem = f"{plan.key}-{signal.name}-{number}"
-        key = _compile_part(compiled, signal, part, job, stem, window)
-        compiled.partials[signal.name, number] = key
-        output = _output(signal, part, source.grouping, job)
-        compiled.outputs[signal.name, number] = output
-        compiled.graph[f"output-{stem}"] = output
+    return LeafJob(
+        rows=folder.save(f"{signal.name}.rows", rows),
+        groups=folder.save(f"{signal.name}.groups", groups),
+        group_range=(0, source.grouping.n_groups),
+        tiles=(),
+        order=signal.order,
+        block_nbytes=signal.block_nbytes,
+        folder=folder,
+    )
+
+
+def _for_part(job: LeafJob, signal: SignalPlan, part: Part, grouping: Grouping) -> LeafJob:
+    groups = part.bins[0] * grouping.width, part.bins[1] * grouping.width
+    return replace(job, group_range=groups, tiles=split_evenly(*part.elements, signal.tile_elements))
 
 
 def _task_reader(reader: Reader, name: str, folder: WorkFolder) -> Reader:
@@ -157,50 +181,40 @@ def _inside(chunk: Chunk, interval: tuple[int, int]) -> bool:
     return interval[0] <= chunk.start and chunk.stop <= interval[1]
 
 
-def _compile_part(
-    compiled: Compiled, signal: SignalPlan, part: Part, job: LeafJob, stem: str, window: int
-) -> str:
-    graph = compiled.graph
-    graph[f"job-{stem}"] = job
+def _add_leaves(
+    compiled: Compiled, plan: CubePlan, signal: SignalPlan, part_number: int, window: int
+) -> list[str]:
+    """Add the leaves of a part and their folds; gives the key of every fold, the last for the whole part."""
+    graph, markers, part = compiled.graph, list(compiled.weights), signal.parts[part_number]
+    stem, reader = f"{plan.key}-{signal.name}-{part_number}", f"reader-{plan.key}-{signal.name}"
+    event_nbytes = (part.elements[1] - part.elements[0]) * signal.info.dtype.itemsize
     folded: list[str] = []
     for number, (start, stop) in enumerate(part.leaves):
-        gate = f"gate-{stem}-{number - window}" if number >= window else None
+        gate = markers[-window] if len(markers) >= window else None
         leaf = f"leaf-{stem}-{number}"
-        graph[leaf] = (reduce_leaf, f"job-{stem}", start, stop, gate)
-        folded.append(_fold(graph, folded, leaf, f"fold-{stem}-{number}"))
-        marker = f"gate-{stem}-{number}"
-        graph[marker] = (done, folded[-1])
-        width = part.elements[1] - part.elements[0]
-        compiled.weights[marker] = (stop - start) * width * signal.info.dtype.itemsize
-    return folded[-1]
+        graph[leaf] = (reduce_leaf, f"job-{stem}", reader, start, stop, gate)
+        if folded:
+            graph[f"fold-{stem}-{number}"] = (fold, folded[-1], leaf)
+        folded.append(f"fold-{stem}-{number}" if folded else leaf)
+        markers.append(f"gate-{stem}-{number}")
+        graph[markers[-1]] = (done, folded[-1])
+        compiled.weights[markers[-1]] = (stop - start) * event_nbytes
+    return folded
 
 
-def _fold(graph: Graph, folded: Sequence[str], leaf: str, key: str) -> str:
-    if not folded:
-        return leaf
-    graph[key] = (fold, folded[-1], leaf)
-    return key
-
-
-def add_writes(compiled: Compiled, plan: CubePlan, store: Path, *, write_nbytes: int) -> list[str]:
-    """Add the tasks that write all chunks of all signals to a store; gives their keys."""
+def _add_writes(
+    compiled: Compiled, plan: CubePlan, signal: SignalPlan, number: int, writing: Writing
+) -> list[str]:
+    """Add the tasks that write all chunks of a part; gives their keys."""
+    stem, part = f"{plan.key}-{signal.name}-{number}", signal.parts[number]
+    bins = [chunk for chunk in chunk_grid(plan.bins_shape, signal.bin_chunks) if _inside(chunk, part.bins)]
+    nbytes = (part.elements[1] - part.elements[0]) * 24 * len(plan.selections)
     keys = []
-    for signal in plan.signals:
-        bins = chunk_grid(plan.bins_shape, signal.bin_chunks)
-        for number, part in enumerate(signal.parts):
-            own = [chunk for chunk in bins if _inside(chunk, part.bins)]
-            output = compiled.outputs[signal.name, number]
-            stem = f"{plan.key}-{signal.name}-{number}"
-            for batch, chunks in enumerate(_batches(own, _bin_nbytes(output), write_nbytes)):
-                key = f"write-{stem}-{batch}"
-                folded = compiled.partials[signal.name, number]
-                compiled.graph[key] = (write_bins, store, f"output-{stem}", chunks, folded)
-                keys.append(key)
+    for batch, chunks in enumerate(_batches(bins, nbytes, writing.batch_nbytes)):
+        keys.append(f"write-{stem}-{batch}")
+        folded = compiled.partials[signal.name, number]
+        compiled.graph[keys[-1]] = (write_bins, writing.store, f"output-{stem}", chunks, folded)
     return keys
-
-
-def _bin_nbytes(output: OutputJob) -> int:
-    return (output.tiles[-1][1] - output.tiles[0][0]) * 24 * len(output.members)
 
 
 def _batches(chunks: Sequence[Chunk], bin_nbytes: int, limit: int) -> Iterator[list[Chunk]]:

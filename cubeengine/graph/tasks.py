@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cubeengine.graph.work import WorkFolder, load_range, runs_of
 from cubeengine.kernels.moments import GroupedMoments, Partial, Statistics, finish, merge, regroup
-from cubeengine.planning.chunks import Chunk, split_evenly
+from cubeengine.planning.chunks import Chunk
 from cubeengine.sources.base import Block, Reader
 from cubeengine.store.write import write_region
 from cubeengine.types import IntArray
@@ -31,8 +31,6 @@ class LeafJob:
 
     Attributes
     ----------
-    reader : Reader
-        Reads the signal's rows.
     rows, groups : Path
         Side files of the ordered pairs.
     group_range : (int, int)
@@ -47,7 +45,6 @@ class LeafJob:
         Keeps the side files while the job is alive.
     """
 
-    reader: Reader
     rows: Path
     groups: Path
     group_range: tuple[int, int]
@@ -91,27 +88,24 @@ class OutputJob:
     per_element: bool
 
 
-def tiles_of(elements: tuple[int, int], tile_elements: int) -> tuple[tuple[int, int], ...]:
-    """Split a part's elements into tiles."""
-    return split_evenly(*elements, tile_elements)
-
-
-def reduce_leaf(job: LeafJob, start: int, stop: int, gate: None = None) -> Partials:  # noqa: ARG001
+def reduce_leaf(job: LeafJob, reader: Reader, start: int, stop: int, gate: None = None) -> Partials:  # noqa: ARG001
     """Add the pairs of one leaf up.
 
     `gate` is a task that has to be done before: it keeps reading from running ahead of folding.
     """
     rows = load_range(job.rows, start, stop)
     groups = load_range(job.groups, start, stop) - np.int32(job.group_range[0])
-    return tuple(_reduce_tile(job, tile, rows, groups) for tile in job.tiles)
+    return tuple(_reduce_tile(job, reader, tile, rows, groups) for tile in job.tiles)
 
 
-def _reduce_tile(job: LeafJob, tile: tuple[int, int], rows: IntArray, groups: NDArray[np.int32]) -> Partial:
+def _reduce_tile(
+    job: LeafJob, reader: Reader, tile: tuple[int, int], rows: IntArray, groups: NDArray[np.int32]
+) -> Partial:
     n_groups = job.group_range[1] - job.group_range[0]
-    moments = GroupedMoments(job.reader.dtype, n_groups, tile[1] - tile[0])
+    moments = GroupedMoments(reader.dtype, n_groups, tile[1] - tile[0])
     for run in _runs(job, groups):
         of_run = groups[run]
-        for block in job.reader.blocks(rows[run], elements=slice(*tile), block_nbytes=job.block_nbytes):
+        for block in reader.blocks(rows[run], elements=slice(*tile), block_nbytes=job.block_nbytes):
             _add_block(moments, block, of_run)
     return moments.partial()
 
@@ -135,8 +129,8 @@ def fold(earlier: Partials, later: Partials) -> Partials:
     return tuple(merge(a, b) for a, b in zip(earlier, later, strict=True))
 
 
-def done(result: object) -> None:
-    """Mark that a result exists: a task that waits for it without holding it."""
+def done(*results: object) -> None:
+    """Mark that results exist: a task that others can wait for without holding them."""
 
 
 def finish_bins(job: OutputJob, partials: Partials, start: int, stop: int) -> dict[str, NDArray[Any]]:

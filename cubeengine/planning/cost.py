@@ -31,6 +31,8 @@ class Tuning:
     ----------
     leaf_nbytes : int
         Least input of a task: below it, scheduling costs more than some percent.
+    leaf_to_partial : int
+        How many times the size of the partial that it hands on a task reads at least.
     leaf_nbytes_most : int
         Most input of a task in one bin's part, so that a lost task costs little.
     block_nbytes : int
@@ -44,6 +46,7 @@ class Tuning:
     """
 
     leaf_nbytes: int = 64 * MIB
+    leaf_to_partial: int = 4
     leaf_nbytes_most: int = 2048 * MIB
     block_nbytes: int = 4 * MIB
     chunk_nbytes: int = 8 * MIB

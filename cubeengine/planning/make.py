@@ -31,18 +31,22 @@ def make_plan(bound: Bound, budget: Budget, tuning: Tuning | None = None) -> Cub
     BudgetExceeded
         If a signal does not fit the memory in any strategy.
     """
-    grouping = bound.grouping
-    rows = _sorted_rows(bound)
-    pairs = np.bincount(grouping.groups // grouping.width, minlength=grouping.n_bins)
-    shapes = [_shape(bound, signal, rows, pairs) for signal in bound.signals]
     return CubePlan(
         axes=tuple(axis.axis for axis in bound.axes),
         selections=tuple(bound.selections),
         n_events=bound.considered,
-        n_selected=len(np.unique(grouping.events)),
-        signals=tuple(plan_signal(shape, budget, tuning or Tuning()) for shape in shapes),
+        n_selected=len(np.unique(bound.grouping.events)),
+        signals=tuple(plan_signal(shape, budget, tuning or Tuning()) for shape in signal_shapes(bound)),
         content=_content(bound, budget),
     )
+
+
+def signal_shapes(bound: Bound) -> list[SignalShape]:
+    """Give all signals as the planner sees them."""
+    grouping = bound.grouping
+    rows = _sorted_rows(bound)
+    pairs = np.bincount(grouping.groups // grouping.width, minlength=grouping.n_bins)
+    return [_shape(bound, signal, rows, pairs) for signal in bound.signals]
 
 
 def _sorted_rows(bound: Bound) -> IntArray:

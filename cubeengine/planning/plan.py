@@ -123,13 +123,11 @@ class SignalPlan:
     def memory(self, threads: int) -> int:
         """Bytes of data a worker process holds at most while `threads` tasks run in it.
 
-        Running leaves, results that wait for their turn in the fold (the graph lets the reading run
-        ahead of the fold by one leaf only), and the partial that is being folded.
+        Running leaves, two results that wait for their turn (the graph lets no more be ahead of the
+        fold), and the task that folds or writes.
         """
-        if self.part_nbytes == 0:
-            return threads * self.leaf_nbytes
-        waiting = self.part_nbytes * (2 if self.n_leaves > 1 else 0)
-        return threads * self.leaf_nbytes + waiting + max(self.merge_nbytes, self.write_nbytes)
+        after = max(self.merge_nbytes, self.write_nbytes)
+        return threads * self.leaf_nbytes + 2 * self.part_nbytes + after
 
     @property
     def has_count(self) -> bool:

@@ -45,8 +45,8 @@ TILE_NBYTES = 256 * 1024
 """Part of a large frame that is read and added at a time. With 8 events of a group its sums (16 to
 24 bytes per element) stay in a core's second-level cache; a piece of this size is still an efficient read."""
 
-LEAF_TO_PARTIAL = 4
-"""A leaf reads at least this many times the size of the partial it hands on."""
+MIN_LEAVES = 8
+"""A short run is split into so many leaves even if they are small beside the partial: workers share it."""
 
 EVENTS_PER_GROUP = 4
 """Events of each group that should meet in a block, so that fetching its sums pays."""
@@ -193,7 +193,9 @@ def _folded(
     widest = max(stop - start for start, stop in ranges)
     share = widest / max(shape.n_elements, 1)
     partial = shape.partial(shape.n_bins, widest)
-    least = max(tuning.leaf_nbytes, LEAF_TO_PARTIAL * partial, shape.input_nbytes * share / tuning.max_leaves)
+    part_input = shape.input_nbytes * share
+    worth_folding = min(tuning.leaf_to_partial * partial, part_input / MIN_LEAVES)
+    least = max(tuning.leaf_nbytes, worth_folding, part_input / tuning.max_leaves)
     events_per_leaf = max(int(least / max(shape.info.event_nbytes * share, 1)), 1)
     leaves = _event_runs(shape, events_per_leaf)
     parts = tuple(Part((0, shape.n_bins), elements, leaves) for elements in ranges)
