@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from cubeengine.kernels.combine import float_mean, float_std, merge_floats, merge_words
 from cubeengine.kernels.float_add import add_floats
-from cubeengine.kernels.int_add import add_integers
+from cubeengine.kernels.int_add import add_long, add_narrow, add_wide
 from cubeengine.kernels.int_finish import integer_mean, integer_std
 from cubeengine.kernels.order import runs_by_group
 from cubeengine.kernels.partial import Partial, words_of
 from cubeengine.types import FloatArray, IntArray
 
+_ADD_INTEGERS = {1: add_narrow, 2: add_narrow, 4: add_wide, 8: add_long}  # by bytes of a value
 _FLOAT_ARRAYS = ("mean", "residual", "m2", "missing")
 
 
@@ -23,7 +24,8 @@ def add(partial: Partial, data: NDArray[Any], take: IntArray, groups: NDArray[np
     rows, starts = runs_by_group(_read_only(take), _read_only(groups), partial.n_groups)
     block = _read_only(_plain(data))
     if partial.kind == "int":
-        add_integers(block, rows, starts, partial.n_events, partial.arrays["words"])
+        kernel = _ADD_INTEGERS[block.itemsize]
+        kernel(block, rows, starts, partial.n_events, partial.arrays["words"])
     else:
         add_floats(block, rows, starts, partial.n_events, *_float_arrays(partial))
 

@@ -18,31 +18,57 @@ _HALF = 0xFFFFFFFF
 
 
 @jit
-def add_integers(
+def add_narrow(
     data: NDArray[Any], rows: IntArray, starts: IntArray, n_events: IntArray, words: NDArray[np.uint64]
 ) -> None:
-    """Add rows[starts[g]:starts[g+1]] of `data` to group g of the state, for all groups."""
-    n_elements, n_words = data.shape[1], words.shape[1]
-    planes = words.reshape((words.shape[0] * n_words, n_elements))
-    strips = n_elements - n_elements % LANES if n_words < 5 else 0
-    present = np.nonzero(starts[1:] > starts[:-1])[0]
+    """Add rows[starts[g]:starts[g+1]] of up to 16 bits to group g of the state, for all groups."""
+    n_elements = data.shape[1]
+    planes = words.reshape((words.shape[0] * 2, n_elements))
+    strips = n_elements - n_elements % LANES
     for left in range(0, strips, TILE):
-        right = min(left + TILE, strips)
-        for group in present:
+        for group in np.nonzero(starts[1:] > starts[:-1])[0]:
             for first in range(starts[group], starts[group + 1], CHUNK):
                 last = min(first + CHUNK, starts[group + 1])
-                if n_words == 2:
-                    _add_narrow(data, rows[first:last], left, right, planes, 2 * group)
-                else:
-                    _add_wide(data, rows[first:last], left, right, planes, 3 * group)
-    for group in present:
-        for element in range(strips, n_elements):
-            _add_element(data, rows, starts[group], starts[group + 1], element, words[group])
+                _add_narrow_tile(data, rows[first:last], left, min(left + TILE, strips), planes, 2 * group)
+    for group in np.nonzero(starts[1:] > starts[:-1])[0]:
         n_events[group] += starts[group + 1] - starts[group]
+        for element in range(strips, n_elements):
+            _add_narrow_element(data, rows[starts[group] : starts[group + 1]], element, words[group])
 
 
 @jit
-def _add_narrow(data, rows, left, right, planes, plane):  # type: ignore[no-untyped-def]
+def add_wide(
+    data: NDArray[Any], rows: IntArray, starts: IntArray, n_events: IntArray, words: NDArray[np.uint64]
+) -> None:
+    """Do the same for 32 bits."""
+    n_elements = data.shape[1]
+    planes = words.reshape((words.shape[0] * 3, n_elements))
+    strips = n_elements - n_elements % LANES
+    for left in range(0, strips, TILE):
+        for group in np.nonzero(starts[1:] > starts[:-1])[0]:
+            for first in range(starts[group], starts[group + 1], CHUNK):
+                last = min(first + CHUNK, starts[group + 1])
+                _add_wide_tile(data, rows[first:last], left, min(left + TILE, strips), planes, 3 * group)
+    for group in np.nonzero(starts[1:] > starts[:-1])[0]:
+        n_events[group] += starts[group + 1] - starts[group]
+        for element in range(strips, n_elements):
+            _add_wide_element(data, rows[starts[group] : starts[group + 1]], element, words[group])
+
+
+@jit
+def add_long(
+    data: NDArray[Any], rows: IntArray, starts: IntArray, n_events: IntArray, words: NDArray[np.uint64]
+) -> None:
+    """Do the same for 64 bits, one value at a time."""
+    for group in np.nonzero(starts[1:] > starts[:-1])[0]:
+        n_events[group] += starts[group + 1] - starts[group]
+        for p in range(starts[group], starts[group + 1]):
+            for element in range(data.shape[1]):
+                _add_long_value(data[rows[p], element], words[group], element)
+
+
+@jit
+def _add_narrow_tile(data, rows, left, right, planes, plane):  # type: ignore[no-untyped-def]
     """Add rows of up to 16 bits: one word for the sum, one for the sum of squares."""
     zero = splat(0, LANES)
 
@@ -57,7 +83,7 @@ def _add_narrow(data, rows, left, right, planes, plane):  # type: ignore[no-unty
 
 
 @jit
-def _add_wide(data, rows, left, right, planes, plane):  # type: ignore[no-untyped-def]
+def _add_wide_tile(data, rows, left, right, planes, plane):  # type: ignore[no-untyped-def]
     """Add rows of 32 bits: one word for the sum, two for the sum of squares."""
     zero, half, thirty_two = splat(0, LANES), splat(_HALF, LANES), splat(32, LANES)
     for e in range(left, right, LANES):
@@ -77,31 +103,29 @@ def _add_wide(data, rows, left, right, planes, plane):  # type: ignore[no-untype
 
 
 @jit
-def _add_element(data, rows, first, last, e, words):  # type: ignore[no-untyped-def]
-    """Add rows to one element, for every width."""
-    if len(words) == 2:
-        total, squares = words[0, e], words[1, e]
-        for p in range(first, last):
-            x = np.uint64(np.int64(data[rows[p], e]))
-            total += x
-            squares += x * x
-        words[0, e], words[1, e] = total, squares
-    elif len(words) == 3:
-        total, low, high = words[0, e], words[1, e], words[2, e]
-        for p in range(first, last):
-            x = np.uint64(np.int64(data[rows[p], e]))
-            square = x * x
-            total += x
-            low += square
-            high += np.uint64(low < square)
-        words[0, e], words[1, e], words[2, e] = total, low, high
-    else:
-        for p in range(first, last):
-            _add_long(data[rows[p], e], words, e)
+def _add_narrow_element(data, rows, e, words):  # type: ignore[no-untyped-def]
+    total, squares = words[0, e], words[1, e]
+    for i in range(len(rows)):
+        x = np.uint64(np.int64(data[rows[i], e]))
+        total += x
+        squares += x * x
+    words[0, e], words[1, e] = total, squares
 
 
 @jit
-def _add_long(x, words, e):  # type: ignore[no-untyped-def]
+def _add_wide_element(data, rows, e, words):  # type: ignore[no-untyped-def]
+    total, low, high = words[0, e], words[1, e], words[2, e]
+    for i in range(len(rows)):
+        x = np.uint64(np.int64(data[rows[i], e]))
+        square = x * x
+        total += x
+        low += square
+        high += np.uint64(low < square)
+    words[0, e], words[1, e], words[2, e] = total, low, high
+
+
+@jit
+def _add_long_value(x, words, e):  # type: ignore[no-untyped-def]
     """Add one value of 64 bits: two words for the sum, three for the sum of squares."""
     negative = x < 0
     word = np.uint64(x)
