@@ -46,8 +46,8 @@ spec = CubeSpec.loads(
     " axes: [{field: x, edges: {start: 0, stop: %s, bins: %s}}]}" % (n_bins, n_bins)
 )
 run = api.open_run(path)
-# Leaves of 64 MiB, the least there are: many, so that folding is put to the test.
-plan = forced_plan(run, strategy, leaves=run.fields["det/counts"].nbytes // 2**26, block_nbytes=2**22, spec=spec)
+leaves = run.fields["det/counts"].nbytes // 2**26  # of 64 MiB, the least there are: many folds
+plan = forced_plan(run, strategy, leaves=leaves, block_nbytes=2**22, spec=spec)
 result = plan.to_zarr(out, workers=2)
 (frames,) = [signal for signal in plan.work.signals if signal.info.shape]
 print(json.dumps([result.measured_memory, result.projected_memory, frames.part_nbytes, frames.n_leaves]))
@@ -73,5 +73,4 @@ def test_ten_times_the_events_cost_no_more_memory(tmp_path, strategy):
         assert found[n_events]["measured"] < found[n_events]["projected"]
     assert found[LONG]["leaves"] > 2 * found[SHORT]["leaves"] or strategy == "by_bin"
     assert strategy != "stream" or found[SHORT]["partial"] >= PARTIAL_NBYTES
-    print(found)
     assert found[LONG]["measured"] <= 1.1 * found[SHORT]["measured"]
