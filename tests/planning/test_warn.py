@@ -1,0 +1,212 @@
+"""Every warning: a case where it is given, and one close by where it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.planning.runs import DELAY, delay_scan, memory_run, plan_of, warnings_of
+
+UNIT = 'units: {x: ""}\n'
+
+
+def has(messages, *words):
+    return any(all(word in message for word in words) for message in messages)
+
+
+# A selection that loses over 90 % to one cut
+
+
+@pytest.mark.parametrize(("kept", "warned"), [(9, True), (11, False)])
+def test_cut_that_loses_nine_events_in_ten(kept, warned):
+    run = memory_run({"x": (np.arange(100) < kept).astype(np.float64)})
+    messages = warnings_of(run, "select: {s: [{field: x, min: 0.5}]}\ncubes: [s]")
+    assert has(messages, "x >= 0.5 leaves 9 of 100 events") == warned
+    assert bool(messages) == warned
+
+
+def test_loss_is_that_of_one_cut_not_of_all_together():
+    run = memory_run({"x": np.arange(1.0, 101.0)})
+    cuts = "[{field: x, min: 61}, {field: x, min: 81}, {field: x, min: 96}]"  # leave 40, 20, 5
+    assert not warnings_of(run, f"select: {{s: {cuts}}}\ncubes: [s]")
+
+
+OFF = """
+select:
+  good: ['{cut}']
+  off: {{all: [good], laser: off{without}}}
+cubes: [off]
+"""
+
+
+@pytest.mark.parametrize("cut", ["`tt/AMPL` > 0.02", "tt__AMPL > 0.02 and tt__ttCorr < 5"])
+def test_time_tool_cut_on_laser_off_events_gets_the_line_to_add(cut):
+    messages = warnings_of(delay_scan(), OFF.format(cut=cut, without=""))
+    assert has(messages, "leaves 0 of 60 laser-off events", "without: [tt/*]  to 'off'")
+    assert len(messages) == 1  # not a second time, of the cut on the laser
+
+
+def test_proposed_line_silences_the_warning():
+    assert not warnings_of(delay_scan(), OFF.format(cut="`tt/AMPL` > 0.02", without=", without: [tt/*]"))
+
+
+def test_time_tool_cut_on_laser_on_events_is_no_matter():
+    text = OFF.format(cut="`tt/AMPL` > 0.02", without="").replace("off", "on")
+    assert not warnings_of(delay_scan(), text)
+
+
+def test_time_tool_of_any_name_is_known_from_the_recipe():
+    rng = np.random.default_rng(1)
+    laser = np.arange(60) % 3 != 0
+    run = memory_run(
+        {
+            "scan/lxt": np.repeat(np.arange(3.0), 20) * 1e-12,
+            "arrival": np.where(laser, rng.normal(0, 0.1, 60), np.nan),
+            "lightStatus/laser": laser.astype(int),
+        }
+    )
+    text = DELAY.replace("tt/ttCorr", "arrival") + (
+        "select: {s: {all: ['abs(arrival) < 1'], laser: off}}\ncubes: [s]".replace("arrival", "`arrival`")
+    )
+    assert has(warnings_of(run, text), "without: [arrival]  to 's'")
+
+
+# Events on an edge
+
+
+def test_settings_on_edges_are_warned_of():
+    text = "units: {scan/lxt: s}\naxes: [{field: scan/lxt, %s, unit: ps}]"
+    edges = "edges: {start: -1, stop: 3, step: 0.5}"
+    assert has(warnings_of(delay_scan(), text % edges), "360 of 360 events lie on an edge", "use centers")
+    assert not warnings_of(delay_scan(), text % edges.replace("edges", "centers"))
+
+
+@pytest.mark.parametrize(("n_near", "warned"), [(1, False), (2, True)])
+def test_one_percent_of_events_on_an_edge(n_near, warned):
+    values = np.linspace(0.1, 0.9, 100)
+    values[:n_near] = 0.5 + 0.9e-6
+    assert has(warnings_of(memory_run({"x": values}), UNIT + "axes: [{field: x, edges: [-0.5, 0.5, 1.5]}]"),
+               "lie on an edge") == warned  # fmt: skip
+
+
+def test_events_a_little_further_off_are_not_on_the_edge():
+    values = np.full(100, 0.5 + 1.1e-6)
+    assert not has(
+        warnings_of(memory_run({"x": values}), UNIT + "axes: [{field: x, edges: [-0.5, 0.5, 1.5]}]"),
+        "on an edge",
+    )
+
+
+def test_whole_numbers_on_edges_are_told_where_they_count():
+    run = memory_run({"x": np.arange(100) % 4 + 1})
+    messages = warnings_of(run, UNIT + "axes: [{field: x, edges: [1, 2, 3, 4]}]")
+    assert has(messages, "100 of 100 events lie on an edge", "count in the bin above it")
+    assert not has(messages, "chance")
+    assert not warnings_of(run, UNIT + "axes: [{field: x, centers: {start: 1, stop: 4, step: 1}}]")
+
+
+@pytest.mark.parametrize("form", ["quantiles: 5", "steps: auto"])
+def test_edges_made_of_the_values_are_not_warned_of(form):
+    values = np.random.default_rng(1).normal(size=40)
+    assert not warnings_of(memory_run({"x": values}), UNIT + f"axes: [{{field: x, {form}}}]")
+
+
+# Events outside, or in one bin
+
+
+@pytest.mark.parametrize(("outside", "warned"), [(99, False), (100, True)])
+def test_nearly_all_events_outside(outside, warned):
+    values = np.where(np.arange(100) < outside, 7.3, np.linspace(0.1, 1.9, 100))
+    messages = warnings_of(memory_run({"x": values}), UNIT + "axes: [{field: x, edges: [0, 1, 2]}]")
+    assert has(messages, f"{outside} of 100 events lie outside the bins") == warned
+
+
+@pytest.mark.parametrize(("together", "warned"), [(98, False), (100, True)])
+def test_nearly_all_events_in_one_bin(together, warned):
+    values = np.where(np.arange(100) < together, 0.3, 1.7)
+    messages = warnings_of(memory_run({"x": values}), UNIT + "axes: [{field: x, edges: [0, 1, 2]}]")
+    assert has(messages, "100 of 100 events are in one bin") == warned
+
+
+def test_single_bin_may_hold_all_events():
+    assert not warnings_of(memory_run({"x": np.full(9, 0.3)}), UNIT + "axes: [{field: x, edges: [0, 1]}]")
+
+
+# A unit that is declared nowhere
+
+
+def test_axis_without_a_declared_unit():
+    run, axes = memory_run({"x": np.linspace(0.1, 1.9, 50)}), "axes: [{field: x, edges: [0, 1, 2]}]"
+    (message,) = warnings_of(run, axes)
+    assert "the unit of 'x' is declared nowhere" in message
+    assert not warnings_of(run, UNIT + axes)
+    assert not warnings_of(run, "units: {x: mJ}\n" + axes)
+
+
+def test_delay_is_in_ps_without_being_declared():
+    text = DELAY + "axes: [{field: delay, edges: [-1.7, 0.1, 3.9]}]"
+    assert not warnings_of(delay_scan(), text)
+
+
+# Zeros before a field's first value
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint16", "float64"])
+def test_zeros_before_the_first_value(kind):
+    run = memory_run({"late": np.where(np.arange(100) < 21, 0, np.arange(100) % 90 + 1).astype(kind)})
+    (message,) = warnings_of(run, "signals: [late]")
+    assert "'late' is 0 in the first 21 events" in message
+    assert "missing: {late: leading_zeros}" in message
+    assert not warnings_of(run, "missing: {late: leading_zeros}\nsignals: [late]")
+
+
+def test_zeros_before_the_first_frame():
+    frames = np.ones((50, 3, 4), np.uint16)
+    frames[:5] = 0
+    assert has(warnings_of(memory_run({"f": frames}), "signals: [f]"), "first 5 events")
+
+
+def test_frames_with_a_dead_pixel_have_no_leading_zeros():
+    frames = np.ones((50, 3, 4), np.uint16)
+    frames[:, 1, 1] = 0
+    assert not warnings_of(memory_run({"f": frames}), "signals: [f]")
+
+
+def test_zeros_are_looked_for_in_what_is_cut_on_and_derived_from():
+    values = np.where(np.arange(100) < 21, 0, 3)
+    run = memory_run({"a": values, "b": values, "c": values, "other": values})
+    text = "derive: {d: '`a` + 1'}\nselect: {s: ['`b` >= 0']}\ncubes: [s]\nsignals: [d]"
+    messages = warnings_of(run, text)
+    assert [message.split("'")[1] for message in messages] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(100) % 2,  # a flag: its first zero may be chance
+        np.zeros(100, int),  # nothing comes after
+        np.arange(1, 101),
+    ],
+)
+def test_zeros_that_may_be_chance_are_not_warned_of(values):
+    assert not warnings_of(memory_run({"x": values}), "signals: [x]")
+
+
+def test_scan_may_begin_at_zero():
+    run = memory_run({"scan/m": np.repeat([0.0, 1, 2], 20)})
+    assert not warnings_of(run, "units: {scan/m: mm}\naxes: [{field: scan/m, steps: auto}]")
+
+
+def test_warnings_name_their_place_in_the_spec():
+    warnings = plan_of(delay_scan(), OFF.format(cut="`tt/AMPL` > 0.02", without="")).warnings
+    assert [(warning.path, warning.severity) for warning in warnings] == [(("select", "off"), "warning")]
+
+
+def test_plan_without_oddities_has_no_warnings():
+    text = DELAY + (
+        "select: {on: {laser: on}, off: {laser: off}}\ncubes: [on, off]\n"
+        "axes: [{field: delay, centers: {start: -1, stop: 3, step: 0.5}, unit: ps}]\nsignals: [epix/area]"
+    )
+    plan = plan_of(delay_scan(), text)
+    assert plan.warnings == ()
+    assert "warning" not in str(plan)
