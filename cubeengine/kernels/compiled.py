@@ -16,13 +16,22 @@ from cubeengine.kernels.partial import Partial, words_of
 from cubeengine.types import FloatArray, IntArray
 
 _ADD_INTEGERS = {1: add_narrow, 2: add_narrow, 4: add_wide, 8: add_long}  # by bytes of a value
+_CACHED_NBYTES = 2**19  # short rows are sorted and added in parts that stay in the second-level cache,
+_RUN = 32  # unless that leaves fewer rows per group than this
 _FLOAT_ARRAYS = ("mean", "residual", "m2", "missing")
 
 
 def add(partial: Partial, data: NDArray[Any], take: IntArray, groups: NDArray[np.int32]) -> None:
     """Add the rows `take` of `data` to the state of their groups, in place; `n_events` included."""
-    rows, starts = runs_by_group(_read_only(take), _read_only(groups), partial.n_groups)
     block = _read_only(_plain(data))
+    step = max(_CACHED_NBYTES // max(block.shape[1] * block.itemsize, 1), _RUN * partial.n_groups)
+    for start in range(0, len(take), step):
+        part = slice(start, start + step)
+        _add_part(partial, block, _read_only(take[part]), _read_only(groups[part]))
+
+
+def _add_part(partial: Partial, block: NDArray[Any], take: IntArray, groups: NDArray[np.int32]) -> None:
+    rows, starts = runs_by_group(take, groups, partial.n_groups)
     if partial.kind == "int":
         kernel = _ADD_INTEGERS[block.itemsize]
         kernel(block, rows, starts, partial.n_events, partial.arrays["words"])
