@@ -135,3 +135,10 @@ def test_every_option_that_is_named_exists() -> None:
 def test_links_lead_somewhere() -> None:
     for name in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / name).is_file()
+
+
+def test_guide_names_every_function_of_expressions() -> None:
+    from cubeengine.events.functions import FUNCTIONS
+
+    named = set(re.findall(r"`(\w+)[`(]", GUIDE))
+    assert FUNCTIONS.keys() <= named

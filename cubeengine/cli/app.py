@@ -100,10 +100,10 @@ def run_command(args: Sequence[str] | None = None) -> int:
             code = cubeengine_group.main(args, prog_name="cubeengine", standalone_mode=False, obj=settings)
     except click.Abort:
         # Ctrl-C, which click turns into this.
-        click.secho("interrupted; nothing was published", fg="red", err=True)
+        click.secho("interrupted", fg="red", err=True)
         return INTERRUPTED
     except Terminated:
-        click.secho("terminated; nothing was published", fg="red", err=True)
+        click.secho("terminated", fg="red", err=True)
         return TERMINATED
     except click.ClickException as err:
         err.show()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,12 +87,16 @@ class SpecArguments:
         return open_source(f"{spec.run.experiment}:{spec.run.run}")
 
     def _check_template(self, template: str) -> None:
-        for option, value, name in (("-e", self.experiment, "experiment"), ("-r", self.run, "run")):
-            if value is not None and f"{{{name}" not in template:
-                raise SpecError(
-                    f"{option} {value} changes nothing, as run.smalldata is {template!r} for every {name}; "
-                    f"write {{{'run:04d' if name == 'run' else name}}} in it"
-                )
+        """Refuse an experiment or run that the file's name does not follow: another run's cube is worse."""
+        named = {int(digits) for digits in re.findall(r"(?i:run)_?([0-9]+)", template)}
+        if self.experiment is not None and not ("{experiment}" in template or self.experiment in template):
+            raise SpecError(_changes_nothing(f"-e {self.experiment}", template, "{experiment}"))
+        if self.run is not None and not ("{run" in template or self.run in named):
+            raise SpecError(_changes_nothing(f"-r {self.run}", template, "{run:04d}"))
+
+
+def _changes_nothing(option: str, template: str, missing: str) -> str:
+    return f"{option} changes nothing, as run.smalldata is always {template!r}; write {missing} in it"
 
 
 def open_source(source: str) -> Run:

@@ -12,7 +12,7 @@ def test_plan_explains_itself(call: Call, folder: Path) -> None:
     shown = call("plan", "delay.yaml")
 
     assert shown.code == 0
-    for part in ("selection on", "selection off", "bins: 21", "because", "projected", "signal roi"):
+    for part in ("lightStatus/xray == 1", "bins: 21", "because", "projected", "roi"):
         assert part in shown.out
 
 
@@ -46,10 +46,11 @@ def test_plan_that_does_not_fit_ends_with_four(call: Call, folder: Path) -> None
 
 
 def test_set_changes_the_spec(call: Call, folder: Path) -> None:
-    shown = call("plan", "delay.yaml", "--set", "axes.0.centers.step=1", "--set", "cubes=[on]").out
+    options = ("--set", "axes.0.centers.step=1", "--set", "cubes=[on]", "--json")
+    facts = json.loads(call("plan", "delay.yaml", *options).out)
 
-    assert "bins: 11" in shown
-    assert "selection off" not in shown
+    assert len(facts["axes"][0]["edges"]) == 12
+    assert list(facts["fates"]) == ["on"]
 
 
 def test_run_number_that_changes_nothing_is_an_error(call: Call, folder: Path) -> None:
@@ -59,6 +60,8 @@ def test_run_number_that_changes_nothing_is_an_error(call: Call, folder: Path) -
 
     assert outcome.code == 2
     assert "-r 8 changes nothing" in outcome.err
+    assert call("plan", "fixed.yaml", "-e", "xppother").code == 2
+    assert call("plan", "fixed.yaml", "-r", 7, "-e", "xpptest01").code == 0
 
 
 def test_run_number_fills_the_template(call: Call, folder: Path) -> None:
