@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,8 +78,9 @@ def bin_axis(
     """
     if spec.form == "steps":
         binned = values if settings is None else settings
-        found = find_steps(numbers(binned), tolerance, name=spec.field)
-        edges, index = _midway(found.values), found.index.astype(np.int32)
+        readings = binned.data if binned.valid is None else numbers(binned)
+        found = find_steps(readings, tolerance, name=spec.field)
+        edges, index = _midway(found.values, reach=found.tolerance), found.index.astype(np.int32)
     else:
         binned, edges = values, _edges(spec, values, kept)
         index = bin_index(values.data, edges)
@@ -127,7 +129,7 @@ def _possible_quantiles(values: FloatArray, n_bins: int) -> int:
     return n_bins if n_distinct > n_bins else _possible_quantiles(values, n_distinct - 1)
 
 
-def find_steps(values: FloatArray, tolerance: float | None, *, name: str) -> Settings:
+def find_steps(values: NDArray[Any], tolerance: float | None, *, name: str) -> Settings:
     """Find the distinct settings of a scan.
 
     Raises
@@ -147,10 +149,10 @@ def find_steps(values: FloatArray, tolerance: float | None, *, name: str) -> Set
     return found
 
 
-def _midway(centers: FloatArray) -> FloatArray:
+def _midway(centers: FloatArray, reach: float = 0.0) -> FloatArray:
     """Put edges midway between settings, and as far beyond the outer ones; one setting gets a thin bin."""
     if len(centers) == 1:
-        half = max(abs(centers[0]) * 1e-6, 1e-15)
+        half = max(abs(centers[0]) * 1e-6, 1e-15, reach)
         return np.array([centers[0] - half, centers[0] + half])
     inner = (centers[:-1] + centers[1:]) / 2
     return np.array([2 * centers[0] - inner[0], *inner, 2 * centers[-1] - inner[-1]])

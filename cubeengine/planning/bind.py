@@ -249,6 +249,10 @@ def _signals(
         source = converted if converted in run.fields else axis.field
         signals[axis.name] = BoundSignal(axis.name, axis.field, source, axis.unit, "float64")
     for signal in spec.signals:
+        if not run.fields[signal.field].n_elements:
+            raise SpecError(
+                f"signal {signal.field!r}: holds no values, its shape is {run.fields[signal.field].shape}"
+            )
         unit = units.get(signal.field, "")
         signals.setdefault(
             signal.variable, BoundSignal(signal.variable, signal.field, signal.field, unit, signal.dtype)

@@ -29,6 +29,7 @@ NEAR_EDGE = 0.01  # of the selected events
 EDGE_DISTANCE = 1e-6  # in bin widths
 CHANCE = 1e-3  # below it, zeros in a row are taken for more than chance
 LOPSIDED = 0.99  # of the selected events, outside or in one bin
+MOST_LOOKED_AT = 64 * 2**20  # bytes of an array that is looked through for zeros: a plan reads no frames
 
 
 def plan_warnings(bound: Bound) -> Iterator[Problem]:
@@ -161,6 +162,9 @@ def _close_to(edges: FloatArray, values: FloatArray) -> BoolArray:
 def _leading_zeros(bound: Bound) -> Iterator[Problem]:
     # A scan may well begin at 0, and its variables are there from the first event on.
     for name in sorted(_used_fields(bound) - {*bound.spec.missing, *bound.run.scan.variables}):
+        info = bound.run.fields[name]
+        if info.shape and info.nbytes > MOST_LOOKED_AT:
+            continue
         zeros = bound.run.source.leading_zero_rows(name)
         if zeros and not _zeros_are_usual(bound, name, zeros):
             first = "first event" if zeros == 1 else f"first {zeros:,} events"

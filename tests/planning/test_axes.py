@@ -190,3 +190,18 @@ def test_missing_integers_make_no_setting():
     run = memory_run({"n": np.array([1, 1, 2, -99999])}, valid={"n": [True, True, True, False]})
     bound = bound_of(run, "axes: [{field: n, steps: auto}]")
     np.testing.assert_array_equal(bound.n_events, [[2, 1]])
+
+
+def test_readings_of_a_single_setting_lie_in_its_bin():
+    values = 1.0 + np.linspace(-0.04, 0.04, 50)
+    axis = only_axis(memory_run({"m": values}), "axes: [{field: m, steps: auto, tolerance: 0.1}]").axis
+    assert axis.n_bins == 1
+    assert axis.edges[0] <= values.min()
+    assert values.max() <= axis.edges[1]
+
+
+def test_rounding_of_single_precision_makes_no_settings():
+    settings = np.repeat(np.array([0.1, 0.2, 0.3], np.float32), 20)
+    settings[::3] = np.nextafter(settings[::3], np.float32(1))
+    bound = bound_of(memory_run({"m": settings}), "axes: [{field: m, steps: auto}]")
+    np.testing.assert_array_equal(bound.n_events, [[20, 20, 20]])

@@ -188,3 +188,9 @@ def test_sample_is_told_in_words():
     assert str(Sample(every=3)) == "every 3rd event"
     assert str(Sample(every=12)) == "every 12th event"
     assert str(Sample(events=1)) == "the first event"
+
+
+def test_signal_without_elements_is_refused():
+    run = memory_run({"frame": np.ones((5, 0, 4))})
+    with pytest.raises(SpecError, match=r"signal 'frame': holds no values, its shape is \(0, 4\)"):
+        bound_of(run, "signals: [frame]")

@@ -210,3 +210,10 @@ def test_plan_without_oddities_has_no_warnings():
     plan = plan_of(delay_scan(), text)
     assert plan.warnings == ()
     assert "warning" not in str(plan)
+
+
+def test_large_arrays_are_not_looked_through(monkeypatch):
+    frames = np.ones((50, 3, 4), np.uint16)
+    frames[:5] = 0
+    monkeypatch.setattr("cubeengine.planning.warn.MOST_LOOKED_AT", frames.nbytes - 1)
+    assert not warnings_of(memory_run({"f": frames}), "signals: [f]")
