@@ -53,7 +53,7 @@ def format_size(nbytes: float) -> str:
     '2 GiB'
     """
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(nbytes) < 1000:
+        if abs(nbytes) < 999.5:
             return f"{nbytes:.0f} B" if unit == "B" else f"{nbytes:.3g} {unit}"
         nbytes /= 1024
     return f"{nbytes:,.2f} TiB"
