@@ -194,3 +194,12 @@ def test_signal_without_elements_is_refused():
     run = memory_run({"frame": np.ones((5, 0, 4))})
     with pytest.raises(SpecError, match=r"signal 'frame': holds no values, its shape is \(0, 4\)"):
         bound_of(run, "signals: [frame]")
+
+
+@pytest.mark.parametrize("cubes", ["[all]", "[a, b]", "[a, b, c]"])
+def test_plan_counts_each_selected_event_once(cubes):
+    run = memory_run({"x": np.arange(100.0)})
+    cuts = {"a": "max: 59", "b": "min: 20, max: 79", "c": "min: 50, max: 89"}
+    select = ", ".join(f"{name}: [{{field: x, {cut}}}]" for name, cut in cuts.items())
+    plan = plan_of(run, f"select: {{{select}}}\ncubes: {cubes}\nsignals: [x]")
+    assert plan.work.n_selected == {"[all]": 100, "[a, b]": 80, "[a, b, c]": 90}[cubes]
