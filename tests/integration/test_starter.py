@@ -132,3 +132,16 @@ def test_delay_counts_add_up_to_the_events_of_the_run(shared_data, delay_cubes, 
     laser = api.open_run(shared_data / "smalldata_lcls1" / truth["file"]).column("lightStatus/laser").data
     assert counts["laser_off"] == np.count_nonzero(laser == 0)  # -1 where the event receiver was damaged
     assert counts["unknown"] == truth["n_evr_damaged"]
+
+
+def test_starter_of_one_run_makes_the_cube_of_another(shared_data, tmp_path, capfd):
+    # The file name in it is a template. Run 12 has the encoder that run 13 is binned in, standing still.
+    folder = shared_data / "smalldata_lcls1"
+    assert run_command(["new", str(folder / "xpptest01_Run0013.h5")]) == 0
+    spec, out = tmp_path / "cube.yaml", tmp_path / "cube.zarr"
+    spec.write_text(capfd.readouterr().out)
+    assert run_command(["run", str(spec), "-r", "12", "-o", str(out), "--every", "10"]) == 0
+    attrs = open_cube(out).attrs
+    assert [Path(file["path"]).name for file in attrs["inputs"]] == ["xpptest01_Run0012.h5"]
+    assert attrs["n_events_total"] == 105
+    assert attrs["partial_run"] == "every 10th event"
