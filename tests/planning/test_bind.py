@@ -154,10 +154,13 @@ def test_file_out_of_time_order_gives_the_same_cube(tmp_path, shuffled, time_lay
     truth = write_lcls1(tmp_path / "run.h5", n_events=84, shuffled=shuffled, time_layout=time_layout)
     text = DELAY + "axes: [{field: delay, steps: scan/lxt}]\nsignals: [epix/ROI_0_area, jungfrau/ROI_0_area]"
     cube = plan_of(api.open_run(truth.path), text, events=40).compute()
-    first = truth.columns["scan/varStep"][:40]
+    columns = {name: values[:40] for name, values in truth.columns.items()}
+    first = columns["scan/varStep"]
+    delay = columns["scan/lxt"] * 1e12 + columns["tt/ttCorr"] * columns["lightStatus/laser"]
     for step, mean in enumerate(cube.jungfrau__ROI_0_area_mean[0].values):
         frames = truth.columns["jungfrau/ROI_0_area"][:40][first == step]
         if len(frames):
+            np.testing.assert_allclose(cube.delay_mean[0, step], delay[first == step].mean(), rtol=1e-12)
             np.testing.assert_allclose(mean, frames.mean(0), rtol=1e-14)
         else:
             assert np.isnan(mean).all()
