@@ -144,7 +144,6 @@ def _leaf_job(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> Le
         groups=folder.save(f"{signal.name}.groups", groups),
         group_range=(0, source.grouping.n_groups),
         tiles=(),
-        order=signal.order,
         block_nbytes=signal.block_nbytes,
         folder=folder,
     )

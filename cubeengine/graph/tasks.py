@@ -5,16 +5,15 @@ Tasks take paths, ranges and values, open files themselves, and can be run again
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, starmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.graph.work import WorkFolder, load_range, runs_of
+from cubeengine.graph.work import WorkFolder, load_range
 from cubeengine.kernels.moments import GroupedMoments, Partial, Statistics, finish, merge, regroup
 from cubeengine.planning.chunks import Chunk
 from cubeengine.sources.base import Block, Reader
@@ -37,8 +36,6 @@ class LeafJob:
         Groups of the part.
     tiles : tuple of (int, int)
         Ranges of elements, reduced one after another.
-    order : "storage" or "group"
-        Order of the pairs within a leaf.
     block_nbytes : int
         Decoded bytes per block.
     folder : WorkFolder or Path
@@ -49,7 +46,6 @@ class LeafJob:
     groups: Path
     group_range: tuple[int, int]
     tiles: tuple[tuple[int, int], ...]
-    order: str
     block_nbytes: int
     folder: WorkFolder | Path
 
@@ -103,18 +99,9 @@ def _reduce_tile(
 ) -> Partial:
     n_groups = job.group_range[1] - job.group_range[0]
     moments = GroupedMoments(reader.dtype, n_groups, tile[1] - tile[0])
-    for run in _runs(job, groups):
-        of_run = groups[run]
-        for block in reader.blocks(rows[run], elements=slice(*tile), block_nbytes=job.block_nbytes):
-            _add_block(moments, block, of_run)
+    for block in reader.blocks(rows, elements=slice(*tile), block_nbytes=job.block_nbytes):
+        _add_block(moments, block, groups)
     return moments.partial()
-
-
-def _runs(job: LeafJob, groups: NDArray[np.int32]) -> Iterator[slice]:
-    if job.order == "storage":
-        return iter([slice(0, len(groups))])
-    borders = runs_of(groups).tolist()
-    return starmap(slice, pairwise(borders))
 
 
 def _add_block(moments: GroupedMoments, block: Block, groups: NDArray[np.int32]) -> None:

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.types import IntArray
-
 
 class WorkFolder:
     """A folder for the side files of one plan, removed when its last owner in this process lets go.
@@ -47,9 +45,3 @@ def load_range(path: Path, start: int, stop: int) -> NDArray[Any]:
     """Read a range of an array that `WorkFolder.save` wrote."""
     mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     return np.array(mapped[start:stop])
-
-
-def runs_of(groups: NDArray[np.int32]) -> IntArray:
-    """Give the borders of runs of equal groups: (n_runs + 1,) positions, first 0, last len(groups)."""
-    changes = np.flatnonzero(groups[1:] != groups[:-1]) + 1
-    return np.concatenate([[0], changes, [len(groups)]]).astype(np.int64)

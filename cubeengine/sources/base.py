@@ -52,8 +52,8 @@ class Reader(Protocol):
 
         Parameters
         ----------
-        rows : (n,) int64, ascending, repeats allowed
-            Storage rows (see `Source.rows`).
+        rows : (n,) int64, any order, repeats allowed
+            Storage rows (see `Source.rows`). Neighbours that follow one another are read together.
         elements : slice
             Range of the flattened elements of a row to read.
         block_nbytes : int

@@ -62,7 +62,8 @@ def batches(rows: IntArray, *, unit: int = 1, capacity: int, reach: int = 1) -> 
 
     Parameters
     ----------
-    rows : (n,) int64, ascending, repeats allowed
+    rows : (n,) int64, any order, repeats allowed
+        A row that is less than the one before begins a run of its own.
     unit : int
         Rows per unit.
     capacity : int
@@ -87,6 +88,16 @@ def units_per_block(block_nbytes: int, row_nbytes: int, *, unit: int = 1) -> int
     return max(min(fitting, MAX_UNITS, MAX_ROWS // unit), 1)
 
 
+def buffer_units(rows: IntArray, per_block: int, *, unit: int = 1) -> int:
+    """Give the units of a buffer for these rows: those of a block, or fewer where fewer are wanted."""
+    if len(rows) == 0:
+        return 1
+    first, last = int(rows[0]), int(rows[-1])
+    if len(rows) < per_block * unit and bool((np.diff(rows) >= 0).all()):
+        return min(per_block, last // unit - first // unit + 1)
+    return per_block
+
+
 def _next_batch(rows: IntArray, start: int, unit: int, capacity: int, reach: int) -> Batch:
     window = rows[start : start + unit * capacity]
     units = window if unit == 1 else window // unit
@@ -94,7 +105,7 @@ def _next_batch(rows: IntArray, start: int, unit: int, capacity: int, reach: int
     if unit == 1 and bool((step == 1).all()):  # the usual case, spared the arithmetic below
         n = len(window)
         return Batch(start, start + n, window[:1], np.array([n]), _FIRST_SLOT, np.arange(n), n)
-    apart = step > reach
+    apart = (step > reach) | (step < 0)
     place = np.zeros(len(units), np.int64)
     np.cumsum(np.where(apart, 1, step), out=place[1:])
     n = int(np.searchsorted(place, capacity))

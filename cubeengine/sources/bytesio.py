@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubeengine.errors import SourceFormatError
+from cubeengine.sources.vectored import read_until_short
 from cubeengine.types import InputFile, IntArray
 
 GAP_NBYTES = 16 * 1024
 """Bytes that are read through rather than skipped: with every second row of a page-cached file read, both
 cost the same at rows of 16 to 32 KiB; below, skipping is up to 30 times slower."""
 
-_MAX_VECTORS = 1000
-"""Pieces of one preadv; the system allows 1024."""
+_MAX_SEGMENTS = 500
+"""Segments of one preadv, with a gap behind each; the system allows 1024 pieces."""
 
 
 @contextmanager
@@ -66,10 +69,17 @@ class SegmentReader:
 
     def __init__(self, file: InputFile, descriptor: int) -> None:
         self._file, self._descriptor = file, descriptor
-        self._between = memoryview(bytearray(GAP_NBYTES))  # receives what is read through
+        self._between = np.empty(GAP_NBYTES, np.uint8)  # receives what is read through
 
-    def read(self, segments: Segments, buffer: memoryview) -> None:
+    def read(self, segments: Segments, buffer: NDArray[np.uint8]) -> None:
         """Fill the buffer.
+
+        Parameters
+        ----------
+        segments : Segments
+            What to read, in any order; `place` within the buffer.
+        buffer : (n,) uint8, contiguous
+            Receives it.
 
         Raises
         ------
@@ -77,34 +87,53 @@ class SegmentReader:
             If the file ends too early.
         """
         merged = segments.merged()
-        offsets, sizes, places = merged.offset.tolist(), merged.size.tolist(), merged.place.tolist()
-        views: list[memoryview] = []
-        begin = end = -1
-        for offset, size, place in zip(offsets, sizes, places, strict=True):
-            gap = offset - end
-            if views and 0 <= gap <= GAP_NBYTES and len(views) < _MAX_VECTORS:
-                if gap:
-                    views.append(self._between[:gap])
-            else:
-                self._fill(views, begin)
-                views, begin = [], offset
-            views.append(buffer[place : place + size])
-            end = offset + size
-        self._fill(views, begin)
+        gap = merged.offset[1:] - (merged.offset + merged.size)[:-1]
+        joined = (gap >= 0) & (gap <= GAP_NBYTES)
+        joined &= np.arange(1, len(gap) + 1) % _MAX_SEGMENTS != 0
+        gap = np.where(joined, gap, 0)
+        begins = np.concatenate(([0], np.flatnonzero(~joined) + 1)) if len(merged.offset) else joined[:0]
+        ends = np.append(begins[1:], len(merged.offset))
+        sizes = np.add.reduceat(merged.size + np.append(gap, 0), begins) if len(begins) else merged.size
+        pieces = self._pieces(merged, gap, buffer)
+        self._read_groups(pieces, 2 * begins, 2 * (ends - begins) - 1, merged.offset[begins], sizes)
+
+    def _pieces(self, segments: Segments, gap: IntArray, buffer: NDArray[np.uint8]) -> NDArray[np.uint64]:
+        """Give address and size of every segment, and of every gap behind one (empty if not read)."""
+        pieces = np.empty((len(segments.offset), 2, 2), np.uint64)
+        pieces[:, 0, 0] = buffer.ctypes.data + segments.place
+        pieces[:, 0, 1] = segments.size
+        pieces[:, 1, 0] = self._between.ctypes.data
+        pieces[:-1, 1, 1] = gap
+        pieces[-1:, 1, 1] = 0
+        return pieces.reshape(-1, 2)
+
+    def _read_groups(
+        self, pieces: NDArray[np.uint64], first: IntArray, count: IntArray, offset: IntArray, size: IntArray
+    ) -> None:
+        group = 0
+        while True:
+            group = read_until_short(self._descriptor, pieces, first, count, offset, size, group)
+            if group == len(first):
+                return
+            views = [_view(*piece) for piece in pieces[first[group] : first[group] + count[group]].tolist()]
+            self._fill(views, int(offset[group]))
+            group += 1
 
     def _fill(self, views: Sequence[memoryview], offset: int) -> None:
-        wanted = sum(map(len, views))
-        found = os.preadv(self._descriptor, views, offset) if views else 0
-        # A read can end early: at the file's end, at 2 GiB, or on a network file system.
+        """Read again what came short: it can at the file's end, at 2 GiB, or on a network file system."""
+        wanted, found = sum(map(len, views)), 0
         while found < wanted:
-            rest = _after(views, found)
-            more = os.preadv(self._descriptor, rest, offset + found)
+            more = os.preadv(self._descriptor, _after(views, found), offset + found)
             if more == 0:
                 raise SourceFormatError(
                     f"{self._file.path}, byte {offset:,}: needs {wanted:,} bytes, but {found:,} remain; "
                     "the file is cut off: copy it again, or wait until it is written"
                 )
             found += more
+
+
+def _view(address: int, size: int) -> memoryview:
+    return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
 
 
 def _after(views: Sequence[memoryview], nbytes: int) -> list[memoryview]:

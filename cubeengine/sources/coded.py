@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import SourceFormatError
 from cubeengine.sources.base import Block
-from cubeengine.sources.batches import INDEX_NBYTES, batches, element_range, units_per_block
+from cubeengine.sources.batches import INDEX_NBYTES, batches, buffer_units, element_range, units_per_block
 from cubeengine.sources.bytesio import GAP_NBYTES, SegmentReader, Segments, opened
 from cubeengine.sources.filters import fletcher32, unshuffle
 from cubeengine.types import InputFile, IntArray
@@ -72,9 +72,7 @@ class CodedReader:
         """Read rows, block after block; see `Reader.blocks`."""
         width = math.prod(self.shape)
         first, stop = element_range(elements, width)
-        capacity = self._capacity(stop - first, block_nbytes)
-        if len(rows):
-            capacity = min(capacity, int(rows[-1] - rows[0]) // self.chunk_rows + 2)
+        capacity = buffer_units(rows, self._capacity(stop - first, block_nbytes), unit=self.chunk_rows)
         buffer = np.empty((capacity, self.chunk_rows, stop - first), self.stored)
         scratch = None if stop - first == width else np.empty((self.chunk_rows, width), self.stored)
         with opened(self.file) as descriptor:
@@ -116,7 +114,7 @@ class _Chunks:
     def __init__(self, reader: CodedReader, source: SegmentReader) -> None:
         self._reader, self._source = reader, source
         self._nbytes = reader._chunk_elements * reader.stored.itemsize
-        self._raw = bytearray()
+        self._raw = np.empty(0, np.uint8)
 
     def decode(self, number: int, out: NDArray[Any]) -> None:
         """Read and decode a chunk into `out`.
@@ -151,10 +149,10 @@ class _Chunks:
                 number, f"is said to end at byte {offset + size:,}, after the end of the file"
             )
         if len(self._raw) < size:
-            self._raw = bytearray(size)
-        raw = memoryview(self._raw)[:size]
+            self._raw = np.empty(size, np.uint8)
+        raw = self._raw[:size]
         self._source.read(Segments(*(np.array([value]) for value in (offset, size, 0))), raw)
-        return raw
+        return raw.data
 
     def _inflated(self, data: memoryview, number: int) -> bytes:
         """Decompress to the size of a chunk and no further, whatever the bytes say."""

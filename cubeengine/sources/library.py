@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from cubeengine.sources.base import Block
-from cubeengine.sources.batches import INDEX_NBYTES, Batch, batches, element_range, units_per_block
+from cubeengine.sources.batches import (
+    INDEX_NBYTES,
+    Batch,
+    batches,
+    buffer_units,
+    element_range,
+    units_per_block,
+)
 from cubeengine.sources.bytesio import check_unchanged
 from cubeengine.sources.hdf5 import check_filters, filter_numbers, library_errors, opened_hdf5
 from cubeengine.types import InputFile, IntArray
@@ -46,7 +53,7 @@ class LibraryReader:
         first, stop = element_range(elements, width)
         if len(rows) == 0:
             return
-        capacity = min(self._capacity(block_nbytes), int(rows[-1] - rows[0]) // self.chunk_rows + 2)
+        capacity = buffer_units(rows, self._capacity(block_nbytes), unit=self.chunk_rows)
         buffer = np.empty((capacity * self.chunk_rows, *self.shape), self.dtype)
         what = f"field {self.name!r}"
         with opened_hdf5(self.file.path) as file, library_errors(self.file.path, what):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,11 @@ class PiecewiseReader:
 
     def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
         """Read rows, block after block; see `Reader.blocks`. No block goes over the border of a piece."""
-        cuts = np.searchsorted(rows, self.borders)
-        for piece in np.flatnonzero(np.diff(cuts)).tolist():
-            begin, end, which = int(cuts[piece]), int(cuts[piece + 1]), int(self.which[piece])
+        pieces = np.searchsorted(self.borders, rows, side="right") - 1
+        cuts = [0, *(np.flatnonzero(np.diff(pieces)) + 1).tolist(), len(rows)] if len(rows) else [0]
+        for begin, end in pairwise(cuts):
+            piece = int(pieces[begin])
+            which = int(self.which[piece])
             if which < 0:
                 first, stop = element_range(elements, math.prod(self.shape))
                 blocks = absent_blocks(end - begin, stop - first, self.dtype)

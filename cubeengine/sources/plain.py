@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.sources.base import Block
-from cubeengine.sources.batches import INDEX_NBYTES, Batch, batches, element_range, units_per_block
+from cubeengine.sources.batches import (
+    INDEX_NBYTES,
+    Batch,
+    batches,
+    buffer_units,
+    element_range,
+    units_per_block,
+)
 from cubeengine.sources.bytesio import GAP_NBYTES, SegmentReader, Segments, opened
 from cubeengine.types import InputFile, IntArray
 
@@ -75,7 +82,7 @@ class PlainReader:
         self, source: SegmentReader, rows: IntArray, first: int, stop: int, block_nbytes: int
     ) -> Iterator[Block]:
         nbytes = self._row_nbytes
-        capacity = min(units_per_block(block_nbytes, nbytes), int(rows[-1] - rows[0]) + 1)
+        capacity = buffer_units(rows, units_per_block(block_nbytes, nbytes))
         buffer = _Buffer(capacity, math.prod(self.shape), self.stored)
         reach = 1 + GAP_NBYTES // nbytes
         part = None if stop - first == buffer.width else slice(first, stop)
@@ -87,7 +94,7 @@ class PlainReader:
         self, source: SegmentReader, rows: IntArray, first: int, stop: int, block_nbytes: int
     ) -> Iterator[Block]:
         size = (stop - first) * self.stored.itemsize
-        capacity = min(units_per_block(block_nbytes, size), int(rows[-1] - rows[0]) + 1)
+        capacity = buffer_units(rows, units_per_block(block_nbytes, size))
         buffer = _Buffer(capacity, stop - first, self.stored)
         for batch in batches(rows, capacity=buffer.capacity):
             wanted = _spelled_out(batch)
@@ -119,7 +126,7 @@ class _Buffer:
     def __init__(self, capacity: int, width: int, stored: np.dtype[Any]) -> None:
         self.capacity, self.width = capacity, width
         self._rows = np.empty((capacity, width), stored)
-        self.bytes = self._rows.reshape(-1).view(np.uint8).data
+        self.bytes = self._rows.reshape(-1).view(np.uint8)
 
     def native(self, n_rows: int, part: slice | None = None) -> NDArray[Any]:
         """Give the rows in native byte order, or some of their columns."""
