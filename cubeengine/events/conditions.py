@@ -43,10 +43,21 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A field that equals one of some values."""
+    """A field that equals one of some values.
+
+    Attributes
+    ----------
+    field : str
+    values : tuple of numbers
+        Values wanted.
+    known : tuple of numbers
+        Where given, all values that mean something: any other stands for unknown, such as -1 in the
+        state of the laser.
+    """
 
     field: str
     values: tuple[Bound, ...]
+    known: tuple[Bound, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -74,9 +85,9 @@ def condition_text(condition: Condition) -> str:
             return f"{field} >= {low}"
         case Interval(field, low, high):
             return f"{low} <= {field} <= {high}"
-        case OneOf(field, (value,)):
+        case OneOf(field, (value,), _):
             return f"{field} == {value}"
-        case OneOf(field, values):
+        case OneOf(field, values, _):
             return f"{field} in [{', '.join(map(str, values))}]"
 
 
@@ -87,8 +98,14 @@ def condition_states(condition: Condition, columns: Columns, n_events: int) -> S
     column = columns(condition.field)
     _check_scalar(condition.field, column)
     with np.errstate(all="ignore"):
-        truth = _within(column, condition) if isinstance(condition, Interval) else _equal(column, condition)
+        truth = (
+            _within(column, condition)
+            if isinstance(condition, Interval)
+            else _equal(column, condition.values)
+        )
     result = states.from_truth(truth)
+    if isinstance(condition, OneOf) and condition.known:
+        result[~_equal(column, condition.known)] = states.MISSING
     if column.data.dtype.kind == "f":
         result[np.isnan(column.data)] = states.NAN
     return _mark_missing(result, column)
@@ -127,9 +144,9 @@ def _whole(bound: Bound, to_whole: Callable[[float], int]) -> Bound:
     return to_whole(bound) if math.isfinite(bound) else bound
 
 
-def _equal(column: Column, one_of: OneOf) -> BoolArray:
+def _equal(column: Column, values: tuple[Bound, ...]) -> BoolArray:
     dtype = column.data.dtype
-    wanted = [value for value in one_of.values if dtype.kind == "f" or _holds(dtype, value)]
+    wanted = [value for value in values if dtype.kind == "f" or _holds(dtype, value)]
     if len(wanted) > FEW_VALUES:
         return np.isin(column.data, np.array(wanted, dtype))
     found = np.zeros(len(column), bool)

@@ -12,6 +12,7 @@ from cubeengine.budget import Budget, format_size
 from cubeengine.planning.bind import Bound
 from cubeengine.planning.derive import delay_facts
 from cubeengine.planning.plan import CubePlan, SignalPlan
+from cubeengine.planning.words import counted
 from cubeengine.spec.problems import Problem
 from cubeengine.spec.texts import variable_name
 
@@ -79,6 +80,7 @@ _FATES = {
     "cut": "cut",
     "nan": "with a NaN where a value is needed",
     "missing": "with a value missing",
+    "damaged": "with a damaged value",
 }
 _DELAYS = {
     "laser_on": "taken as laser-on",
@@ -169,14 +171,3 @@ def _signal(signal: SignalPlan) -> Iterator[str]:
         f"  {counted(signal.n_leaves, 'leaf', 'leaves')}{parts}, {format_size(signal.read_nbytes)} to read; "
         f"worst task {name} {format_size(nbytes)}"
     )
-
-
-def counted(n: int, one: str, many: str = "") -> str:
-    """Write a number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "leaf", "leaves"), counted(1200, "task")
-    ('1 leaf', '1,200 tasks')
-    """
-    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -29,6 +29,8 @@ class Fates:
         A value that a cut or an axis needs is NaN or infinite.
     missing : int
         A value that a cut or an axis needs is not there.
+    damaged : int
+        A value that a cut or an axis needs was damaged when it was taken.
     """
 
     binned: int
@@ -36,6 +38,7 @@ class Fates:
     outside: int
     nan: int
     missing: int
+    damaged: int
 
     @property
     def n_events(self) -> int:
@@ -57,13 +60,15 @@ def count_fates(selection: States, axes: Sequence[BinnedAxis], considered: BoolA
     """
     on_axes = states.all_of([axis.states for axis in axes], len(selection))
     kept = considered & (selection == states.TRUE)
-    unknown = considered & (selection > states.TRUE)
+    # What the selection does not know counts by its reason; what it keeps, by where it falls.
+    fate = np.where(kept, on_axes, selection)
     return Fates(
         binned=_count(kept & (on_axes == states.TRUE)),
         cut=_count(considered & (selection == states.FALSE)),
         outside=_count(kept & (on_axes == states.FALSE)),
-        nan=_count(kept & (on_axes == states.NAN)) + _count(unknown & (selection == states.NAN)),
-        missing=_count(kept & (on_axes == states.MISSING)) + _count(unknown & (selection > states.NAN)),
+        nan=_count(considered & (fate == states.NAN)),
+        missing=_count(considered & (fate == states.MISSING)),
+        damaged=_count(considered & (fate == states.DAMAGED)),
     )
 
 

@@ -34,6 +34,7 @@ from cubeengine.planning.cost import (
     read_buffer_nbytes,
 )
 from cubeengine.planning.plan import Part, Rejection, SignalPlan
+from cubeengine.planning.words import counted
 from cubeengine.types import FieldInfo, IntArray
 
 GROUP_ORDER_NBYTES = 32 * 1024
@@ -338,7 +339,8 @@ def _seconds(
     info = shape.info
     n_leaves = sum(len(part.leaves) for part in parts)
     nbytes = touched * info.event_nbytes
-    scattered = order == "group" or len({part.bins for part in parts}) > 1
+    pieces = len({part.elements for part in parts}) > 1 and info.storage.addressable
+    scattered = order == "group" or pieces or len({part.bins for part in parts}) > 1
     places = shape.n_pairs * len({part.elements for part in parts}) if scattered else 0
     meeting = min(per_group, EVENTS_PER_TILE_READ if order == "group" else EVENTS_PER_GROUP)
     return (
@@ -352,17 +354,16 @@ def _seconds(
 
 
 def _reason(plan: SignalPlan, shape: SignalShape) -> str:
-    size = format_size(plan.part_nbytes)
+    size, parts = format_size(plan.part_nbytes), len(plan.parts)
     if plan.strategy == "stream":
         return (
-            f"the partial cube ({size}) is small against the input "
-            f"({format_size(shape.input_nbytes)}), which is read once in {plan.n_leaves} runs of events"
+            f"the partial cube ({size}) is small against the input ({format_size(shape.input_nbytes)}), "
+            f"which is read once in {counted(plan.n_leaves, 'run')} of events"
         )
     if plan.strategy == "by_bin":
-        return (
-            f"frames can be read one by one, so {len(plan.parts)} groups of bins read just their own events"
-        )
-    return f"the cube of a whole frame does not fit; {len(plan.parts)} parts of the frame ({size} each) do"
+        groups = counted(parts, "group")
+        return f"frames can be read one by one, so {groups} of bins read just their own events"
+    return f"{counted(parts, 'part')} of the frame need {size} each; the cube of a whole frame is too large"
 
 
 def _why_not(plan: SignalPlan, best: SignalPlan, budget: Budget) -> str:
@@ -376,7 +377,9 @@ def _why_not(plan: SignalPlan, best: SignalPlan, budget: Budget) -> str:
     if plan.read_nbytes > 1.5 * best.read_nbytes:
         return f"would decode {plan.read_nbytes / max(best.read_nbytes, 1):.1f} times the bytes"
     ratio = plan.seconds / max(best.seconds, 1e-9)
-    return f"estimated {ratio:.2f} times the cost ({plan.n_leaves} leaves in {len(plan.parts)} parts)"
+    cost = f"estimated {ratio:.2f} times the cost" if ratio > 1.005 else "no cheaper"
+    leaves = counted(plan.n_leaves, "leaf", "leaves")
+    return f"{cost}: {leaves} in {counted(len(plan.parts), 'part')}"
 
 
 def _too_large(plan: SignalPlan, budget: Budget) -> BudgetExceeded:

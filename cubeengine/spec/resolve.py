@@ -117,7 +117,7 @@ def state_cut(text: str, state: str) -> Node:
     condition = state_condition(text)
     if isinstance(condition, str):
         value = 1 if state == "on" else 0
-        return ResolvedCut(f"{condition} == {value}", OneOf(condition, (value,)))
+        return ResolvedCut(f"{condition} == {value}", OneOf(condition, (value,), known=(0, 1)))
     cut = ResolvedCut(condition.text, condition)
     return cut if state == "on" else Combine("not", (cut,), f"not ({condition.text})")
 

@@ -206,3 +206,11 @@ def test_plan_counts_each_selected_event_once(cubes):
     select = ", ".join(f"{name}: [{{field: x, {cut}}}]" for name, cut in cuts.items())
     plan = plan_of(run, f"select: {{{select}}}\ncubes: {cubes}\nsignals: [x]")
     assert plan.work.n_selected == {"[all]": 100, "[a, b]": 80, "[a, b, c]": 90}[cubes]
+
+
+def test_unknown_laser_is_neither_on_nor_off_nor_not_on():
+    run = memory_run({"lightStatus/laser": np.array([1, 0, -1])})
+    select = "select: {on: {laser: on}, off: {laser: off}, other: {not: [on]}}\ncubes: [on, off, other]"
+    bound = bound_of(run, select)
+    np.testing.assert_array_equal(bound.n_events, [[1], [1], [1]])
+    assert [fates.missing for fates in bound.fates.values()] == [1, 1, 1]

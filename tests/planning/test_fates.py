@@ -74,7 +74,8 @@ def test_each_fate_is_told_from_the_others():
     )
     select = "select: {s: [{field: good, equal: 1}, {field: f, min: 0}]}\ncubes: [s]\n"
     bound = bound_of(run, select + "axes: [{field: x, edges: [0, 1]}]")
-    assert asdict(bound.fates["s"]) == {"binned": 1, "outside": 1, "cut": 1, "nan": 3, "missing": 1}
+    found = {name: n for name, n in asdict(bound.fates["s"]).items() if n}
+    assert found == {"binned": 1, "outside": 1, "cut": 1, "nan": 3, "missing": 1}
 
 
 def test_event_certainly_cut_counts_as_cut_whatever_else_is_unknown():
