@@ -38,7 +38,7 @@ CASES = {
     "full": (
         Case("stream", Problem(1_950, (512, 256), layout="bitshuffle"), "2 GiB"),
         Case("by_bin", Problem(40, (2560, 2560), n_bins=4), "800 MiB"),
-        Case("by_tile", Problem(31_000, (128, 64), n_bins=6_000), "2150 MiB"),
+        Case("by_tile", Problem(490, (1024, 512), layout="bitshuffle"), "2 GiB"),
     ),
     "small": (
         Case("stream", Problem(600, (128, 64), layout="gzip"), "2 GiB"),
