@@ -64,6 +64,27 @@ class Segments:
         return Segments(self.offset[begins], np.add.reduceat(self.size, begins), self.place[begins])
 
 
+class EqualPieces:
+    """A buffer as pieces of one size, each filled by a read of its own; made once for many blocks.
+
+    Parameters
+    ----------
+    buffer : (n,) uint8, contiguous
+    capacity : int
+        Number of pieces.
+    """
+
+    def __init__(self, buffer: NDArray[np.uint8], capacity: int) -> None:
+        self.buffer = buffer  # kept, as only its address is used
+        size = len(buffer) // capacity
+        self.pieces = np.empty((capacity, 2), np.uint64)
+        self.pieces[:, 0] = buffer.ctypes.data + np.arange(capacity) * size
+        self.pieces[:, 1] = size
+        self.first = np.arange(capacity)
+        self.count = np.ones(capacity, np.int64)
+        self.size = np.full(capacity, size)
+
+
 class SegmentReader:
     """Reads segments of one open file into one buffer, close ones together."""
 
@@ -96,6 +117,17 @@ class SegmentReader:
         sizes = np.add.reduceat(merged.size + np.append(gap, 0), begins) if len(begins) else merged.size
         pieces = self._pieces(merged, gap, buffer)
         self._read_groups(pieces, 2 * begins, 2 * (ends - begins) - 1, merged.offset[begins], sizes)
+
+    def read_pieces(self, pieces: EqualPieces, offset: IntArray) -> None:
+        """Fill the first pieces, one from each offset of the file.
+
+        Raises
+        ------
+        SourceFormatError
+            If the file ends too early.
+        """
+        n = len(offset)
+        self._read_groups(pieces.pieces, pieces.first[:n], pieces.count[:n], offset, pieces.size[:n])
 
     def _pieces(self, segments: Segments, gap: IntArray, buffer: NDArray[np.uint8]) -> NDArray[np.uint64]:
         """Give address and size of every segment, and of every gap behind one (empty if not read)."""

@@ -19,7 +19,7 @@ from cubeengine.sources.batches import (
     element_range,
     units_per_block,
 )
-from cubeengine.sources.bytesio import GAP_NBYTES, SegmentReader, Segments, opened
+from cubeengine.sources.bytesio import GAP_NBYTES, EqualPieces, SegmentReader, Segments, opened
 from cubeengine.types import InputFile, IntArray
 
 
@@ -63,7 +63,7 @@ class PlainReader:
             yield from _empty_blocks(rows, self.dtype)
             return
         whole_rows = self._reads_whole_rows(stop - first)
-        read = self._whole_rows if whole_rows else self._parts_of_rows
+        read = self._whole_rows if whole_rows and not self._scattered(rows) else self._pieces
         with opened(self.file) as descriptor:
             yield from read(SegmentReader(self.file, descriptor), rows, first, stop, block_nbytes)
 
@@ -90,19 +90,28 @@ class PlainReader:
             source.read(self._row_segments(batch), buffer.bytes)
             yield Block(buffer.native(batch.n_units, part), batch.start, batch.stop, batch.take)
 
-    def _parts_of_rows(
+    def _scattered(self, rows: IntArray) -> bool:
+        """Tell whether rows are large and mostly apart, so that a read for each costs no more."""
+        if self._row_nbytes < GAP_NBYTES:
+            return False
+        step = np.diff(rows)
+        return bool(step.all()) and 2 * int(np.count_nonzero(step == 1)) < len(rows)
+
+    def _pieces(
         self, source: SegmentReader, rows: IntArray, first: int, stop: int, block_nbytes: int
     ) -> Iterator[Block]:
-        size = (stop - first) * self.stored.itemsize
-        capacity = buffer_units(rows, units_per_block(block_nbytes, size))
-        buffer = _Buffer(capacity, stop - first, self.stored)
-        for batch in batches(rows, capacity=buffer.capacity):
-            wanted = _spelled_out(batch)
-            inside = (wanted % self.chunk_rows) * self._row_nbytes + first * self.stored.itemsize
-            place = np.arange(len(wanted)) * size
-            offset = self.offsets[wanted // self.chunk_rows] + inside
-            source.read(Segments(offset, np.full(len(wanted), size), place), buffer.bytes)
-            yield Block(buffer.native(batch.n_units), batch.start, batch.stop, batch.take)
+        """Read each row, or the same part of each, by itself; a row that repeats is read again."""
+        itemsize = self.stored.itemsize
+        size = (stop - first) * itemsize
+        buffer = _Buffer(min(units_per_block(block_nbytes, size), len(rows)), stop - first, self.stored)
+        take = np.arange(buffer.capacity)
+        pieces = EqualPieces(buffer.bytes, buffer.capacity)
+        for start in range(0, len(rows), buffer.capacity):
+            wanted = rows[start : start + buffer.capacity]
+            inside = (wanted % self.chunk_rows) * self._row_nbytes + first * itemsize
+            source.read_pieces(pieces, self.offsets[wanted // self.chunk_rows] + inside)
+            n = len(wanted)
+            yield Block(buffer.native(n), start, start + n, take[:n])
 
     def _row_segments(self, batch: Batch) -> Segments:
         """Split runs of rows where chunks end."""
@@ -136,13 +145,6 @@ class _Buffer:
         if not rows.dtype.isnative:
             rows = rows.byteswap(inplace=True).view(rows.dtype.newbyteorder("="))
         return rows
-
-
-def _spelled_out(batch: Batch) -> IntArray:
-    """Give every row of the runs."""
-    steps = np.arange(batch.n_units) - np.repeat(batch.slot, batch.count)
-    rows: IntArray = np.repeat(batch.first, batch.count) + steps
-    return rows
 
 
 def _empty_blocks(rows: IntArray, dtype: np.dtype[Any]) -> Iterator[Block]:
