@@ -67,12 +67,12 @@ def sync_tree(root: Path) -> None:
         sync_path(path)
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a crash, finds the old content or the new one."""
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash, finds the old content or the new one."""
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        with partial.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with partial.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

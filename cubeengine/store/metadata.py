@@ -97,7 +97,7 @@ def write_root(path: Path, attrs: Mapping[str, object], arrays: Sequence[str]) -
         "attributes": jsonable(attrs),
         "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": metadata},
     }
-    replace_file(path / ROOT, json.dumps(root, indent=1, ensure_ascii=False, allow_nan=False))
+    replace_file(path / ROOT, json.dumps(root, indent=1, ensure_ascii=False, allow_nan=False).encode())
 
 
 def jsonable(value: object, where: str = "attribute") -> Any:

@@ -18,18 +18,14 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
 from cubeengine.errors import StoreMismatch
 from cubeengine.store import files, metadata
 from cubeengine.store.chunks import SEPARATOR, chunk_index, chunk_name, missing_chunks
+from cubeengine.store.encode import StoredArray, compressor, open_stored
 from cubeengine.store.layout import STRING, ArrayLayout, CubeLayout, Region, regions
 
 logger = logging.getLogger(__name__)
-
-COMPRESSION_LEVEL = 3
-"""Of blosc zstd bitshuffle. Measured on float64 means, stds and counts of images: level 1 packs a little
-less for the same time, level 5 packs at most 2 % better and writes float32 20 % slower."""
 
 _TEMPORARY = re.compile(r"\..+\.tmp-[0-9a-f]{16}")
 
@@ -130,26 +126,27 @@ def write_region(store: Path, array: str, region: Region, values: NDArray[np.gen
 
     Notes
     -----
-    Cost: 0.4 ms to open, 0.7 ms and one fsync (0.2 ms for small ones, 4 ms for 10 MB) per chunk, and
-    packing at 0.3 to 0.5 GB/s for noise (counts 1.5 GB/s). Chunks are written one after the other, by one
-    core, as all cores have tasks of their own: memory beside `values` is then one chunk (measured 13 MiB
-    for chunks of 16 MiB; 220 MiB when the library packs ten at a time).
+    Cost: COST. Chunks are written one after the other, by one
+    core, as all cores have tasks of their own: memory beside `values` is then one packed chunk, and one
+    as it is if values have to be copied (see `StoredArray.encode`). A chunk is written under another name
+    and renamed, also where it holds nothing but the fill value: a chunk that is not there is one that was
+    not written, which `publish` and `open_cube` can tell.
     """
     with files.writing(store / array, "opening the array"):
-        target = _open_array(store, array)
+        target = open_stored(store / array)
     bounds = _whole_chunks(target, array, region)
     shape = tuple(part.stop - part.start for part in bounds)
     if values.shape != shape:
         raise StoreMismatch(f"array {array!r}: values have shape {values.shape}, the region {shape}")
     if not np.can_cast(values.dtype, target.dtype, "same_kind"):
-        raise StoreMismatch(f"array {array!r}: holds {target.dtype}, cannot take {values.dtype}")
+        raise StoreMismatch(f"array {array!r}: holds {target.dtype.name}, cannot take {values.dtype}")
     with files.writing(store / array, "writing a chunk"):
         for inner in regions(shape, target.chunks):
             outer = tuple(
                 slice(b.start + i.start, b.start + i.stop) for b, i in zip(bounds, inner, strict=True)
             )
-            target[outer] = values[inner]
-            files.sync_path(store / array / chunk_name(chunk_index(outer, target.chunks)))
+            name = chunk_name(chunk_index(outer, target.chunks))
+            files.replace_file(store / array / name, target.encode(values[inner]))
 
 
 def update_attrs(store: Path, attrs: Mapping[str, object]) -> None:
@@ -245,7 +242,7 @@ def _create_array(temporary: Path, layout: ArrayLayout) -> None:
         shape=layout.shape,
         chunks=layout.chunks,
         dtype=layout.numpy_dtype,
-        compressors=BloscCodec(cname="zstd", clevel=COMPRESSION_LEVEL, shuffle="bitshuffle"),
+        compressors=compressor(1 if layout.dtype == STRING else layout.numpy_dtype.itemsize),
         fill_value=layout.fill,
         chunk_key_encoding={"name": "default", "separator": SEPARATOR},
         dimension_names=layout.dims,
@@ -255,25 +252,15 @@ def _create_array(temporary: Path, layout: ArrayLayout) -> None:
 
 
 def _write_whole(temporary: Path, layout: ArrayLayout, values: NDArray[np.generic]) -> None:
-    texts = layout.numpy_dtype if layout.dtype == STRING else None  # strings come as str objects or as U
+    texts = object if layout.dtype == STRING else None  # strings come as str objects, as U or as T
     write_region(temporary, layout.name, (slice(None),) * len(layout.shape), np.asarray(values, texts))
 
 
-def _open_array(store: Path, array: str) -> zarr.Array[Any]:
-    if not (store / array / metadata.ROOT).is_file():
-        raise StoreMismatch(f"{store}: has no array {array!r}")
-    # Chunks that hold nothing but the fill value are written too: a chunk that is not there is one that
-    # was not written, which `publish` and `open_cube` can tell.
-    # `open_array` takes the option too, and ignores it.
-    opened = zarr.open_array(str(store / array), mode="r+", zarr_format=3)
-    return opened.with_config({"write_empty_chunks": True})
-
-
-def _whole_chunks(array: zarr.Array[Any], name: str, region: Region) -> Region:
+def _whole_chunks(array: StoredArray, name: str, region: Region) -> Region:
     """Give the region with all bounds filled in, or raise where it cuts through a chunk."""
-    if len(region) != array.ndim:
+    if len(region) != len(array.shape):
         raise StoreMismatch(
-            f"array {name!r}: the region has {len(region)} dimensions, the array {array.ndim}"
+            f"array {name!r}: the region has {len(region)} dimensions, the array {len(array.shape)}"
         )
     bounds = tuple(slice(*part.indices(size)) for part, size in zip(region, array.shape, strict=True))
     for part, size, chunk in zip(bounds, array.shape, array.chunks, strict=True):

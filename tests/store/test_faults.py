@@ -147,7 +147,7 @@ def value_shape(target: Path) -> tuple[int, ...]:
 
 def test_full_disk_says_what_to_do(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = write.create(target, LAYOUT, {}, overwrite=True)
-    monkeypatch.setattr(files, "sync_path", failing(files.sync_path, errno.ENOSPC, 0))
+    monkeypatch.setattr(os, "fsync", failing(os.fsync, errno.ENOSPC, 0))
     with pytest.raises(StoreWriteError, match="No space left on device; free some space") as caught:
         write.write_region(store, "m", (slice(0, 2), slice(None)), np.zeros((2, 64)))
     assert isinstance(caught.value, OSError)
