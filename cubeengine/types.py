@@ -76,6 +76,11 @@ class Storage:
         """Whether single rows, and parts of rows, can be read without reading their neighbours."""
         return not self.codecs
 
+    @property
+    def separable(self) -> bool:
+        """Whether single rows can be read without decoding their neighbours."""
+        return self.addressable or self.chunk_events == 1
+
 
 @dataclass(frozen=True, slots=True)
 class FieldInfo:

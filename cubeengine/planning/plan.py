@@ -79,7 +79,7 @@ class SignalPlan:
     read_nbytes : int
         Bytes that all tasks read from storage, decoded.
     seconds : float
-        Estimated cost on one core, used to compare strategies only.
+        Estimated time with a usual number of workers, used to compare strategies only.
     """
 
     name: str
@@ -123,11 +123,11 @@ class SignalPlan:
     def memory(self, threads: int) -> int:
         """Bytes of data a worker process holds at most while `threads` tasks run in it.
 
-        Running leaves, two results that wait for their turn (the graph lets no more be ahead of the
-        fold), and the task that folds or writes.
+        Running leaves, one result that waits for its turn (the graph lets no more be ahead of the
+        work), and the task that folds or writes.
         """
-        after = max(self.merge_nbytes, self.write_nbytes)
-        return threads * self.leaf_nbytes + 2 * self.part_nbytes + after
+        waiting = self.part_nbytes if self.merge_nbytes else 0
+        return threads * self.leaf_nbytes + waiting + max(self.merge_nbytes, self.write_nbytes)
 
     @property
     def has_count(self) -> bool:

@@ -27,6 +27,7 @@ from cubeengine.planning.cost import (
     ROW_SECONDS,
     STATE_RATE,
     TASK_SECONDS,
+    USUAL_WORKERS,
     Tuning,
     add_seconds,
     decode_seconds,
@@ -38,13 +39,13 @@ from cubeengine.planning.words import counted
 from cubeengine.types import FieldInfo, IntArray
 
 GROUP_ORDER_NBYTES = 32 * 1024
-"""From this size of a frame on, single reads in any order cost no more than reads in a row
-(measured: 16 KiB reads reach 9 of 10 GB/s from the page cache), and adding group after group spares
-fetching the sums again for every event."""
+"""From this size of a frame on, a leaf reads its events group after group: single reads of 64 KiB reach
+8.5 GB/s from the page cache where reads in a row reach 13, and not fetching the sums again for every
+event spares more than that (measured: equal at 32 KiB, twice as fast at 64 KiB and above)."""
 
-TILE_NBYTES = 256 * 1024
-"""Part of a large frame that is read and added at a time. With 8 events of a group its sums (16 to
-24 bytes per element) stay in a core's second-level cache; a piece of this size is still an efficient read."""
+TILE_NBYTES = 512 * 1024
+"""Part of a large frame that is read and added at a time: an efficient read, and so small that a block
+holds several events of a group."""
 
 MIN_LEAVES = 8
 """A short run is split into so many leaves even if they are small beside the partial: workers share it."""
@@ -52,8 +53,8 @@ MIN_LEAVES = 8
 EVENTS_PER_GROUP = 4
 """Events of each group that should meet in a block, so that fetching its sums pays."""
 
-EVENTS_PER_TILE_READ = 16
-"""Events of one group read at a time, one tile of each."""
+EVENTS_PER_TILE_READ = 8
+"""Events in a block at least, where tiles are large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,8 @@ def _stream(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
 
 
 def _by_tile(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
-    room = budget.usable // 12  # a fold holds some five partials, and threads share the rest
+    # A fold holds some five partials. Where tiles are cheap to read, several threads get room as well.
+    room = budget.usable // (12 if shape.info.storage.addressable else 6)
     per_element = max(shape.partial(shape.n_bins, 1), 1)
     most = max(min(room // per_element, math.ceil(shape.n_elements / 2)), 1)
     tuned = replace(tuning, chunk_nbytes=min(tuning.chunk_nbytes, most * 8))
@@ -207,21 +209,25 @@ def _folded(
 def _by_bin(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
     per_bin = shape.partial(1, shape.n_elements)
     mean_input = shape.input_nbytes / max(shape.n_bins, 1)
-    by_memory = max(budget.usable // 4 // max(per_bin, 1), 1)
-    by_input = max(math.ceil(tuning.leaf_nbytes / max(mean_input, 1)), 1)
-    most = int(min(by_memory, by_input, shape.n_bins))
+    if shape.info.storage.separable:
+        room = min(budget.usable // 4, per_bin * max(math.ceil(tuning.leaf_nbytes / max(mean_input, 1)), 1))
+    else:
+        room = budget.usable * 2 // 5  # every part decodes what it shares chunks with: few large parts
+    most = int(np.clip(room // max(per_bin, 1), 1, shape.n_bins))
     tuned = replace(tuning, chunk_nbytes=min(tuning.chunk_nbytes, most * shape.n_elements * 8))
     grid = _grid(shape, tuned)
     parts = _bin_parts(shape, tuning, _merge_chunks(grid.bins, most))
     per_group = shape.n_pairs / max(shape.n_bins * shape.width, 1)
     codec_passes = min(len(parts), shape.info.storage.chunk_events)
-    passes = 1 if shape.info.storage.addressable else codec_passes
+    passes = 1 if shape.info.storage.separable else codec_passes
     return _assemble(shape, budget, tuning, grid, "by_bin", parts, per_group=per_group, passes=passes)
 
 
 def _bin_parts(shape: SignalShape, tuning: Tuning, ranges: Sequence[tuple[int, int]]) -> tuple[Part, ...]:
     edges = np.concatenate([[0], np.cumsum(shape.bin_pairs)])
     most = max(tuning.leaf_nbytes_most // max(shape.info.event_nbytes, 1), 1)
+    if not shape.info.storage.separable:
+        most = max(shape.n_pairs, 1)  # partials are large then: one leaf a part, so that none is folded
     return tuple(
         Part(bins, (0, shape.n_elements), split_evenly(int(edges[bins[0]]), int(edges[bins[1]]), most))
         for bins in ranges
@@ -343,7 +349,7 @@ def _seconds(
     scattered = order == "group" or pieces or len({part.bins for part in parts}) > 1
     places = shape.n_pairs * len({part.elements for part in parts}) if scattered else 0
     meeting = min(per_group, EVENTS_PER_TILE_READ if order == "group" else EVENTS_PER_GROUP)
-    return (
+    work = (
         nbytes / READ_RATE
         + decode_seconds(info.storage, nbytes)
         + places * ROW_SECONDS
@@ -351,6 +357,7 @@ def _seconds(
         + 3 * partial * (n_leaves - len(parts)) / STATE_RATE
         + n_leaves * TASK_SECONDS
     )
+    return work / min(n_leaves, USUAL_WORKERS)
 
 
 def _reason(plan: SignalPlan, shape: SignalShape) -> str:
