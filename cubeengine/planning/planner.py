@@ -137,7 +137,8 @@ def plan_signal(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPla
     candidates = [strategy(shape, budget, tuning) for strategy in _applicable(shape)]
     fitting = [plan for plan in candidates if plan.memory(1) <= budget.usable]
     if not fitting:
-        raise _too_large(min(candidates, key=lambda plan: plan.memory(1)), budget)
+        least = min(candidates, key=lambda plan: plan.memory(1))
+        raise _too_large(shape, least, budget, tuning)
     best = min(fitting, key=lambda plan: plan.seconds)
     return replace(
         best,
@@ -389,12 +390,23 @@ def _why_not(plan: SignalPlan, best: SignalPlan, budget: Budget) -> str:
     return f"{cost}: {leaves} in {counted(len(plan.parts), 'part')}"
 
 
-def _too_large(plan: SignalPlan, budget: Budget) -> BudgetExceeded:
+def _too_large(shape: SignalShape, plan: SignalPlan, budget: Budget, tuning: Tuning) -> BudgetExceeded:
     name, nbytes = plan.worst_task
     need = plan.memory(1) + (budget.per_worker - budget.usable)
     return BudgetExceeded(
         f"task {name!r} needs {format_size(nbytes)}, and a worker running it {format_size(need)} in all, "
         f"but a worker has {format_size(budget.per_worker)}; even {plan.strategy} does not fit: "
-        f"use resources.memory >= {math.ceil(need / 2**28) / 4} GiB, fewer bins or selections, "
+        f"use resources.memory >= {_enough(shape, need, tuning)} GiB, fewer bins or selections, "
         "or a smaller signal"
     )
+
+
+def _enough(shape: SignalShape, need: int, tuning: Tuning) -> float:
+    """Find a memory, in GiB, that some strategy fits: sizes follow the budget, so it is tried out."""
+    quarters = math.ceil(need / 2**28)
+    while not any(
+        plan.memory(1) <= Budget(quarters * 2**28).usable
+        for plan in (strategy(shape, Budget(quarters * 2**28), tuning) for strategy in _applicable(shape))
+    ):
+        quarters += math.ceil(quarters / 8)
+    return quarters / 4
