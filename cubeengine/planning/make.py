@@ -10,7 +10,8 @@ from cubeengine.budget import Budget
 from cubeengine.planning.bind import Bound, BoundSignal
 from cubeengine.planning.cost import Tuning
 from cubeengine.planning.plan import CubePlan
-from cubeengine.planning.planner import SignalShape, plan_signal
+from cubeengine.planning.planner import plan_signal
+from cubeengine.planning.shape import SignalShape
 from cubeengine.types import IntArray
 
 

@@ -19,7 +19,6 @@ import numpy as np
 
 from cubeengine.budget import Budget, format_size
 from cubeengine.errors import BudgetExceeded
-from cubeengine.kernels.moments import partial_nbytes
 from cubeengine.planning.chunks import Chunk, chunk_grid, chunk_shape, split_evenly
 from cubeengine.planning.cost import (
     MIB,
@@ -35,8 +34,8 @@ from cubeengine.planning.cost import (
     read_buffer_nbytes,
 )
 from cubeengine.planning.plan import Part, Rejection, SignalPlan
-from cubeengine.planning.words import counted
-from cubeengine.types import FieldInfo, IntArray
+from cubeengine.planning.reasons import reason, why_not
+from cubeengine.planning.shape import SignalShape
 
 GROUP_ORDER_NBYTES = 32 * 1024
 """From this size of a frame on, a leaf reads its events group after group: single reads of 64 KiB reach
@@ -55,62 +54,6 @@ EVENTS_PER_GROUP = 4
 
 EVENTS_PER_TILE_READ = 8
 """Events in a block at least, where tiles are large."""
-
-
-@dataclass(frozen=True, slots=True)
-class SignalShape:
-    """One signal as the planner sees it.
-
-    Attributes
-    ----------
-    name, field, unit, out_dtype : str
-        As in the cube.
-    info : FieldInfo
-        The field that is read.
-    bins_shape : tuple of int
-        Bins along every axis.
-    width, n_selections : int
-        Groups per bin, and selections made of them.
-    rows : (n_pairs,) int64
-        Storage rows of all (event, group) pairs, rising.
-    bin_pairs : (n_bins,) int64
-        Pairs per bin.
-    """
-
-    name: str
-    field: str
-    unit: str
-    out_dtype: str
-    info: FieldInfo
-    bins_shape: tuple[int, ...]
-    width: int
-    n_selections: int
-    rows: IntArray
-    bin_pairs: IntArray
-
-    @property
-    def n_bins(self) -> int:
-        """Bins of all axes."""
-        return math.prod(self.bins_shape)
-
-    @property
-    def n_elements(self) -> int:
-        """Elements of a frame."""
-        return self.info.n_elements
-
-    @property
-    def n_pairs(self) -> int:
-        """Times an event is added into a group."""
-        return len(self.rows)
-
-    @property
-    def input_nbytes(self) -> int:
-        """Bytes of the events that are added."""
-        return self.n_pairs * self.info.event_nbytes
-
-    def partial(self, n_bins: int, n_elements: int) -> int:
-        """Bytes of partial sums for that many bins and elements."""
-        return partial_nbytes(self.info.dtype, n_bins * self.width, n_elements)
 
 
 Strategy = Callable[[SignalShape, Budget, Tuning], SignalPlan]
@@ -142,10 +85,10 @@ def plan_signal(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPla
     best = min(fitting, key=lambda plan: plan.seconds)
     return replace(
         best,
-        reason=_reason(best, shape),
+        reason=reason(best, shape),
         rejected=(
             *(
-                Rejection(plan.strategy, _why_not(plan, best, budget))
+                Rejection(plan.strategy, why_not(plan, best, budget))
                 for plan in candidates
                 if plan is not best
             ),
@@ -359,35 +302,6 @@ def _seconds(
         + n_leaves * TASK_SECONDS
     )
     return work / min(n_leaves, USUAL_WORKERS)
-
-
-def _reason(plan: SignalPlan, shape: SignalShape) -> str:
-    size, parts = format_size(plan.part_nbytes), len(plan.parts)
-    if plan.strategy == "stream":
-        return (
-            f"the partial cube ({size}) is small against the input ({format_size(shape.input_nbytes)}), "
-            f"which is read once in {counted(plan.n_leaves, 'run')} of events"
-        )
-    if plan.strategy == "by_bin":
-        groups = counted(parts, "group")
-        return f"frames can be read one by one, so {groups} of bins read just their own events"
-    return f"{counted(parts, 'part')} of the frame need {size} each; the cube of a whole frame is too large"
-
-
-def _why_not(plan: SignalPlan, best: SignalPlan, budget: Budget) -> str:
-    need = plan.memory(1)
-    if need > budget.usable:
-        name, _ = plan.worst_task
-        return (
-            f"task {name!r} and its partials need {format_size(need)}, "
-            f"a worker has {format_size(budget.usable)} for data"
-        )
-    if plan.read_nbytes > 1.5 * best.read_nbytes:
-        return f"would decode {plan.read_nbytes / max(best.read_nbytes, 1):.1f} times the bytes"
-    ratio = plan.seconds / max(best.seconds, 1e-9)
-    cost = f"estimated {ratio:.2f} times the cost" if ratio > 1.005 else "no cheaper"
-    leaves = counted(plan.n_leaves, "leaf", "leaves")
-    return f"{cost}: {leaves} in {counted(len(plan.parts), 'part')}"
 
 
 def _too_large(shape: SignalShape, plan: SignalPlan, budget: Budget, tuning: Tuning) -> BudgetExceeded:

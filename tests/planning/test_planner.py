@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from cubeengine.budget import WORKER_BASELINE, Budget
 from cubeengine.errors import BudgetExceeded
 from cubeengine.planning.cost import Tuning
-from cubeengine.planning.planner import SignalShape, plan_signal
+from cubeengine.planning.planner import plan_signal
+from cubeengine.planning.shape import SignalShape
 from cubeengine.types import FieldInfo, Storage
 
 CONTIGUOUS = Storage("contiguous", 1, (), direct=True)
