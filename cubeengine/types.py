@@ -74,7 +74,7 @@ class Storage:
     @property
     def addressable(self) -> bool:
         """Whether single rows, and parts of rows, can be read without reading their neighbours."""
-        return not self.codecs
+        return self.layout == "memory" or (self.direct and not self.codecs)
 
     @property
     def separable(self) -> bool:
