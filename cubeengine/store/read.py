@@ -14,6 +14,9 @@ from cubeengine.store.chunks import missing_chunks
 from cubeengine.store.digest import cube_hash
 from cubeengine.store.metadata import check_cube, is_consolidated, is_cube
 
+SEM_COMMENT = "standard error of the mean of the events of a bin: std / sqrt(count - 1)"
+"""What the attribute `comment` of the result of `sem` says."""
+
 __all__ = ["cube_hash", "is_cube", "open_cube", "sem", "signal_names"]
 
 
@@ -101,4 +104,5 @@ def sem(dataset: xr.Dataset, signal: str) -> xr.DataArray:
     freedom = (count - 1).astype(np.float64)
     error = (std / np.sqrt(freedom.where(freedom > 0))).transpose(*std.dims).rename(f"{name}_sem")
     kept = {key: value for key, value in std.attrs.items() if key in ("units", "field")}
-    return error.assign_attrs(kept, long_name=f"standard error of {name}", ddof=1)
+    error.attrs = {**kept, "long_name": f"standard error of {name}", "comment": SEM_COMMENT, "ddof": 1}
+    return error

@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 
 from cubeengine.errors import FieldNotFound, StoreMismatch
-from cubeengine.store.read import cube_hash, is_cube, open_cube, sem, signal_names
+from cubeengine.store.layout import STD_COMMENT
+from cubeengine.store.read import SEM_COMMENT, cube_hash, is_cube, open_cube, sem, signal_names
 from tests.store.handmade import delay_cube, save
 
 
@@ -110,12 +111,14 @@ def test_sem_is_the_sample_deviation_over_the_root_of_the_count() -> None:
         {
             "a_count": ("x", [4, 1, 0]),
             "a_mean": ("x", [values.mean(), 3.0, np.nan]),
-            "a_std": ("x", [values.std(), 0.0, np.nan], {"units": "V"}),
+            "a_std": ("x", [values.std(), 0.0, np.nan], {"units": "V", "comment": STD_COMMENT, "ddof": 0}),
         }
     )
     found = sem(cube, "a")
     np.testing.assert_allclose(found, [values.std(ddof=1) / 2, np.nan, np.nan], rtol=1e-15)
-    assert found.attrs["units"] == "V"
+    assert found.attrs == {
+        "units": "V", "long_name": "standard error of a", "comment": SEM_COMMENT, "ddof": 1,
+    }  # fmt: skip
 
 
 def test_sem_of_frames_uses_one_count_for_all_pixels(cube: xr.Dataset) -> None:

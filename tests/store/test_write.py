@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import zarr
 from cubeengine.errors import StoreMismatch
 from cubeengine.store import write
 from cubeengine.store.chunks import missing_chunks
-from cubeengine.store.layout import ArrayLayout, CubeLayout, regions
+from cubeengine.store.files import MOST_PENDING
+from cubeengine.store.layout import ArrayLayout, CubeLayout, Region, regions
 from cubeengine.store.read import open_cube
 from tests.store.handmade import delay_cube, save
 
@@ -124,6 +126,35 @@ def test_values_of_another_shape_or_type_are_refused(store: Path) -> None:
 def test_chunks_of_fill_values_are_written_too(store: Path) -> None:
     write.write_region(store, "m", ALL * 3, np.full(SHAPE, np.nan))
     assert missing_chunks(store) == {"n": tuple(f"c.{i}.{j}" for i in range(2) for j in range(3))}
+
+
+def test_regions_of_several_arrays_are_written_together_and_none_is_there_before_all_are(store: Path) -> None:
+    def pieces() -> Iterator[tuple[str, Region, np.ndarray]]:
+        yield "m", ALL * 3, np.ones(SHAPE)
+        assert [path.suffix for path in store.glob("m/c*")] == [".partial"] * 6
+        yield "n", ALL * 2, np.full(SHAPE[:2], 5)
+
+    write.write_regions(store, pieces())
+    assert missing_chunks(store) == {}
+    assert not list(store.rglob("*.partial"))
+    np.testing.assert_array_equal(zarr.open_array(store / "n", mode="r")[...], 5)
+
+
+def test_more_regions_than_files_may_be_open_are_written(tmp_path: Path) -> None:
+    n = 2 * MOST_PENDING + 3
+    store = write.create(
+        tmp_path / "c.zarr", CubeLayout((ArrayLayout("m", ("x",), (n,), (1,), "int64"),)), {}
+    )
+    write.write_regions(store, (("m", (slice(i, i + 1),), np.full(1, i)) for i in range(n)))
+    np.testing.assert_array_equal(zarr.open_array(store / "m", mode="r")[...], np.arange(n))
+
+
+def test_pieces_that_fail_leave_no_half_files(store: Path) -> None:
+    pieces = [("m", ALL * 3, np.ones(SHAPE)), ("n", ALL * 2, np.ones((1, 1), np.int64))]
+    with pytest.raises(StoreMismatch, match="values have shape"):
+        write.write_regions(store, pieces)
+    assert len(missing_chunks(store)["m"]) == 6
+    assert not list(store.rglob("*.partial"))
 
 
 def _write_every_other(store: Path, first: int) -> None:
