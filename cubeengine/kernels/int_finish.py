@@ -23,6 +23,8 @@ _ZERO, _ONE = np.uint64(0), np.uint64(1)
 _HALF, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 _DIGITS = np.uint64(2**53)  # integers up to here are floats
 _GUARDED = np.uint64(2**54)  # from here on a word holds all digits of a float, and two to round by
+_WORD = 2.0**64
+_FITS, _EXACT = 2.0**62, 2.0**100  # below them a spread and n * squares, in floats, show that one word does
 _SPLITTER = 134217729.0  # 2**27 + 1: splits a float64 into two halves of its digits
 
 
@@ -45,12 +47,55 @@ def integer_std(n_events: IntArray, words: NDArray[np.uint64], out: FloatArray) 
     """Give sqrt(n * squares - total**2) / n within 1 ulp; NaN where n is 0."""
     for g in range(out.shape[0]):
         n = np.uint64(n_events[g])
-        for e in range(out.shape[1]):
-            if n == _ZERO:
-                out[g, e] = nan
-                continue
-            _, low, high = _magnitude(words[g], e)
-            out[g, e] = _root_ratio(_spread(words[g], e, low, high, n), float(n))
+        if n == _ZERO:
+            out[g, :] = nan
+        elif _std_short(words[g], n, out[g]):
+            _std_long(words[g], n, out[g])
+
+
+@jit
+def _std_short(words, n, out):  # type: ignore[no-untyped-def]
+    """Give the std where the spread fits one word, else -1; tell whether there is such an element.
+
+    There the low words alone hold it, as what they lose is a multiple of 2**64. That it fits is told from
+    its value in floats: that one strays by less than 2**-49 of n * squares. Without branches, so that
+    several elements are done at once: 2 ns each, where `_std_long` takes 40.
+    """
+    first = len(words) // 2
+    count, share = float(n), 1.0 / float(n)
+    n_long = 0
+    for e in range(out.shape[0]):
+        total, squares = _as_floats(words, e)
+        spread = words[first, e] * n - words[0, e] * words[0, e]
+        whole = squares * count
+        fits = (whole < _EXACT) & (whole - total * total < _FITS)
+        upper, lower = float(spread >> _SHIFT) * 4294967296.0, float(spread & _HALF)
+        top = upper + lower
+        ratio = _root_pair(top, lower - (top - upper), count, share)
+        out[e] = (ratio if top > 0.0 else 0.0) if fits else -1.0
+        n_long += 0 if fits else 1
+    return n_long > 0
+
+
+@jit
+def _as_floats(words, e):  # type: ignore[no-untyped-def]
+    """Give the sum and the sum of squares in floats."""
+    if len(words) == 2:
+        return float(np.int64(words[0, e])), float(words[1, e])
+    if len(words) == 3:
+        return float(np.int64(words[0, e])), float(words[1, e]) + _WORD * float(words[2, e])
+    total = float(words[0, e]) + _WORD * float(np.int64(words[1, e]))
+    return total, float(words[2, e]) + _WORD * (float(words[3, e]) + _WORD * float(words[4, e]))
+
+
+@jit
+def _std_long(words, n, out):  # type: ignore[no-untyped-def]
+    """Give the std where it is -1 so far."""
+    for e in range(out.shape[0]):
+        if out[e] < 0.0:
+            _, low, high = _magnitude(words, e)
+            top, rest = _pair(_spread(words, e, low, high, n))
+            out[e] = _root_pair(top, rest, float(n), 1.0 / float(n)) if top > 0.0 else 0.0
 
 
 @jit
@@ -114,17 +159,14 @@ def _spread(words, e, low, high, n):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _root_ratio(spread, n):  # type: ignore[no-untyped-def]
-    """Give sqrt(spread) / n."""
-    top, rest = _pair(spread)
-    if top == 0.0:
-        return 0.0
+def _root_pair(top, rest, n, share):  # type: ignore[no-untyped-def]
+    """Give sqrt(top + rest) / n for share = 1 / n; NaN for zero."""
     root = sqrt(top)
     square, lost = _exact_product(root, root)
     root_rest = ((top - square) - lost + rest) / (2.0 * root)
-    ratio = root / n
+    ratio = root * share
     back, lost = _exact_product(ratio, n)
-    return ratio + ((root - back) - lost + root_rest) / n
+    return ratio + ((root - back) - lost + root_rest) * share
 
 
 @jit
