@@ -12,7 +12,7 @@ from cubeengine.kernels.float_add import add_floats
 from cubeengine.kernels.int_add import add_long, add_narrow, add_wide
 from cubeengine.kernels.int_finish import integer_mean, integer_std
 from cubeengine.kernels.order import runs_by_group
-from cubeengine.kernels.partial import Partial, words_of
+from cubeengine.kernels.partial import Partial
 from cubeengine.types import FloatArray, IntArray
 
 _ADD_INTEGERS = {1: add_narrow, 2: add_narrow, 4: add_wide, 8: add_long}  # by bytes of a value
@@ -43,7 +43,7 @@ def merge_into(target: Partial, a: Partial, b: Partial) -> None:
     """Write the moments of the events of both over `target`, which may be a."""
     if target.kind == "int":
         words = (_read_only(part.arrays["words"]) for part in (a, b))
-        merge_words(*words, target.arrays["words"], words_of(target.dtype).total)
+        merge_words(*words, target.arrays["words"])
     else:
         sides = [_read_only(array) for part in (a, b) for array in (part.n_events, *_float_arrays(part))]
         merge_floats(*sides, *_float_arrays(target))

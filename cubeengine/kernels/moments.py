@@ -11,7 +11,7 @@ below 1e-150 (float64 only) to a std of 0, as with `numpy.std`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
@@ -40,6 +40,7 @@ Backend = Literal["numba", "numpy"]
 BACKENDS: Mapping[str, ModuleType] = MappingProxyType({"numba": compiled, "numpy": reference})
 
 
+_BATCH = 2**18  # bytes of short groups that are merged at a time: enough to outweigh the call
 _SMALL = 2**16  # bytes of views and other small objects, generously
 
 
@@ -147,7 +148,8 @@ def regroup(partial: Partial, members: Sequence[IntArray], *, backend: Backend =
 
     Notes
     -----
-    Memory: the result and nothing else. To write few groups at a time, pass only their members.
+    Memory: the result and `_BATCH` bytes; groups of one member each that follow one another are a view of
+    `partial` and take none. To write few groups at a time, pass only their members.
 
     Raises
     ------
@@ -156,14 +158,17 @@ def regroup(partial: Partial, members: Sequence[IntArray], *, backend: Backend =
     OverflowError
         If a group would exceed 2**31 - 1 events.
     """
-    joined = empty_partial(partial.dtype, len(members), partial.n_elements)
-    for group, parts in enumerate(members):
-        for member in parts:
-            if not 0 <= member < partial.n_groups:
-                raise IndexError(
-                    f"regroup: member {member} of group {group} is not in 0..{partial.n_groups - 1}"
-                )
-            target, source = joined.groups(group, group + 1), partial.groups(int(member), int(member) + 1)
+    _check_members(members, partial.n_groups)
+    first = np.array([parts[0] if len(parts) else 0 for parts in members], np.int64)
+    n_members = np.array([len(parts) for parts in members], np.int64)
+    if (n_members == 1).all():
+        return _rows(partial, first)
+    joined = _copy(partial, first, empty=n_members == 0)
+    row_nbytes = max(partial.nbytes // max(partial.n_groups, 1), 1)
+    for start, stop in _runs(n_members, max(_BATCH // row_nbytes, 1)):
+        target = joined.groups(start, stop)
+        for turn in range(1, n_members[start]):
+            source = _rows(partial, np.array([parts[turn] for parts in members[start:stop]], np.int64))
             _check_events(target.n_events + source.n_events)
             BACKENDS[backend].merge_into(target, target, source)
     return joined
@@ -202,6 +207,43 @@ def scratch_nbytes(
     """
     copies = 4 * block_events * n_elements if np.dtype(dtype) == np.float16 else 0
     return copies + 8 * pairs + 24 * n_groups + _SMALL
+
+
+def _rows(partial: Partial, rows: IntArray) -> Partial:
+    """Give some groups: a view where they follow one another."""
+    if len(rows) and (np.diff(rows) == 1).all():
+        return partial.groups(int(rows[0]), int(rows[0]) + len(rows))
+    return _copy(partial, rows, empty=np.zeros(len(rows), bool))
+
+
+def _copy(partial: Partial, rows: IntArray, *, empty: NDArray[np.bool_]) -> Partial:
+    """Copy some groups, and leave others empty."""
+    if not partial.n_groups:
+        return empty_partial(partial.dtype, len(rows), partial.n_elements)
+    arrays = {name: array[rows] for name, array in partial.arrays.items()}
+    copied = Partial(partial.dtype, partial.n_events[rows], arrays)
+    for array in (copied.n_events, *arrays.values()):
+        array[empty] = 0
+    return copied
+
+
+def _runs(numbers: IntArray, most: int) -> Iterator[tuple[int, int]]:
+    """Give the runs of equal numbers, at most so many at a time, but those of 0 and 1."""
+    start = 0
+    while start < len(numbers):
+        stop = start + 1
+        while stop < min(start + most, len(numbers)) and numbers[stop] == numbers[start]:
+            stop += 1
+        if numbers[start] > 1:
+            yield start, stop
+        start = stop
+
+
+def _check_members(members: Sequence[IntArray], n_groups: int) -> None:
+    for group, parts in enumerate(members):
+        for member in parts:
+            if not 0 <= member < n_groups:
+                raise IndexError(f"regroup: member {member} of group {group} is not in 0..{n_groups - 1}")
 
 
 def _check_block(partial: Partial, data: NDArray[Any]) -> None:

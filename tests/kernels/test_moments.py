@@ -154,3 +154,82 @@ def test_regrouping_a_part_takes_the_memory_of_that_part():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak <= part.nbytes + 2**16
+
+
+def mixed_floats(n_groups: int, n_elements: int) -> Partial:
+    """Groups with many, few and no values, some of them not finite, some elements without any."""
+    rng = np.random.default_rng(4)
+    data = rng.normal(5, 2, (60, n_elements))
+    data[rng.random(data.shape) < 0.2] = np.nan
+    groups = rng.integers(0, n_groups, 60).astype(np.int32)
+    data[groups == 1, ::3] = np.inf
+    groups[groups == 2] = 3
+    moments = GroupedMoments("f8", n_groups, n_elements)
+    moments.add(data, np.arange(60), groups)
+    return moments.partial()
+
+
+def of_elements(partial: Partial, start: int, stop: int) -> Partial:
+    arrays = {name: array[..., start:stop].copy() for name, array in partial.arrays.items()}
+    return Partial(partial.dtype, partial.n_events, arrays)
+
+
+def test_an_element_is_merged_to_the_same_bits_wherever_it_lies():
+    partial = mixed_floats(6, 39)
+    a, b = (regroup(partial, [np.array([first + i]) for i in range(3)]) for first in (0, 3))
+    for one, other in ((a, b), (b, a)):
+        whole = merge(one, other)
+        for e in range(39):
+            alone = merge(of_elements(one, e, e + 1), of_elements(other, e, e + 1))
+            assert same_bits(of_elements(whole, e, e + 1), alone)
+
+
+@pytest.mark.parametrize("code", ["u2", "i4", "i8"])
+def test_integer_sums_carry_from_word_to_word(code):
+    rng = np.random.default_rng(6)
+    top = 2**62 // 2 ** (8 * (8 - np.dtype(code).itemsize)) if code != "i8" else 2**62
+    data = rng.integers(-top if code[0] == "i" else 0, top, (50, 35)).astype(code)
+    halves = []
+    for rows in (np.arange(0, 25), np.arange(25, 50)):
+        moments = GroupedMoments(code, 1, 35)
+        moments.add(data, rows, np.zeros(25, np.int32))
+        halves.append(moments.partial())
+    whole = GroupedMoments(code, 1, 35)
+    whole.add(data, np.arange(50), np.zeros(50, np.int32))
+    assert same_bits(merge(*halves), whole.partial())
+
+
+MEMBERS = [
+    [[0], [1], [2]],
+    [[2], [0], [5]],
+    [[0, 1], [2, 3], [4, 5]],
+    [[0], [1, 2, 3], [], [4, 0], [5, 5], [], [1]],
+    [[], []],
+    [],
+]
+
+
+@pytest.mark.parametrize("members", MEMBERS)
+@pytest.mark.parametrize("n_elements", [3, 5000])
+def test_groups_are_joined_one_after_the_other_whatever_the_batches(members, n_elements):
+    partial = mixed_floats(6, n_elements)
+    joined = regroup(partial, [np.array(parts, np.int64) for parts in members])
+    assert (joined.n_groups, joined.n_elements) == (len(members), n_elements)
+    for group, parts in enumerate(members):
+        wanted = GroupedMoments("f8", 1, n_elements).partial()
+        for part in parts:
+            wanted = merge(wanted, partial.groups(part, part + 1))
+        assert same_bits(joined.groups(group, group + 1), wanted)
+
+
+def test_joining_leaves_the_parts_as_they_were():
+    partial, untouched = mixed_floats(6, 20), mixed_floats(6, 20)
+    regroup(partial, [np.array([0, 1, 2]), np.array([3])])
+    assert same_bits(partial, untouched)
+
+
+def test_single_members_in_a_row_are_a_view():
+    partial = mixed_floats(6, 20)
+    assert np.shares_memory(
+        regroup(partial, [np.array([1]), np.array([2])]).arrays["mean"], partial.arrays["mean"]
+    )
