@@ -137,17 +137,28 @@ def finish_bins(job: OutputJob, partials: Partials, start: int, stop: int) -> di
 def _finish_selection(
     job: OutputJob, partials: Partials, bins: tuple[int, int], selection: int
 ) -> dict[str, NDArray[Any]]:
+    members = _members(job, bins, selection)
+    if len(partials) == 1 and partials[0].n_elements:  # as a rule: nothing to put together, no copies
+        return _named(job, finish(regroup(partials[0], members)))
     n_bins, first = bins[1] - bins[0], job.tiles[0][0]
     n_elements = job.tiles[-1][1] - first
     mean, std = (np.empty((n_bins, n_elements), job.dtype) for _ in range(2))
     count = np.zeros((n_bins, n_elements if job.per_element else 1), np.int64)
-    members = _members(job, bins, selection)
     for (low, high), partial in zip(job.tiles, partials, strict=True):
         statistics = finish(regroup(partial, members))
         mean[:, low - first : high - first] = statistics.mean
         std[:, low - first : high - first] = statistics.std
         count[:, low - first : high - first] = _count(statistics, per_element=job.per_element)
     return {"mean": mean, "std": std, "count": count if job.per_element else count[:, 0]}
+
+
+def _named(job: OutputJob, statistics: Statistics) -> dict[str, NDArray[Any]]:
+    mean, std = (values.astype(job.dtype, copy=False) for values in (statistics.mean, statistics.std))
+    return {
+        "mean": mean,
+        "std": std,
+        "count": statistics.count if job.per_element else statistics.count[:, 0],
+    }
 
 
 def _count(statistics: Statistics, *, per_element: bool) -> NDArray[np.int64]:
