@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from cubeengine.graph.compile import SignalInput, Writing, compile_plan
 from cubeengine.graph.work import WorkFolder
 from cubeengine.launch import launch
 from cubeengine.launch.base import Executor
+from cubeengine.launch.signals import Check, deferred_interrupts
 from cubeengine.measure import PeakMemory
 from cubeengine.planning.cost import Tuning
 from cubeengine.planning.output import Output
@@ -81,7 +82,7 @@ def run_to_store(
     overwrite: bool,
     on_progress: Callable[[Progress], None] | None,
 ) -> Result:
-    """Compute a plan into a store and publish it; on any failure nothing is left behind.
+    """Compute a plan into a store and publish it; on any failure nothing is left behind, nor after Ctrl-C.
 
     Raises
     ------
@@ -90,21 +91,28 @@ def run_to_store(
     LaunchError
         If the workers cannot be started, or are lost.
     """
-    temporary = create(target, output.layout, output.small, overwrite=overwrite)
-    folder = WorkFolder(target.parent)
-    try:
+    with deferred_interrupts() as check, ExitStack() as leftovers:
+        temporary = create(target, output.layout, output.small, overwrite=overwrite)
+        leftovers.enter_context(_discarded_on_failure(temporary))
+        folder = WorkFolder(target.parent)
+        leftovers.callback(folder.close)
         with PeakMemory() as peak, _executor(launcher, workers, budget) as executor:
-            seconds = _compute(plan, inputs, temporary, folder, executor, budget, on_progress)
+            seconds = _compute(plan, inputs, temporary, folder, executor, budget, on_progress, check)
         projected = projected_memory(plan, executor)
         memory = {"measured": peak.total, "projected": projected}
         update_attrs(temporary, {"memory": memory, "launcher": executor.description.split(",")[0]})
+        check()
         publish(temporary, target, overwrite=overwrite)
+    return Result(target, seconds, plan.read_nbytes, peak.total, projected)
+
+
+@contextmanager
+def _discarded_on_failure(temporary: Path) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         discard(temporary)
         raise
-    finally:
-        folder.close()
-    return Result(target, seconds, plan.read_nbytes, peak.total, projected)
 
 
 @contextmanager
@@ -166,10 +174,13 @@ def _compute(
     executor: Executor,
     budget: Budget,
     on_progress: Callable[[Progress], None] | None,
+    check: Check,
 ) -> float:
+    check()
     executor.threads = fitting_threads(plan, executor, budget)
     writing = Writing(store, Tuning().write_nbytes)
     compiled = compile_plan(plan, inputs, folder, window=window_of(executor), writing=writing)
+    check()
     start = time.perf_counter()
     tracker = _Tracker(compiled.weights, executor.description, start, on_progress)
     executor.run(compiled.graph, list(compiled.weights), tracker)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -78,6 +76,10 @@ def cubeengine_group() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Not where it is ignored: whoever started us in the background wants that.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
     sys.exit(run_command(args))
 
 
@@ -96,8 +98,7 @@ def run_command(args: Sequence[str] | None = None) -> int:
     """
     settings = Settings()
     try:
-        with _terminable():
-            code = cubeengine_group.main(args, prog_name="cubeengine", standalone_mode=False, obj=settings)
+        code = cubeengine_group.main(args, prog_name="cubeengine", standalone_mode=False, obj=settings)
     except click.Abort:
         # Ctrl-C, which click turns into this.
         click.secho("interrupted", fg="red", err=True)
@@ -132,21 +133,10 @@ def _os_message(error: OSError) -> str:
     return f"{place}{error.strerror or error}"
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
+def _end(number: int, frame: FrameType | None) -> None:
     """Let SIGTERM unwind the stack as Ctrl-C does, so that temporary files are removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    # A second signal must not interrupt the clean-up.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated
+    del frame
+    # A second signal must not interrupt the clean-up, to the very end of the process.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cubeengine.budget import Budget
 from cubeengine.errors import LaunchError
 from cubeengine.launch.base import OnDone
+from cubeengine.launch.signals import Check, children_without_interrupts, deferred_interrupts
 
 LOOPBACK = "127.0.0.1"
+POLL_SECONDS = 0.02
 
 SETTINGS = {
     # Partials are few and their memory is planned: spilling or pausing would only hide a wrong projection.
@@ -48,14 +51,14 @@ class ClusterExecutor:
 
     def run(self, graph: dict[str, Any], keys: Sequence[str], on_done: OnDone) -> None:
         """Compute the keys; see `Executor.run`."""
-        from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
         futures = self._client.get(graph, list(keys), sync=False, optimize_graph=False)
         try:
-            for future in as_completed(futures, loop=self._client.loop):
-                future.result()
-                on_done(future.key)
+            with deferred_interrupts() as check:
+                for future in _as_completed(futures, self._client.loop, check):
+                    future.result()
+                    on_done(future.key)
         except KilledWorker as err:
             raise LaunchError(
                 f"task {err.task!r} ended its worker {err.allowed_failures + 1} times, "
@@ -69,6 +72,19 @@ class ClusterExecutor:
         """End the client, and the cluster if it was started here."""
         for thing in (self._client, *self._owned):
             thing.close()
+
+
+def _as_completed(futures: Sequence[Any], loop: Any, check: Check) -> Iterator[Any]:
+    """Yield futures as they are done, asking `check` while there are none."""
+    from distributed import as_completed
+
+    waiting = as_completed(futures, loop=loop)
+    while not waiting.is_empty():
+        batch = waiting.next_batch(block=False)
+        yield from batch
+        check()
+        if not batch:
+            time.sleep(POLL_SECONDS)
 
 
 def start_local(workers: int | None, budget: Budget, *, dashboard: bool) -> ClusterExecutor:
@@ -86,8 +102,9 @@ def start_local(workers: int | None, budget: Budget, *, dashboard: bool) -> Clus
     import dask
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)
-    with dask.config.set(SETTINGS):
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # An interrupt in between would leave workers behind; one meant for us must not end the workers.
+    with dask.config.set(SETTINGS), deferred_interrupts(), children_without_interrupts():
         cluster = LocalCluster(
             n_workers=workers or len(os.sched_getaffinity(0)),
             threads_per_worker=1,
@@ -96,7 +113,7 @@ def start_local(workers: int | None, budget: Budget, *, dashboard: bool) -> Clus
             dashboard_address=f"{LOOPBACK}:0" if dashboard else None,
             worker_dashboard_address=None,
             memory_limit=budget.per_worker,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         )
         client = Client(cluster, set_as_default=False)
     n_workers = len(cluster.workers)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cubeengine.launch.base import OnDone
+from cubeengine.launch.signals import deferred_interrupts
 
 
 class ThreadExecutor:
@@ -34,9 +35,14 @@ class ThreadExecutor:
         def finished(key: str, *_: object) -> None:
             if key in wanted:
                 on_done(key)
+            check()
 
         # A pool of our own: if the run is interrupted, no thread is left that could still write.
-        with ThreadPoolExecutor(self.threads) as pool, Callback(posttask=finished):
+        with (
+            deferred_interrupts() as check,
+            ThreadPoolExecutor(self.threads) as pool,
+            Callback(posttask=finished),
+        ):
             try:
                 get(graph, list(keys), pool=pool, num_workers=self.threads)
             except BaseException:

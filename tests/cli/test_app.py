@@ -14,11 +14,13 @@ from tests.cli.conftest import Call
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(*args: str, cwd: Path = ROOT) -> subprocess.Popen[bytes]:
+def start(*args: str, cwd: Path = ROOT, process_group: int | None = None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "cubeengine.cli", *args]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=cwd, stdout=pipe, stderr=pipe, env=environment)
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=pipe, stderr=pipe, env=environment, process_group=process_group
+    )
 
 
 def test_help_lists_every_command_in_the_order_of_use(call: Call) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cli.conftest import SPEC
@@ -28,21 +30,48 @@ def long_run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def interrupted(folder: Path, number: signal.Signals, *options: str) -> tuple[int, str]:
-    """Start a run, signal it once the store is being written, and give exit code and messages."""
-    process = start("run", "long.yaml", "-o", "out/cube.zarr", *options, cwd=folder)
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended that got a signal: the lines it wrote after that, and how long it took."""
+
+    code: int
+    messages: list[str]
+    seconds: float
+
+
+def interrupted(
+    folder: Path, number: signal.Signals, *options: str, wait: float = 0.3, times: int = 1
+) -> Ended:
+    """Signal a run, and all processes of its group as a terminal does, once the store is being written."""
+    process = start("run", "long.yaml", "-o", "out/cube.zarr", *options, cwd=folder, process_group=0)
     deadline = time.monotonic() + 60
     while not list((folder / "out").iterdir()) and process.poll() is None:
         assert time.monotonic() < deadline, "the run does not start to write"
         time.sleep(0.01)
-    time.sleep(0.3)
-    process.send_signal(number)
+    time.sleep(wait)
+    begin = time.monotonic()
+    for _ in range(times):
+        os.killpg(process.pid, number)
+        time.sleep(0.1)
     try:
         _, messages = process.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
+    finally:
         process.kill()
-        raise
-    return process.returncode, messages.decode()
+    seconds = time.monotonic() - begin
+    # What computes is told when the run begins; there is no other line before the signal.
+    lines = [line for line in messages.decode().splitlines() if "of this process" not in line]
+    lines = [line for line in lines if line and "worker processes" not in line]
+    return Ended(process.returncode, lines, seconds)
+
+
+def wait_for_no_process_of(folder: Path) -> None:
+    """Fail if a process that works in the folder does not end."""
+    deadline = time.monotonic() + 10
+    while found := [
+        process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)
+    ]:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -52,19 +81,33 @@ def interrupted(folder: Path, number: signal.Signals, *options: str) -> tuple[in
 def test_signal_leaves_nothing_half_published(
     long_run: Path, number: signal.Signals, code: int, word: str
 ) -> None:
-    ended, messages = interrupted(long_run, number)
+    ended = interrupted(long_run, number)
 
-    assert ended == code
-    assert messages.splitlines()[-1] == word
-    assert "Traceback" not in messages
+    assert (ended.code, ended.messages) == (code, [word])
     assert list((long_run / "out").iterdir()) == []
 
 
-def test_interrupt_ends_the_worker_processes(long_run: Path) -> None:
-    ended, _ = interrupted(long_run, signal.SIGINT, "--launcher", "processes", "--workers", "1")
+@pytest.mark.parametrize(  # while workers start, and while they work
+    ("launcher", "wait"), [("processes", 0.1), ("local", 1.5), ("processes", 4.0)]
+)
+def test_interrupt_from_a_terminal_ends_the_workers_quietly(
+    long_run: Path, launcher: str, wait: float
+) -> None:
+    ended = interrupted(long_run, signal.SIGINT, "--launcher", launcher, "--workers", "2", wait=wait)
 
-    assert ended == 130
+    assert (ended.code, ended.messages) == (130, ["interrupted"])
+    assert ended.seconds < 20
     assert list((long_run / "out").iterdir()) == []
+    wait_for_no_process_of(long_run)
+
+
+@pytest.mark.parametrize("launcher", ["threads", "processes"])
+def test_impatient_user_does_not_interrupt_the_clean_up(long_run: Path, launcher: str) -> None:
+    ended = interrupted(long_run, signal.SIGINT, "--launcher", launcher, "--workers", "1", wait=4, times=5)
+
+    assert (ended.code, ended.messages) == (130, ["interrupted"])
+    assert list((long_run / "out").iterdir()) == []
+    wait_for_no_process_of(long_run)
 
 
 def test_interrupted_overwrite_keeps_the_old_cube(long_run: Path) -> None:
