@@ -8,6 +8,7 @@ import numpy as np
 
 from cubeengine.errors import SpecError
 from cubeengine.events.run import Run
+from cubeengine.spec.writing import flow
 from cubeengine.types import Column
 from cubeengine.units import convert
 
@@ -39,7 +40,7 @@ def column_in(run: Run, field: str, units: Mapping[str, str], unit: str, where: 
     if declared is None:
         raise SpecError(
             f"{where}: wants {field!r} in {unit!r}, but the unit of that field is declared nowhere; "
-            f"add it, for example  units: {{{field}: {unit}}}"
+            f"add it, for example  units: {flow({field: unit})}"
         )
     try:
         return Column(convert(column.data.astype(np.float64), declared, unit), column.valid)

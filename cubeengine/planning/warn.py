@@ -14,6 +14,8 @@ from cubeengine.planning.axes import BinnedAxis
 from cubeengine.planning.bind import Bound
 from cubeengine.planning.derive import lacks_laser
 from cubeengine.planning.fates import Fates
+from cubeengine.spec.axes import axis_unit
+from cubeengine.spec.links import member_fields, walk_members, walk_selections
 from cubeengine.spec.problems import Problem, SpecPath
 from cubeengine.spec.resolve import (
     declared_unit,
@@ -22,6 +24,7 @@ from cubeengine.spec.resolve import (
     resolve_selection,
     state_cut,
 )
+from cubeengine.spec.writing import flow
 from cubeengine.types import BoolArray, FloatArray
 
 LOST = 0.9  # of the events, to one cut
@@ -39,12 +42,7 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
         yield from _lopsided(bound, name)
     for number, axis in enumerate(bound.axes):
         yield from _near_edges(bound, axis, number)
-        if not axis.axis.unit and declared_unit(bound.spec, axis.axis.field) is None:
-            yield _warning(
-                ("axes", number),
-                f"the unit of {axis.axis.field!r} is declared nowhere; add it under units "
-                "('' says that it has none)",
-            )
+        yield from _undeclared_unit(bound, number)
     for name in bound.delays:
         yield from _no_laser_field(bound, name)
     yield from _leading_zeros(bound)
@@ -52,6 +50,16 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
 
 def _warning(path: SpecPath, message: str) -> Problem:
     return Problem(path, message, severity="warning")
+
+
+def _undeclared_unit(bound: Bound, number: int) -> Iterator[Problem]:
+    axis = bound.spec.axes[number]
+    if axis_unit(axis) is None and declared_unit(bound.spec, axis.field) is None:
+        yield _warning(
+            ("axes", number, "field"),
+            f"the unit of {axis.field!r} is declared nowhere; add it, for example  "
+            f"units: {flow({axis.field: 'mm'})}, or give the axis  unit: ''  if it has none",
+        )
 
 
 def _no_laser_field(bound: Bound, name: str) -> Iterator[Problem]:
@@ -169,10 +177,25 @@ def _leading_zeros(bound: Bound) -> Iterator[Problem]:
         if zeros and not _zeros_are_usual(bound, name, zeros):
             first = "first event" if zeros == 1 else f"first {zeros:,} events"
             yield _warning(
-                ("missing",),
+                next(_uses(bound, name), ()),
                 f"{name!r} is 0 in the {first} and not after, which may stand for missing values; "
-                f"if so, add  missing: {{{name}: leading_zeros}}",
+                f"if so, add  missing: {flow({name: 'leading_zeros'})}",
             )
+
+
+def _uses(bound: Bound, name: str) -> Iterator[SpecPath]:
+    """Give the places in the spec that use a field."""
+    spec = bound.spec
+    yield from (("signals", i, "field") for i, signal in enumerate(spec.signals) if signal.field == name)
+    yield from (("axes", i, "field") for i, axis in enumerate(spec.axes) if axis.field == name)
+    yield from (("derive", key) for key, derived in spec.derive.items() if name in derived_inputs(derived))
+    for path, selection in walk_selections(spec):
+        for here, member in walk_members(selection, path):
+            if name in member_fields(spec, member):
+                yield here
+    for key in bound.selections:  # by the shorthands for laser and xray
+        if name in fields(resolve_selection(spec, key)):
+            yield "select", key
 
 
 def _zeros_are_usual(bound: Bound, name: str, zeros: int) -> bool:

@@ -85,6 +85,7 @@ class Axis(Model):
         With `steps`: settings that differ by no more count as one.
     unit : str
         Unit of the numbers here and of the axis in the cube; default: the field's declared unit.
+        "" says that the axis has none, where none is declared.
     """
 
     field: FieldName

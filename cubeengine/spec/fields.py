@@ -11,7 +11,7 @@ from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.events.expressions import Expression
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.links import is_reference, walk_members, walk_selections
-from cubeengine.spec.model import CubeSpec
+from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.problems import SpecPath
 from cubeengine.spec.resolve import derived_inputs, resolve_derived, state_condition
 from cubeengine.spec.selections import Cut
@@ -69,6 +69,19 @@ class _Checker:
                 yield from self._scalar(("axes", i, "steps"), str(axis.steps), "an axis")
         for i, signal in enumerate(self._spec.signals):
             yield from self._per_event(("signals", i, "field"), signal.field, "a signal")
+            yield from self._dimensions(("signals", i, "name" if signal.name else "field"), signal)
+
+    def _dimensions(self, path: SpecPath, signal: Signal) -> Found:
+        """Check the names that the element dimensions of a signal get in the cube."""
+        info, axes = self._known.get(signal.field), {axis.variable for axis in self._spec.axes}
+        for number in range(0 if info is None else len(info.shape)):
+            name = f"{signal.variable}_dim{number}"
+            if name in axes:
+                yield (
+                    path,
+                    f"dimension {number} of the signal {signal.variable!r} would be called {name!r} in the "
+                    "cube, as an axis is; give the signal another 'name'",
+                )
 
     def _declarations(self) -> Found:
         for field in self._spec.units:

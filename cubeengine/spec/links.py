@@ -23,6 +23,7 @@ from cubeengine.spec.resolve import (
 )
 from cubeengine.spec.selections import Cut, Selection
 from cubeengine.spec.texts import NAME, amount_in, is_variable_name
+from cubeengine.spec.writing import flow
 from cubeengine.units import same_dimension
 
 if TYPE_CHECKING:
@@ -70,6 +71,13 @@ def walk_members(selection: Selection, path: SpecPath) -> Iterator[tuple[SpecPat
 def is_reference(spec: CubeSpec, text: str) -> bool:
     """Tell whether a text in a selection names another selection."""
     return text in spec.select or text == ALL_EVENTS
+
+
+def member_fields(spec: CubeSpec, member: Cut | str) -> frozenset[str]:
+    """Give the fields of a cut or an expression; those of another selection are not its own."""
+    if isinstance(member, Cut):
+        return frozenset({member.field})
+    return frozenset() if is_reference(spec, member) else Expression.parse(member).fields
 
 
 def _run(spec: CubeSpec) -> Found:
@@ -137,7 +145,7 @@ def _derived(spec: CubeSpec) -> Found:
 def _time_unit(spec: CubeSpec, field: str) -> str | None:
     unit = declared_unit(spec, field)
     if unit is None:
-        return f"the unit of {field!r} is declared nowhere; add it under `units`, e.g. {{{field}: ps}}"
+        return f"the unit of {field!r} is declared nowhere; add it, for example  units: {flow({field: 'ps'})}"
     return (
         None
         if same_dimension(unit, "ps")
@@ -158,12 +166,12 @@ def _axes(spec: CubeSpec) -> Found:
 
 def _axis_unit(spec: CubeSpec, axis: Axis) -> str | None:
     unit, declared = axis_unit(axis), declared_unit(spec, axis.field)
-    if unit is None:
+    if unit is None or (declared is None and not unit):  # `unit: ""` says that the field has none
         return None
     if declared is None:
         return (
             f"the axis is in {unit!r}, but the unit of {axis.field!r} is declared nowhere; "
-            f"add it under `units`, e.g. {{{axis.field}: {unit}}}"
+            f"add it, for example  units: {flow({axis.field: unit})}"
         )
     if same_dimension(unit, declared):
         return None

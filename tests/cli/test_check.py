@@ -71,3 +71,17 @@ def test_value_set_from_outside_is_checked_as_well(call: Call, folder: Path) -> 
     assert outcome.code == 2
     assert "delayy" in outcome.err
     assert "set from outside the file" in outcome.err
+
+
+def test_undeclared_unit_is_told_once_with_its_place(call: Call, folder: Path) -> None:
+    text = SPEC.replace(', ipm2/sum: ""', "").replace(
+        "unit: ps}\n", "unit: ps}\n  - {field: ipm2/sum, edges: [0, 1, 2]}\n"
+    )
+    (folder / "unit.yaml").write_text(text)
+
+    outcome = call("check", "unit.yaml")
+
+    assert outcome.code == 0
+    (found,) = [line for line in outcome.err.splitlines() if "declared nowhere" in line]
+    line = 1 + next(i for i, row in enumerate(text.splitlines()) if "field: ipm2/sum, edges" in row)
+    assert found.startswith(f"unit.yaml:{line}:13: axes[1].field: warning: the unit of 'ipm2/sum'")

@@ -143,6 +143,11 @@ def test_axis_without_a_declared_unit():
     assert not warnings_of(run, "units: {x: mJ}\n" + axes)
 
 
+def test_axis_that_is_said_to_have_no_unit():
+    run = memory_run({"x": np.linspace(0.1, 1.9, 50)})
+    assert not warnings_of(run, 'axes: [{field: x, edges: [0, 1, 2], unit: ""}]')
+
+
 def test_delay_is_in_ps_without_being_declared():
     text = DELAY + "axes: [{field: delay, edges: [-1.7, 0.1, 3.9]}]"
     assert not warnings_of(delay_scan(), text)
@@ -158,6 +163,27 @@ def test_zeros_before_the_first_value(kind):
     assert "'late' is 0 in the first 21 events" in message
     assert "missing: {late: leading_zeros}" in message
     assert not warnings_of(run, "missing: {late: leading_zeros}\nsignals: [late]")
+
+
+LATE = "axes: [{field: other, quantiles: 2, unit: ''}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("signals: [other, late]", ("signals", 1, "field")),
+        (LATE.replace("other", "late"), ("axes", 0, "field")),
+        (LATE + "derive: {d: '`late` + 1'}\nsignals: [d]", ("derive", "d")),
+        ("select: {s: [{field: late, min: 0}]}\ncubes: [s]", ("select", "s", "all", 0)),
+        ("select: {s: {any: ['late > 1', 'other > 0']}}\ncubes: [s]", ("select", "s", "any", 0)),
+        ("run: {laser: late}\nselect: {s: {laser: on}}\ncubes: [s]", ("select", "s")),
+    ],
+)
+def test_zeros_are_told_where_the_field_is_used(text, path):
+    late = np.where(np.arange(100) < 21, 0, 1 + np.arange(100) % 2)
+    run = memory_run({"late": late, "other": np.arange(1.0, 101)})
+    found = [problem for problem in plan_of(run, text).warnings if "leading_zeros" in problem.message]
+    assert [problem.path for problem in found] == [path]
 
 
 def test_zeros_before_the_first_frame():

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from cubeengine.errors import SpecError
 from cubeengine.spec.axes import Axis, axis_unit, edges_of
+from cubeengine.spec.model import CubeSpec
 
 
 def test_centers_have_edges_midway():
@@ -92,3 +93,10 @@ def test_what_is_wrong_with_an_axis_is_said_at_birth(given, message):
 def test_rounding_of_stop_within_a_billionth_of_a_step_is_no_remainder(n, error):
     axis = Axis(field="x", edges={"start": 0, "stop": 0.1 * n + 0.1 * error, "step": 0.1})
     assert len(edges_of(axis)) == n + 1
+
+
+def test_no_unit_may_be_said_of_a_field_that_has_none_declared():
+    axis = {"field": "a", "edges": [0, 1], "unit": ""}
+    assert CubeSpec(cube="x", axes=[axis]).axes[0].unit == ""
+    with pytest.raises(SpecError, match="'a' is in 'ps', which does not convert to ''"):
+        CubeSpec(cube="x", axes=[axis], units={"a": "ps"})

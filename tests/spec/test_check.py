@@ -1,5 +1,6 @@
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from cubeengine.errors import SpecError
 from cubeengine.spec.check import check_document, check_fields, check_spec
 from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.problems import in_order
+from cubeengine.types import FieldInfo
 
 from .texts import DELAY, FIELDS
 
@@ -102,6 +104,19 @@ def test_a_derived_variable_must_not_hide_a_field():
     assert told("cube: x\nderive: {hot: '1 + 1'}", FIELDS | {"hot": FIELDS["ipm2/sum"]}) == [
         "cube.yaml:2:15: derive.hot: 'hot' is a field of run xpptut15:252 already; choose another name"
     ]
+
+
+def test_element_dimensions_must_not_be_called_as_an_axis():
+    fields = {
+        "a": FieldInfo("a", (3, 4), np.dtype("f8"), n_rows=5),
+        "a_dim1": FieldInfo("a_dim1", (), np.dtype("f8"), n_rows=5),
+    }
+    text = "cube: x\naxes: [{field: a_dim1, quantiles: 2}]\nsignals: [%s]"
+    (line,) = told(text % "a", fields)
+    assert line.startswith(
+        "cube.yaml:3:11: signals[0]: dimension 1 of the signal 'a' would be called 'a_dim1'"
+    )
+    assert told(text % "{field: a, name: b}", fields) == []
 
 
 def test_laser_is_looked_for_only_where_it_is_asked():
