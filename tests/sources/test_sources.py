@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
+from cubeengine.errors import SourceFormatError
+from cubeengine.sources import coded
 from cubeengine.sources.memory import MemorySource
 from cubeengine.sources.registry import open_source
 from tests.makers.smalldata import Truth, write_joined, write_lcls1, write_lcls2
@@ -44,6 +50,54 @@ class TestLcls1(SourceSuite):
     def case(cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SourceCase:
         path = tmp_path_factory.mktemp("lcls1") / "run.h5"
         return case_of(write_lcls1(path, n_events=130, **request.param))
+
+
+INFLATERS = ["zlib", "isal.isal_zlib"]
+
+
+class TestInflaters(SourceSuite):
+    @pytest.fixture(scope="class", params=INFLATERS)
+    @classmethod
+    def case(
+        cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[SourceCase]:
+        module = pytest.importorskip(request.param)
+        path = tmp_path_factory.mktemp("inflaters") / "run.h5"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(coded, "inflating", lambda: module)
+            yield case_of(write_lcls1(path, n_events=130, **LAYOUTS["all of HDF5's own"]))
+
+
+def test_isal_is_taken_where_it_is_installed_and_zlib_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    isal = pytest.importorskip("isal.isal_zlib")
+    choose = coded.inflating.__wrapped__
+    assert choose() is isal
+    monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)
+    assert choose() is zlib
+
+
+def test_both_inflaters_say_the_same_of_damaged_streams(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isal = pytest.importorskip("isal.isal_zlib")
+    path = write_lcls1(tmp_path / "run.h5", n_events=20, **LAYOUTS["shuffle gzip"]).path
+    with h5py.File(path) as file:
+        chunk = file["epix/ROI_0_area"].id.get_chunk_info(0)
+    whole, rng, told = path.read_bytes(), np.random.default_rng(2), []
+    for _ in range(150):
+        damaged = bytearray(whole)
+        damaged[chunk.byte_offset + rng.integers(chunk.size)] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        said = []
+        for module in (zlib, isal):
+            monkeypatch.setattr(coded, "inflating", lambda module=module: module)
+            try:
+                said.append(str(open_source(path).read("epix/ROI_0_area").data.tobytes()))
+            except SourceFormatError as err:
+                said.append(str(err))
+        assert said[0] == said[1]
+        told.append(said[0])
+    assert sum("the file is damaged" in text for text in told) > 100
 
 
 class TestLcls2(SourceSuite):
@@ -100,8 +154,6 @@ class TestMemory(SourceSuite):
 
 
 def test_big_endian_fields_are_read_native(tmp_path: Path) -> None:
-    import h5py
-
     truth = write_lcls1(tmp_path / "run.h5", n_events=50)
     swapped = {}
     with h5py.File(truth.path, "r+") as file:
