@@ -5,7 +5,7 @@ Tasks take paths, ranges and values, open files themselves, and can be run again
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cubeengine.graph.work import WorkFolder, load_range
 from cubeengine.kernels.moments import GroupedMoments, Partial, Statistics, finish, merge, regroup
 from cubeengine.planning.chunks import Chunk
 from cubeengine.sources.base import Block, Reader
-from cubeengine.store.write import write_region
+from cubeengine.store.write import write_regions
 from cubeengine.types import IntArray
 
 Partials = tuple[Partial, ...]
@@ -189,25 +189,26 @@ def _shape(chunk: Chunk) -> tuple[int, ...]:
 
 def write_bins(store: Path, job: OutputJob, bin_chunks: Sequence[Chunk], partials: Partials) -> None:
     """Write the store chunks of some bins of a part, selection by selection."""
+    write_regions(store, _regions(job, bin_chunks, partials))
+
+
+def _regions(
+    job: OutputJob, bin_chunks: Sequence[Chunk], partials: Partials
+) -> Iterator[tuple[str, tuple[slice, ...], NDArray[Any]]]:
     for bins in bin_chunks:
         for selection in range(len(job.members)):
             finished = _finish_selection(job, partials, (bins.start, bins.stop), selection)
             for elements in job.element_chunks:
-                _write_chunk(store, job, finished, selection, bins, elements)
+                yield from _chunk_regions(job, finished, selection, bins, elements)
 
 
-def _write_chunk(
-    store: Path,
-    job: OutputJob,
-    finished: dict[str, NDArray[Any]],
-    selection: int,
-    bins: Chunk,
-    elements: Chunk,
-) -> None:
+def _chunk_regions(
+    job: OutputJob, finished: dict[str, NDArray[Any]], selection: int, bins: Chunk, elements: Chunk
+) -> Iterator[tuple[str, tuple[slice, ...], NDArray[Any]]]:
     region = (slice(selection, selection + 1), *bins.region)
     for statistic in finished:
         if finished[statistic].ndim == 1 and elements.start > 0:
             continue  # one count for all elements: written once, by the part that holds the first
         values = cut({statistic: finished[statistic][None]}, statistic, job, bins, elements)
         where = region if finished[statistic].ndim == 1 else (*region, *elements.region)
-        write_region(store, f"{job.name}_{statistic}", where, values)
+        yield f"{job.name}_{statistic}", where, values
