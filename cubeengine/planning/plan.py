@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -120,14 +121,18 @@ class SignalPlan:
         name = max(tasks, key=lambda task: tasks[task])
         return f"{self.name}/{name}", tasks[name]
 
-    def memory(self, threads: int) -> int:
-        """Bytes of data a worker process holds at most while `threads` tasks run in it.
-
-        Running leaves, one result that waits for its turn (the graph lets no more be ahead of the
-        work), and the task that folds or writes.
-        """
+    @property
+    def held_nbytes(self) -> int:
+        """Bytes beside those of running leaves: one result that waits, and the task that folds or writes."""
         waiting = self.part_nbytes if self.merge_nbytes else 0
-        return threads * self.leaf_nbytes + waiting + max(self.merge_nbytes, self.write_nbytes)
+        return waiting + max(self.merge_nbytes, self.write_nbytes)
+
+    def memory(self, threads: int) -> int:
+        """Bytes of data a worker process holds at most while `threads` tasks of the signal run in it.
+
+        The graph lets no more leaves be ahead of the work than can run.
+        """
+        return threads * self.leaf_nbytes + self.held_nbytes
 
     @property
     def has_count(self) -> bool:
@@ -191,11 +196,26 @@ class CubePlan:
     def projected_memory(self, *, threads: int = 1, workers: int = 1) -> int:
         """Anonymous memory of the whole run at its peak.
 
-        Signals run one after another in priority, but tasks of two may overlap at the change,
-        so the two hungriest count where there is more than one.
+        Signals are worked on one after another. But with several threads the next ones begin while the
+        last part of one is folded and written, so what these hold is added up.
         """
-        needs = sorted((signal.memory(threads) for signal in self.signals), reverse=True)
-        return workers * (WORKER_BASELINE + sum(needs[:1]))
+        needs = (
+            threads * max(signal.leaf_nbytes for signal in group)
+            + sum(signal.held_nbytes for signal in group)
+            for group in self._at_work_together(threads)
+        )
+        return workers * (WORKER_BASELINE + max(needs, default=0))
+
+    def _at_work_together(self, threads: int) -> Iterator[list[SignalPlan]]:
+        """Give the signals that any `threads` successive leaves can belong to: so many are under way."""
+        for number, first in enumerate(self.signals):
+            group, n_leaves = [first], 1
+            for signal in self.signals[number + 1 :]:
+                if n_leaves >= threads:
+                    break
+                group.append(signal)
+                n_leaves += signal.n_leaves
+            yield group
 
     @cached_property
     def key(self) -> str:
