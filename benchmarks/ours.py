@@ -12,7 +12,7 @@ from dask.callbacks import Callback
 
 import cubeengine as ce
 from benchmarks.problems import Problem
-from benchmarks.processes import n_cores, read_calls_nbytes
+from benchmarks.processes import n_cores, read_nbytes
 from benchmarks.worker import tiny
 
 MEMORY = "4 GiB"
@@ -31,9 +31,10 @@ def measure(path: Path, problem: Problem, request: dict[str, Any]) -> dict[str, 
     memory = options.get("memory", MEMORY)
     with _launcher(launcher, workers) as settings:
         _make(scratch / "tiny.h5", small, scratch / "tiny.zarr", memory, settings)
-        read_before = read_calls_nbytes()
+        before = read_nbytes()
         facts = _make(path, problem, Path(request["out"]), memory, settings)
-    facts["read_calls_nbytes"] = read_calls_nbytes() - read_before
+    asked, disk = (after - start for after, start in zip(read_nbytes(), before, strict=True))
+    facts |= {"asked_nbytes": asked, "disk_nbytes": disk}
     return facts
 
 

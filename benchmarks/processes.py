@@ -150,12 +150,10 @@ def _read(path: Path) -> str:
         return ""
 
 
-def read_calls_nbytes() -> int:
-    """Bytes that this process and its finished children asked the system to read so far."""
-    for line in Path("/proc/self/io").read_text().splitlines():
-        if line.startswith("rchar:"):
-            return int(line.split()[1])
-    return 0
+def read_nbytes() -> tuple[int, int]:
+    """Bytes this process and its finished children asked the system for so far, and those from disk."""
+    facts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(facts["rchar"]), int(facts["read_bytes"])
 
 
 def n_cores() -> int:

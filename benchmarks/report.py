@@ -48,13 +48,14 @@ def limit_table(problem: Problem, results: Mapping[str, Results], *, markdown: b
 def facts_table(problem: Problem, results: Mapping[str, Results], *, markdown: bool) -> str:
     """Lay out what ours read, held in memory, and spent on scheduling (launcher `threads`).
 
-    "in tasks" is the time while the graph was computed; the rest is opening, planning, publishing.
-    "scheduling" is processor time of the scheduler's thread over all time, "idle" the share of the
-    graph's time in which threads had no task.
+    Reads are shares of the decoded input: those planned (decoded bytes), those the system saw (stored
+    bytes, so fewer where compressed), and those that were not page-cached. "in tasks" is the time while
+    the graph was computed; the rest is opening, planning, publishing. "scheduling" is processor time of
+    the scheduler's thread over all time, "idle" the share of the graph's time in which threads had no task.
     """
     head = (
-        "storage", "strategy", "tasks", "read/input", "peak", "projected", "spread", "in tasks",
-        "scheduling", "idle",
+        "storage", "strategy", "tasks", "planned reads", "reads", "from disk", "peak", "projected",
+        "spread", "in tasks", "scheduling", "idle",
     )  # fmt: skip
     rows = [(layout, *_facts(problem, runs["threads"])) for layout, runs in results.items()]
     return table("Ours, with threads", head, rows, markdown=markdown)
@@ -68,6 +69,8 @@ def _facts(problem: Problem, runs: Sequence[Measurement]) -> tuple[str, ...]:
         facts[0]["strategy"],
         str(facts[0]["n_tasks"]),
         f"{facts[0]['read_nbytes'] / problem.nbytes:.3f}",
+        f"{max(one['asked_nbytes'] for one in facts) / problem.nbytes:.3f}",
+        f"{max(one['disk_nbytes'] for one in facts) / problem.nbytes:.3f}",
         peak(runs),
         megabytes(facts[0]["projected_memory"]),
         spread(runs),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.problems import Cube, Problem
-from benchmarks.processes import read_calls_nbytes
+from benchmarks.processes import read_nbytes
 
 PEERS = ("handloop", "flox", "xarray", "escape")
 
@@ -50,11 +50,11 @@ def _peer(
 ) -> dict[str, Any]:
     small = tiny(problem)
     make(small.write(Path(request["scratch"]) / "tiny.h5"), small)
-    read_before, began = read_calls_nbytes(), time.perf_counter()
+    before, began = read_nbytes(), time.perf_counter()
     cube = make(path, problem)
     seconds = time.perf_counter() - began
     np.savez(request["out"], mean=cube.mean, std=cube.std, count=cube.count)
-    return {"seconds": seconds, "read_nbytes": read_calls_nbytes() - read_before}
+    return {"seconds": seconds, "disk_nbytes": read_nbytes()[1] - before[1]}
 
 
 def tiny(problem: Problem) -> Problem:
