@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cubeengine.api import Plan, open_run, plan
+    from cubeengine.api import Plan, open_run, open_spec, plan
     from cubeengine.errors import (
         BudgetExceeded,
         CubeEngineError,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ("Plan", "open_run", "plan"),
+    "api": ("Plan", "open_run", "open_spec", "plan"),
     "errors": (
         "BudgetExceeded", "CubeEngineError", "FieldNotFound", "LaunchError", "MissingExtra", "PlanError",
         "SourceFormatError", "SpecError", "StoreMismatch",
@@ -52,7 +52,7 @@ __all__ = [
     "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayRecipe", "Derived", "FieldNotFound",
     "LaunchError", "MemorySource", "MissingExtra", "Plan", "PlanError", "Resources", "Run", "RunSpec",
     "Selection", "Signal", "SourceFormatError", "SpecError", "StoreMismatch", "__version__", "cube_hash",
-    "describe_cube", "is_cube", "open_cube", "open_run", "plan", "plot_cube", "sem",
+    "describe_cube", "is_cube", "open_cube", "open_run", "open_spec", "plan", "plot_cube", "sem",
 ]  # fmt: skip
 
 

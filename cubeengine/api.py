@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cubeengine.budget import Budget, parse_size
 from cubeengine.engine import Progress, Result, run_to_store
+from cubeengine.errors import SourceFormatError, SpecError
+from cubeengine.events.locate import locate, run_id
 from cubeengine.events.run import Run, open_run
 from cubeengine.graph.compile import SignalInput, compile_plan, lazy_arrays
 from cubeengine.graph.work import WorkFolder
@@ -21,13 +24,92 @@ from cubeengine.planning.output import Output, cube_output, statistic_attrs, sta
 from cubeengine.planning.plan import CubePlan
 from cubeengine.planning.provenance import cube_attributes
 from cubeengine.planning.warn import plan_warnings
-from cubeengine.spec.model import CubeSpec
+from cubeengine.spec.model import CubeSpec, resolve_paths
 from cubeengine.spec.problems import Problem
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Plan", "open_run", "plan"]
+__all__ = ["Plan", "open_run", "open_spec", "plan"]
+
+
+def open_spec(path: str | Path, *, overrides: Mapping[str, object] | None = None) -> tuple[CubeSpec, Run]:
+    """Read a spec and open the run it means, as the command line does.
+
+    Parameters
+    ----------
+    path : str or Path
+        File of the spec; file names in it are relative to its folder.
+    overrides : mapping, optional
+        Values that take the place of the file's, by dotted key, e.g. ``{"run.run": 13}``.
+
+    Raises
+    ------
+    SpecError
+        With every problem in the spec; or if it names no run, or another run was asked for than it opens.
+    SourceFormatError
+        If there is no such run, or it cannot be read.
+
+    Examples
+    --------
+    >>> spec, run = open_spec("cube.yaml", overrides={"run.run": 13})  # doctest: +SKIP
+    """
+    spec = CubeSpec.load(path, overrides=overrides or {})
+    return spec, run_of(spec, path, overrides=overrides)
+
+
+def run_of(spec: CubeSpec, path: str | Path, *, overrides: Mapping[str, object] | None = None) -> Run:
+    """Open the run that a spec means: its smallData file, else by experiment and run number.
+
+    Parameters
+    ----------
+    spec : CubeSpec
+        Read from the file `path` with these `overrides`; see `open_spec`, also for the errors.
+    """
+    template = spec.run.smalldata
+    if template is not None:
+        _check_template(template, overrides or {})
+        return open_source(str(resolve_paths(spec, Path(path).parent).smalldata))
+    if spec.run.experiment is None or spec.run.run is None:
+        raise SpecError(
+            f"{path}: the spec names no run; add  run: {{smalldata: FILE}}, or give "
+            "-e EXPERIMENT -r RUN on the command line"
+        )
+    return open_source(f"{spec.run.experiment}:{spec.run.run}")
+
+
+def _check_template(template: str, overrides: Mapping[str, object]) -> None:
+    """Refuse an experiment or run that the file's name does not follow: another run's cube is worse."""
+    experiment, run = overrides.get("run.experiment"), overrides.get("run.run")
+    named = {int(digits) for digits in re.findall(r"(?i:run)_?([0-9]+)", template)}
+    if experiment is not None and not ("{experiment}" in template or str(experiment) in template):
+        raise SpecError(_changes_nothing(f"experiment {experiment}", template, "{experiment}"))
+    if run is not None and not ("{run" in template or run in named):
+        raise SpecError(_changes_nothing(f"run {run}", template, "{run:04d}"))
+
+
+def _changes_nothing(what: str, template: str, missing: str) -> str:
+    return f"{what} changes nothing, as run.smalldata is always {template!r}; write {missing} in it"
+
+
+def open_source(source: str) -> Run:
+    """Open a run that a user names: a file, a directory or experiment:run.
+
+    Raises
+    ------
+    SpecError
+        If an experiment or run is no such name.
+    SourceFormatError
+        If nothing is there, or it cannot be read.
+    """
+    name, colon, number = source.partition(":")
+    if colon and number.isdecimal() and not Path(source).exists():
+        run_id(name, int(number))  # a wrong name is the user's, not missing data
+    try:
+        locate(source)
+    except SpecError as err:
+        raise SourceFormatError(str(err)) from err
+    return open_run(source)
 
 
 def plan(

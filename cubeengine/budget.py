@@ -17,8 +17,8 @@ _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([A-Za-z]*)\s*")
 WORKER_BASELINE = 320 * 2**20
 """Anonymous memory of a process before it holds any data: interpreter, imports, compiled kernels.
 
-Measured of worker processes under distributed: 42 MiB bare, 69 MiB with the packages imported, 155 to 170 MiB
-once the kernels of four types are compiled (103 MiB if they come from the cache); the leading process 165 MiB.
+Measured of worker processes under distributed: 42 MiB bare, 69 MiB with the packages imported, 155 to
+170 MiB once the kernels of four types are compiled (103 MiB if they come from numba's cache).
 The rest is room for other versions of the packages and for the allocator."""
 
 DEFAULT_MEMORY = 2 * 2**30

@@ -1,16 +1,13 @@
-"""Options that several commands have, and the way from a spec's file to its run."""
+"""Options that several commands have, and what they name: a spec, a run."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
-from cubeengine.errors import SourceFormatError, SpecError
 
 if TYPE_CHECKING:
     from cubeengine.events.run import Run
@@ -28,15 +25,11 @@ class SpecArguments:
     path : Path
         File of the spec.
     overrides : mapping
-        Values set from outside, by dotted key.
-    experiment, run : optional
-        As given with -e and -r.
+        Values set from outside, by dotted key: with --set, -e and -r.
     """
 
     path: Path
     overrides: Mapping[str, object] = field(default_factory=dict)
-    experiment: str | None = None
-    run: int | None = None
 
     @classmethod
     def of(
@@ -48,78 +41,26 @@ class SpecArguments:
         overrides: dict[str, object] = dict(parse_override(text) for text in settings)
         overrides |= {} if experiment is None else {"run.experiment": experiment}
         overrides |= {} if run is None else {"run.run": run}
-        return cls(Path(path), overrides, experiment, run)
+        return cls(Path(path), overrides)
 
-    def load(self) -> CubeSpec:
-        """Read the spec.
+    def open(self) -> tuple[CubeSpec, Run]:
+        """Read the spec and open its run; see `api.open_spec`."""
+        from cubeengine.api import open_spec
 
-        Raises
-        ------
-        SpecError
-            With every problem in it.
-        """
-        from cubeengine.spec.model import CubeSpec
-
-        return CubeSpec.load(self.path, overrides=self.overrides)
+        return open_spec(self.path, overrides=self.overrides)
 
     def open_run(self, spec: CubeSpec) -> Run:
-        """Open the run that the spec means: its smallData file, else by experiment and run number.
+        """Open the run of what remains of a spec with problems; see `api.run_of`."""
+        from cubeengine.api import run_of
 
-        Raises
-        ------
-        SpecError
-            If the spec names no run, or -e or -r would change nothing.
-        SourceFormatError
-            If there is no such run, or it cannot be read.
-        """
-        from cubeengine.spec.model import resolve_paths
-
-        template = spec.run.smalldata
-        if template is not None:
-            self._check_template(template)
-            path = resolve_paths(spec, self.path.parent).smalldata
-            return open_source(str(path))
-        if spec.run.experiment is None or spec.run.run is None:
-            raise SpecError(
-                f"{self.path}: the spec names no run; add  run: {{smalldata: FILE}}, "
-                "or give -e EXPERIMENT -r RUN"
-            )
-        return open_source(f"{spec.run.experiment}:{spec.run.run}")
-
-    def _check_template(self, template: str) -> None:
-        """Refuse an experiment or run that the file's name does not follow: another run's cube is worse."""
-        named = {int(digits) for digits in re.findall(r"(?i:run)_?([0-9]+)", template)}
-        if self.experiment is not None and not ("{experiment}" in template or self.experiment in template):
-            raise SpecError(_changes_nothing(f"-e {self.experiment}", template, "{experiment}"))
-        if self.run is not None and not ("{run" in template or self.run in named):
-            raise SpecError(_changes_nothing(f"-r {self.run}", template, "{run:04d}"))
-
-
-def _changes_nothing(option: str, template: str, missing: str) -> str:
-    return f"{option} changes nothing, as run.smalldata is always {template!r}; write {missing} in it"
+        return run_of(spec, self.path, overrides=self.overrides)
 
 
 def open_source(source: str) -> Run:
-    """Open a run that a user names: a file, a directory or experiment:run.
+    """Open a run that a user names; see `api.open_source`."""
+    from cubeengine import api
 
-    Raises
-    ------
-    SpecError
-        If an experiment or run is no such name.
-    SourceFormatError
-        If nothing is there, or it cannot be read.
-    """
-    from cubeengine.api import open_run
-    from cubeengine.events import locate
-
-    name, colon, number = source.partition(":")
-    if colon and number.isdecimal() and not Path(source).exists():
-        locate.run_id(name, int(number))  # a wrong name is the user's, not missing data
-    try:
-        locate.locate(source)
-    except SpecError as err:
-        raise SourceFormatError(str(err)) from err
-    return open_run(source)
+    return api.open_source(source)
 
 
 def spec_options(command: F) -> F:

@@ -29,9 +29,8 @@ def command(
     """
     from cubeengine import api
 
-    arguments = SpecArguments.of(spec, experiment, run, settings)
-    loaded = arguments.load()
-    plan = api.plan(arguments.open_run(loaded), loaded, memory=memory, events=events, every=every)
+    loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
+    plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
     if as_json:
         import json
 

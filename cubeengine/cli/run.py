@@ -50,9 +50,7 @@ def command(
     from cubeengine import api
     from cubeengine.cli.progress import ProgressDisplay
 
-    arguments = SpecArguments.of(spec, experiment, run, settings)
-    loaded = arguments.load()
-    opened = arguments.open_run(loaded)
+    loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
     plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
     print_warnings(plan.warnings)
     target = Path(output) if output else default_output(loaded, opened)

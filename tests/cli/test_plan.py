@@ -59,7 +59,7 @@ def test_run_number_that_changes_nothing_is_an_error(call: Call, folder: Path) -
     outcome = call("plan", "fixed.yaml", "-r", 8)
 
     assert outcome.code == 2
-    assert "-r 8 changes nothing" in outcome.err
+    assert "run 8 changes nothing" in outcome.err
     assert call("plan", "fixed.yaml", "-e", "xppother").code == 2
     assert call("plan", "fixed.yaml", "-r", 7, "-e", "xpptest01").code == 0
 
