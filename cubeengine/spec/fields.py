@@ -169,8 +169,9 @@ class _Checker:
             return
         if info.kind is not FieldKind.EVENT:
             yield path, f"field {field!r} cannot be {_used(use)}: {_reason(info)}"
-        elif info.dtype.kind not in "biuf":
-            yield path, f"field {field!r} cannot be {_used(use)}: it holds {info.dtype}, not numbers"
+        elif info.dtype.kind not in "biuf" or info.dtype.itemsize > 8:
+            held = f"it holds {info.dtype}, not numbers of at most 64 bits"
+            yield path, f"field {field!r} cannot be {_used(use)}: {held}"
 
     def _exists(self, path: SpecPath, field: str) -> Found:
         if field not in self._fields and field not in self._spec.derive:

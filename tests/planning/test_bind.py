@@ -214,3 +214,10 @@ def test_unknown_laser_is_neither_on_nor_off_nor_not_on():
     bound = bound_of(run, select)
     np.testing.assert_array_equal(bound.n_events, [[1], [1], [1]])
     assert [fates.missing for fates in bound.fates.values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "longdouble"])
+def test_numbers_that_no_kernel_adds_are_refused_before_anything_is_read(dtype):
+    run = memory_run({"x": np.ones((4, 2)).astype(dtype)})
+    with pytest.raises(SpecError, match="not numbers of at most 64 bits"):
+        bound_of(run, "signals: [x]")
