@@ -110,7 +110,9 @@ def start_local(workers: int | None, budget: Budget, *, dashboard: bool) -> Clus
             threads_per_worker=1,
             processes=True,
             host=LOOPBACK,
-            dashboard_address=f"{LOOPBACK}:0" if dashboard else None,
+            # Its HTTP server is there in any case: at a free port, where another run does not use it.
+            dashboard_address=f"{LOOPBACK}:0",
+            scheduler_kwargs={"dashboard": dashboard},
             worker_dashboard_address=None,
             memory_limit=budget.per_worker,
             silence_logs=logging.CRITICAL,

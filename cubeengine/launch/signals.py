@@ -22,31 +22,45 @@ class Stopped(KeyboardInterrupt):
     """Leaves a block of `deferred_interrupts`, at whose end the signal itself is delivered."""
 
 
+class _Keeper:
+    """A signal handler that takes note."""
+
+    def __init__(self) -> None:
+        self.kept: list[int] = []
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal calls it
+        self.kept.append(number)
+
+    def check(self) -> None:
+        if self.kept:
+            raise Stopped
+
+
 @contextmanager
 def deferred_interrupts() -> Iterator[Check]:
     """Keep Ctrl-C and SIGTERM back until the block is left, however often they come.
 
     Gives a function that leaves the block if there was one; what cleans up in the block is not disturbed.
-    Blocks may be nested: then it is the outermost one at whose end the signal is delivered. Outside the
-    main thread, which alone gets signals, nothing is changed.
+    Blocks may be nested: then it is the outermost one that is left, and at whose end the signal is
+    delivered. Outside the main thread, which alone gets signals, nothing is changed.
     """
-    before, kept, stopped = _handlers(), list[int](), False
-
-    def check() -> None:
-        if kept:
-            raise Stopped
-
+    before = _handlers()
+    outer = next((handler for handler in before.values() if isinstance(handler, _Keeper)), None)
+    if outer is not None:
+        yield outer.check
+        return
+    keeper, stopped = _Keeper(), False
     try:
         for number in before:
-            signal.signal(number, lambda number, _: kept.append(number))
-        yield check
+            signal.signal(number, keeper)
+        yield keeper.check
     except Stopped:
         stopped = True
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if kept:
-        signal.raise_signal(kept[0])
+    if keeper.kept:
+        signal.raise_signal(keeper.kept[0])
     if stopped:
         raise Stopped
 

@@ -64,6 +64,16 @@ def test_inner_check_leaves_the_outer_block_too():
     assert reached == []
 
 
+def test_inner_check_knows_of_what_came_before_the_inner_block():
+    reached = []
+    with pytest.raises(KeyboardInterrupt), deferred_interrupts():
+        signal.raise_signal(signal.SIGINT)
+        with deferred_interrupts() as inner:
+            inner()
+        reached.append("never")
+    assert reached == []
+
+
 def test_other_threads_are_left_alone():
     errors: list[BaseException] = []
 
