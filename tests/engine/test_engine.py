@@ -70,7 +70,7 @@ def test_the_address_of_a_running_scheduler_is_a_launcher(plans, hashes, tmp_pat
         processes=False,
         host="127.0.0.1",
         protocol="tcp",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     ) as cluster:
         result = plans["stream"].to_zarr(tmp_path / "cube.zarr", launcher=cluster.scheduler_address)
     assert cube_hash(result.path) == hashes["stream"]
