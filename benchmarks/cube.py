@@ -25,6 +25,7 @@ from benchmarks.limit import limit_seconds
 from benchmarks.machine import describe
 from benchmarks.problems import LAYOUTS, Cube, Problem
 from benchmarks.processes import Measurement, measure
+from benchmarks.quiet import DISTURBED_SHARE, undisturbed
 from benchmarks.report import LABELS, OURS, Results, facts_table, limit_table, peer_table, seconds
 from benchmarks.worker import PEERS
 
@@ -54,65 +55,91 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Ours. "processes" includes the start of worker processes, "running workers" does not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where and how carefully to measure.
+
+    Attributes
+    ----------
+    folder : Path
+        For the files.
+    repeats : int
+        Turns of everyone.
+    patience : float
+        See `undisturbed`.
+    pythons : mapping
+        Peer -> interpreter.
+    """
+
+    folder: Path
+    repeats: int
+    patience: float
+    pythons: Mapping[str, str]
+
+    def measure_all(self, problem: Problem, names: Sequence[str]) -> Results:
+        """Let the named implementations take turns on one file; a peer that fails is left out, and told."""
+        path = problem.write(self.folder / "run.h5")
+        limit_seconds(path, problem)  # reads the file into the page cache
+        results: Results = {name: [] for name in names}
+        for _ in range(self.repeats):
+            for name in tuple(results):
+                try:
+                    results[name].append(self._once(name, path, problem))
+                except RuntimeError as error:
+                    if name not in PEERS:
+                        raise
+                    print(f"{LABELS[name]} is left out, it failed: {error}", flush=True)
+                    del results[name]
+        path.unlink()
+        check_same(results, problem)
+        return results
+
+    def first_task(self) -> str:
+        """Tell how long a run of 100,000 events takes from its name to the first task."""
+        problem = Problem(100_000, (64,))
+        runs = self.measure_all(problem, ["threads"])["threads"]
+        first = median(run.details["first_task_seconds"] for run in runs)
+        return (
+            f"Start to first task, {problem.n_events:,} events, threads: {seconds(first)} (target: below 3 s)"
+        )
+
+    def _once(self, name: str, path: Path, problem: Problem) -> Measurement:
+        measurement, others = undisturbed(lambda: self._measure(name, path, problem), patience=self.patience)
+        if others > DISTURBED_SHARE:
+            print(f"note: others used {others:.0%} of all cores while {name} ran", flush=True)
+        return measurement
+
+    def _measure(self, name: str, path: Path, problem: Problem) -> Measurement:
+        if name == "limit":
+            return Measurement(limit_seconds(path, problem), 0, None)
+        if name in OURS:
+            return measure("ours", path, problem, options=OPTIONS[name])
+        return measure(name, path, problem, python=self.pythons[name])
+
+
 def main(arguments: Sequence[str]) -> None:
     """Measure what the command line asks for and print the tables."""
     options = _parser().parse_args(arguments)
     size = SIZES[options.size]
-    repeats = options.repeats or size.repeats
+    pythons = _pythons(options.peers, options.escape_venv)
     print(describe(), "\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="cube-benchmark-", dir=options.scratch) as folder:
-        problem = replace(size.problem, dtype=options.dtype)
-        compare_with_limit(problem, options.layouts, Path(folder), repeats, markdown=options.markdown)
-        peers = replace(size.peers, dtype=options.dtype)
-        pythons = _pythons(options.peers, options.escape_venv)
+        bench = Bench(Path(folder), options.repeats or size.repeats, options.patience, pythons)
+        _limits(bench, replace(size.problem, dtype=options.dtype), options.layouts, markdown=options.markdown)
         for layout in options.peer_layouts if pythons else ():
-            kind = replace(peers, layout=layout)
-            results = against_peers(kind, Path(folder), repeats, pythons)
-            print(peer_table(kind, results, markdown=options.markdown), flush=True)
+            problem = replace(size.peers, dtype=options.dtype, layout=layout)
+            results = bench.measure_all(problem, ["threads", "one thread", *pythons])
+            print(peer_table(problem, results, markdown=options.markdown), flush=True)
 
 
-def compare_with_limit(
-    problem: Problem, layouts: Sequence[str], folder: Path, repeats: int, *, markdown: bool
-) -> None:
-    """Measure all layouts and print."""
-    results = {layout: against_limit(replace(problem, layout=layout), folder, repeats) for layout in layouts}
+def _limits(bench: Bench, problem: Problem, layouts: Sequence[str], *, markdown: bool) -> None:
+    results = {
+        layout: bench.measure_all(replace(problem, layout=layout), ["limit", *OURS]) for layout in layouts
+    }
     if results:
         print(limit_table(problem, results, markdown=markdown))
         print(facts_table(problem, results, markdown=markdown))
-        print(first_task(folder), "\n", flush=True)
-
-
-def against_limit(problem: Problem, folder: Path, repeats: int) -> Results:
-    """Measure the limit and all of ours, taking turns."""
-    path = problem.write(folder / "run.h5")
-    limit_seconds(path, problem)  # reads the file into the page cache
-    results: Results = {name: [] for name in ("limit", *OURS)}
-    for _ in range(repeats):
-        results["limit"].append(Measurement(limit_seconds(path, problem), 0, None))
-        for name in OURS:
-            results[name].append(measure("ours", path, problem, options=OPTIONS[name]))
-    path.unlink()
-    check_same(results, problem)
-    return results
-
-
-def against_peers(problem: Problem, folder: Path, repeats: int, pythons: Mapping[str, str]) -> Results:
-    """Measure the peers and ours on the same file, taking turns; a peer that fails is left out, and told."""
-    path = problem.write(folder / "run.h5")
-    results: Results = {name: [] for name in ("threads", "one thread", *pythons)}
-    for _ in range(repeats):
-        for name in tuple(results):
-            if name in OURS:
-                results[name].append(measure("ours", path, problem, options=OPTIONS[name]))
-                continue
-            try:
-                results[name].append(measure(name, path, problem, python=pythons[name]))
-            except RuntimeError as error:
-                print(f"{LABELS[name]} is left out, it failed: {error}", flush=True)
-                del results[name]
-    path.unlink()
-    check_same(results, problem)
-    return results
+        print(bench.first_task(), "\n", flush=True)
 
 
 def check_same(results: Results, problem: Problem) -> None:
@@ -139,16 +166,6 @@ def _close(cube: Cube, other: Cube, tolerance: float) -> bool:
     )
 
 
-def first_task(folder: Path) -> str:
-    """Tell how long a run of 100,000 events takes from its name to the first task."""
-    problem = Problem(100_000, (64,))
-    path = problem.write(folder / "run.h5")
-    runs = [measure("ours", path, problem, options=OPTIONS["threads"]) for _ in range(3)]
-    path.unlink()
-    first = median(run.details["first_task_seconds"] for run in runs)
-    return f"Start to first task, 100,000 events, threads: {seconds(first)} (target: below 3 s)"
-
-
 def _pythons(peers: Sequence[str], escape_venv: Path | None) -> dict[str, str]:
     """Give the interpreter of every peer that is wanted."""
     pythons = dict.fromkeys(peers, sys.executable)
@@ -171,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--escape-venv", type=Path, help="environment for escape-fel; made if it is not there")
     add("--repeats", type=int, help="default: 1, 5 or 3, by size")
     add("--scratch", type=Path, help="folder for the files, which are removed (default: a temporary one)")
+    add("--patience", type=float, default=0, help="seconds to wait for others to leave the machine idle")
     add("--markdown", action="store_true")
     return parser
 

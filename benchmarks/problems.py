@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ class Problem:
         return np.where(columns.good & (index < self.n_bins), index, -1)
 
     def write(self, path: Path) -> Path:
-        """Write the file in bounded memory; every dataset is as long as the run."""
+        """Write the file in bounded memory, down to the disk; every dataset is as long as the run."""
         columns = self.columns()
         scalars = {
             "event_time": columns.event_time, "fiducials": columns.fiducials, DELAY: columns.delay,
@@ -169,6 +170,9 @@ class Problem:
             for start in range(0, self.n_events, step):
                 stop = min(start + step, self.n_events)
                 frames[start:stop] = self._frames(columns, start, stop)
+        # Written down now, or it would go on while others are timed.
+        with path.open("rb") as written:
+            os.fsync(written)
         return path
 
     def truth(self, path: Path) -> Cube:

@@ -129,9 +129,14 @@ class PeakMemory(threading.Thread):
 
 
 def _tree(pid: int) -> Iterator[int]:
+    """Give a process and its descendants; those that end meanwhile are left out."""
     yield pid
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        for child in _read(task / "children").split():
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except FileNotFoundError:
+        return
+    for task in tasks:
+        for child in _read(Path(f"/proc/{pid}/task/{task}/children")).split():
             yield from _tree(int(child))
 
 
