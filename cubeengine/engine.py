@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cubeengine.budget import WORKER_BASELINE, Budget, format_size
+from cubeengine.budget import Budget, format_size
 from cubeengine.errors import BudgetExceeded
 from cubeengine.graph.compile import SignalInput, Writing, compile_plan
 from cubeengine.graph.work import WorkFolder
@@ -97,8 +97,11 @@ def run_to_store(
         folder = WorkFolder(target.parent)
         leftovers.callback(folder.close)
         with PeakMemory() as peak, _executor(launcher, workers, budget) as executor:
-            seconds = _compute(plan, inputs, temporary, folder, executor, budget, on_progress, check)
-        projected = projected_memory(plan, executor)
+            threads = fitting_threads(plan, executor, budget)
+            seconds = _compute(plan, inputs, temporary, folder, executor, threads, on_progress, check)
+        projected = plan.projected_memory(
+            threads=threads, workers=executor.workers if executor.separate else 0
+        )
         memory = {"measured": peak.total, "projected": projected}
         update_attrs(temporary, {"memory": memory, "launcher": executor.description.split(",")[0]})
         check()
@@ -128,13 +131,13 @@ def _executor(launcher: str | Executor, workers: int | None, budget: Budget) -> 
         executor.close()
 
 
-def window_of(executor: Executor) -> int:
+def window_of(executor: Executor, threads: int) -> int:
     """Give how many leaves may be ahead of the finished work: those that run, and a few that wait.
 
     Threads take up the next leaf at once. Worker processes hear of it after a round trip to the
     scheduler, so one more for every eight is let through; the projected memory counts them.
     """
-    slots = executor.workers * executor.threads
+    slots = executor.workers * threads
     return slots + (1 + slots // 8 if executor.separate else 0)
 
 
@@ -144,26 +147,24 @@ def fitting_threads(plan: CubePlan, executor: Executor, budget: Budget) -> int:
     Raises
     ------
     BudgetExceeded
-        If the workers run more at a time than fits, and are not ours to change.
+        If not even one may, or the workers run more at a time than fits and are not ours to change.
     """
-    fitting = [
-        n for n in range(1, executor.threads + 1) if plan.projected_memory(threads=n) <= budget.per_worker
-    ]
-    most = max(fitting, default=1)
+    room = budget.per_worker - (0 if executor.separate else plan.leader_nbytes)
+    most = max((n for n in range(1, executor.threads + 1) if plan.worker_memory(n) <= room), default=0)
+    if most == 0:
+        raise BudgetExceeded(
+            f"the scalars of {plan.n_events:,} events hold {format_size(plan.leader_nbytes)}, and a task "
+            f"needs {format_size(plan.worker_memory(1))}, but {format_size(budget.per_worker)} are allowed in all; "
+            "raise resources.memory, or use --launcher processes, whose workers do not hold the scalars"
+        )
     if executor.separate and most < executor.threads:
         raise BudgetExceeded(
             f"the workers run {executor.threads} tasks at a time, which need "
-            f"{format_size(plan.projected_memory(threads=executor.threads))} together, but a worker has "
+            f"{format_size(plan.worker_memory(executor.threads))} together, but a worker has "
             f"{format_size(budget.per_worker)}; start them with {most} thread(s) each, "
             "or raise resources.memory"
         )
     return most
-
-
-def projected_memory(plan: CubePlan, executor: Executor) -> int:
-    """Give the projected peak over this process and its workers."""
-    own = WORKER_BASELINE if executor.separate else 0
-    return own + plan.projected_memory(threads=executor.threads, workers=executor.workers)
 
 
 def _compute(
@@ -172,18 +173,17 @@ def _compute(
     store: Path,
     folder: WorkFolder,
     executor: Executor,
-    budget: Budget,
+    threads: int,
     on_progress: Callable[[Progress], None] | None,
     check: Check,
 ) -> float:
     check()
-    executor.threads = fitting_threads(plan, executor, budget)
     writing = Writing(store, Tuning().write_nbytes)
-    compiled = compile_plan(plan, inputs, folder, window=window_of(executor), writing=writing)
+    compiled = compile_plan(plan, inputs, folder, window=window_of(executor, threads), writing=writing)
     check()
     start = time.perf_counter()
     tracker = _Tracker(compiled.weights, executor.description, start, on_progress)
-    executor.run(compiled.graph, list(compiled.weights), tracker)
+    executor.run(compiled.graph, list(compiled.weights), tracker, threads=threads)
     return time.perf_counter() - start
 
 

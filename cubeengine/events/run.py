@@ -219,6 +219,14 @@ class Run:
         """Give the coordinates that the source knows for the element dimensions of a field."""
         return {} if name in self._derived else self.source.coordinates(name)
 
+    @property
+    def held_nbytes(self) -> int:
+        """Bytes of the columns and masks that are in memory, event times included."""
+        columns = [*self._columns.values(), *self._derived.values()]
+        known = [column.valid.nbytes for column in columns if column.valid is not None]
+        times = 3 * 8 * self.n_events  # time stamps packed and as dates, and the rows they lie in
+        return sum(column.data.nbytes for column in columns) + sum(known) + self._masks.nbytes + times
+
     @cached_property
     def data(self) -> xr.Dataset:
         """What is in memory: all fields of one value per event, read on first use, and derived variables.

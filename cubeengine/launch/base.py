@@ -26,8 +26,17 @@ class Executor(Protocol):
     separate: bool
     description: str
 
-    def run(self, graph: dict[str, Any], keys: Sequence[str], on_done: OnDone) -> None:
+    def run(self, graph: dict[str, Any], keys: Sequence[str], on_done: OnDone, *, threads: int) -> None:
         """Compute the keys, dropping their values; calls `on_done` with each as it is ready.
+
+        Parameters
+        ----------
+        graph, keys
+            What to compute.
+        on_done : callable
+            Gets each key that is ready.
+        threads : int
+            Tasks that may run at a time in each process; at most the executor's.
 
         Raises
         ------

@@ -49,7 +49,14 @@ class ClusterExecutor:
         self.workers, self.threads = len(threads), max(threads)
         self.separate, self.description = True, description
 
-    def run(self, graph: dict[str, Any], keys: Sequence[str], on_done: OnDone) -> None:
+    def run(
+        self,
+        graph: dict[str, Any],
+        keys: Sequence[str],
+        on_done: OnDone,
+        *,
+        threads: int,  # noqa: ARG002 - workers run as many as they were started with
+    ) -> None:
         """Compute the keys; see `Executor.run`."""
         from distributed.scheduler import KilledWorker
 

@@ -25,7 +25,7 @@ class ThreadExecutor:
         self.threads = threads or len(os.sched_getaffinity(0))
         self.description = f"{self.threads} thread{'s' if self.threads > 1 else ''} of this process"
 
-    def run(self, graph: dict[str, Any], keys: Sequence[str], on_done: OnDone) -> None:
+    def run(self, graph: dict[str, Any], keys: Sequence[str], on_done: OnDone, *, threads: int) -> None:
         """Compute the keys; see `Executor.run`."""
         from dask.callbacks import Callback
         from dask.threaded import get
@@ -40,11 +40,11 @@ class ThreadExecutor:
         # A pool of our own: if the run is interrupted, no thread is left that could still write.
         with (
             deferred_interrupts() as check,
-            ThreadPoolExecutor(self.threads) as pool,
+            ThreadPoolExecutor(threads) as pool,
             Callback(posttask=finished),
         ):
             try:
-                get(graph, list(keys), pool=pool, num_workers=self.threads)
+                get(graph, list(keys), pool=pool, num_workers=threads)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 import cubeengine
 from cubeengine.errors import SpecError
@@ -140,6 +141,17 @@ class Bound:
         return self.grouping.counts()
 
     @property
+    def held_nbytes(self) -> int:
+        """Bytes of the scalars, masks and bins that the leading process holds for all events."""
+        arrays: list[NDArray[np.generic]] = [
+            *self.selections.values(),
+            self.grouping.events,
+            self.grouping.groups,
+        ]
+        arrays += [array for axis in self.axes for array in (axis.index, axis.states)]
+        return self.run.held_nbytes + sum(array.nbytes for array in arrays)
+
+    @property
     def content(self) -> str:
         """Hash of spec, sample and input files: what the answer depends on, beside the plan."""
         files = [(str(file.path), file.size, file.mtime_ns) for file in self.run.source.files]
@@ -176,6 +188,7 @@ def bind(run: Run, spec: CubeSpec, *, sample: Sample | None = None) -> Bound:
     nodes = {name: resolve_selection(spec, name) for name in selections_of(spec)}
     masks = {name: run.states(node) for name, node in nodes.items()}
     considered = sample.mask(run.n_events)
+    cut_flows = {name: count_cuts(run, node, considered) for name, node in nodes.items()}
     kept = [(mask == states.TRUE) & considered for mask in masks.values()]
     axes = tuple(_bin_one(run, axis, units, np.any(kept, axis=0)) for axis in spec.axes)
     run = run.with_columns(
@@ -188,7 +201,7 @@ def bind(run: Run, spec: CubeSpec, *, sample: Sample | None = None) -> Bound:
         spec=spec,
         axes=axes,
         selections=masks,
-        cut_flows={name: count_cuts(run, node, considered) for name, node in nodes.items()},
+        cut_flows=cut_flows,
         fates={name: count_fates(mask, axes, considered) for name, mask in masks.items()},
         grouping=group_events(kept, bins, int(np.prod(shape, dtype=np.int64))),
         signals=_signals(run, spec, axes, units),

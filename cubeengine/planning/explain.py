@@ -138,8 +138,8 @@ def _work(plan: CubePlan, budget: Budget) -> str:
     return (
         f"work: {counted(plan.n_tasks, 'task')} read {format_size(plan.read_nbytes)} and write "
         f"{format_size(output_nbytes(plan))} before compression\n"
-        f"  memory of a worker: {format_size(plan.projected_memory())} projected with one thread, "
-        f"{format_size(budget.per_worker)} allowed"
+        f"  memory: {format_size(plan.projected_memory())} projected with one thread, "
+        f"{format_size(budget.per_worker)} allowed per worker"
     )
 
 

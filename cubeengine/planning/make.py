@@ -14,6 +14,10 @@ from cubeengine.planning.planner import plan_signal
 from cubeengine.planning.shape import SignalShape
 from cubeengine.types import IntArray
 
+SORTING_NBYTES = 32
+"""Bytes per event and group while the pairs of a signal are sorted into leaves: rows, groups, the order and
+its keys."""
+
 
 def make_plan(bound: Bound, budget: Budget, tuning: Tuning | None = None) -> CubePlan:
     """Decide all work.
@@ -39,6 +43,7 @@ def make_plan(bound: Bound, budget: Budget, tuning: Tuning | None = None) -> Cub
         n_selected=_n_distinct(bound.grouping.events),
         signals=tuple(plan_signal(shape, budget, tuning or Tuning()) for shape in signal_shapes(bound)),
         content=_content(bound, budget),
+        leader_nbytes=bound.held_nbytes + SORTING_NBYTES * len(bound.grouping.events),
     )
 
 

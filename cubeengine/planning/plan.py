@@ -122,17 +122,21 @@ class SignalPlan:
         return f"{self.name}/{name}", tasks[name]
 
     @property
+    def busy_nbytes(self) -> int:
+        """Bytes of a thread's task, with the partial that it makes or writes."""
+        return max(self.leaf_nbytes, self.write_nbytes)
+
+    @property
     def held_nbytes(self) -> int:
-        """Bytes beside those of running leaves: one result that waits, and the task that folds or writes."""
-        waiting = self.part_nbytes if self.merge_nbytes else 0
-        return waiting + max(self.merge_nbytes, self.write_nbytes)
+        """Bytes beside those: one result that waits, and a fold with both its inputs."""
+        return self.part_nbytes + self.merge_nbytes
 
     def memory(self, threads: int) -> int:
         """Bytes of data a worker process holds at most while `threads` tasks of the signal run in it.
 
-        The graph lets no more leaves be ahead of the work than can run.
+        The graph lets no more leaves be ahead of the finished work than can run.
         """
-        return threads * self.leaf_nbytes + self.held_nbytes
+        return threads * self.busy_nbytes + self.held_nbytes
 
     @property
     def has_count(self) -> bool:
@@ -172,6 +176,7 @@ class CubePlan:
     n_selected: int
     signals: tuple[SignalPlan, ...]
     content: str  # hash of everything that the answer depends on beside the plan itself
+    leader_nbytes: int = 0  # scalars, masks and bins of all events, in the process that leads
 
     @property
     def bins_shape(self) -> tuple[int, ...]:
@@ -193,18 +198,32 @@ class CubePlan:
         """Bytes read from storage, decoded."""
         return sum(signal.read_nbytes for signal in self.signals)
 
-    def projected_memory(self, *, threads: int = 1, workers: int = 1) -> int:
-        """Anonymous memory of the whole run at its peak.
+    def worker_memory(self, threads: int) -> int:
+        """Anonymous memory of a worker process at its peak.
 
         Signals are worked on one after another. But with several threads the next ones begin while the
         last part of one is folded and written, so what these hold is added up.
         """
         needs = (
-            threads * max(signal.leaf_nbytes for signal in group)
+            threads * max(signal.busy_nbytes for signal in group)
             + sum(signal.held_nbytes for signal in group)
             for group in self._at_work_together(threads)
         )
-        return workers * (WORKER_BASELINE + max(needs, default=0))
+        return WORKER_BASELINE + max(needs, default=0)
+
+    def projected_memory(self, *, threads: int = 1, workers: int = 0) -> int:
+        """Anonymous memory of the whole run at its peak.
+
+        Parameters
+        ----------
+        threads : int
+            Tasks that run at a time in each process that runs tasks.
+        workers : int
+            Worker processes beside the one that leads; 0 where that one runs the tasks itself.
+        """
+        if workers:
+            return WORKER_BASELINE + self.leader_nbytes + workers * self.worker_memory(threads)
+        return self.leader_nbytes + self.worker_memory(threads)
 
     def _at_work_together(self, threads: int) -> Iterator[list[SignalPlan]]:
         """Give the signals that any `threads` successive leaves can belong to: so many are under way."""

@@ -49,6 +49,9 @@ holds several events of a group."""
 MIN_LEAVES = 8
 """A short run is split into so many leaves even if they are small beside the partial: workers share it."""
 
+PAIR_NBYTES = 24
+"""Row and group of each event of a leaf, and the group within its part."""
+
 EVENTS_PER_GROUP = 4
 """Events of each group that should meet in a block, so that fetching its sums pays."""
 
@@ -232,7 +235,7 @@ def _assemble(
     order, tile, block = _reading(shape, budget, tuning, n_groups=n_groups, n_elements=n_elements)
     partial = shape.partial(n_bins, n_elements)
     pairs = max(stop - start for part in parts for start, stop in part.leaves)
-    buffer = read_buffer_nbytes(shape.info, tile, block) + 40 * pairs
+    buffer = read_buffer_nbytes(shape.info, tile, block) + PAIR_NBYTES * pairs
     chunk_nbytes = math.prod(grid.bin_chunks) * math.prod(grid.element_chunks) * 8
     merging = any(len(part.leaves) > 1 for part in parts)
     touched = events_touched(shape.info, shape.n_pairs, max(shape.info.n_rows, shape.n_pairs))

@@ -140,10 +140,17 @@ def test_threads_are_fewer_where_their_memory_does_not_fit(plans):
     assert engine.fitting_threads(work, executor, budget) == 3
 
 
+def test_scalars_that_leave_no_room_for_a_task_are_an_error(plans):
+    executor = launch("threads", workers=1, budget=Budget())
+    work = plans["stream"].work
+    with pytest.raises(BudgetExceeded, match="the scalars of 600 events hold"):
+        engine.fitting_threads(work, executor, Budget(work.worker_memory(1)))
+
+
 def test_workers_of_others_that_do_not_fit_are_refused(plans):
     executor = launch("threads", workers=8, budget=Budget())
     executor.separate = True
-    budget = Budget(plans["stream"].work.projected_memory(threads=3))
+    budget = Budget(plans["stream"].work.worker_memory(3))
     with pytest.raises(BudgetExceeded, match="3 thread"):
         engine.fitting_threads(plans["stream"].work, executor, budget)
 
