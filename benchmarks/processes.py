@@ -132,11 +132,11 @@ def _tree(pid: int) -> Iterator[int]:
     """Give a process and its descendants; those that end meanwhile are left out."""
     yield pid
     try:
-        tasks = os.listdir(f"/proc/{pid}/task")
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
     except FileNotFoundError:
         return
     for task in tasks:
-        for child in _read(Path(f"/proc/{pid}/task/{task}/children")).split():
+        for child in _read(task / "children").split():
             yield from _tree(int(child))
 
 
