@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ def measure(path: Path, problem: Problem, request: dict[str, Any]) -> dict[str, 
     small.write(scratch / "tiny.h5")
     launcher, workers = options.get("launcher", "threads"), options.get("workers") or n_cores()
     memory = options.get("memory", MEMORY)
-    with _launcher(launcher, workers) as settings:
+    with _launcher(launcher, workers, partial(_warm, scratch, small, memory)) as settings:
         _make(scratch / "tiny.h5", small, scratch / "tiny.zarr", memory, settings)
         before = read_nbytes()
         facts = _make(path, problem, Path(request["out"]), memory, settings)
@@ -39,18 +41,26 @@ def measure(path: Path, problem: Problem, request: dict[str, Any]) -> dict[str, 
 
 
 @contextmanager
-def _launcher(launcher: str, workers: int) -> Iterator[dict[str, Any]]:
-    """Give the settings of `to_zarr`; starts the workers where start-up shall not count."""
+def _launcher(launcher: str, workers: int, warm: Callable[[], None]) -> Iterator[dict[str, Any]]:
+    """Give the settings of `to_zarr`; starts and warms up the workers where start-up shall not count."""
     if launcher != "cluster":
         yield {"launcher": launcher, "workers": workers}
         return
-    from distributed import LocalCluster
+    from distributed import Client, LocalCluster
 
     with LocalCluster(
         n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
     ) as cluster:
-        cluster.wait_for_workers(workers)
+        with Client(cluster, set_as_default=False) as client:
+            client.wait_for_workers(workers)
+            client.run(warm)
         yield {"launcher": cluster.scheduler_address}
+
+
+def _warm(scratch: Path, small: Problem, memory: str) -> None:
+    """Make the tiny cube in a worker: it imports and compiles all it needs."""
+    target = scratch / f"tiny-{os.getpid()}.zarr"
+    _make(scratch / "tiny.h5", small, target, memory, {"launcher": "threads", "workers": 1})
 
 
 def _make(
