@@ -17,7 +17,7 @@ from cubeengine.planning.make import signal_shapes
 from cubeengine.sources.memory import MemorySource
 from cubeengine.spec.model import CubeSpec
 
-N_BINS = 10
+N_BINS = 16
 STRATEGIES = ("stream", "by_bin", "by_tile")
 SPEC = CubeSpec.loads(
     f"""
