@@ -41,7 +41,7 @@ class Size:
 
 SIZES = {
     "small": Size(Problem(3_100, (16, 32)), Problem(3_100, (16, 32)), 1),
-    "medium": Size(Problem(24_576, (128, 256)), Problem(6_144, (128, 256)), 5),
+    "medium": Size(Problem(24_576, (128, 256)), Problem(24_576, (128, 256)), 5),
     "large": Size(Problem(65_536, (256, 256)), Problem(6_144, (256, 256)), 3),
 }
 """The first problem's input is at least 60 times the cube (for uint16; 80 for float32)."""

@@ -37,7 +37,7 @@ CASES = {
     # 16 bytes of sums per bin and element of uint16: 100 MB per partial, for by_bin in every single bin.
     "full": (
         Case("stream", Problem(1_950, (512, 256), layout="bitshuffle"), "2 GiB"),
-        Case("by_bin", Problem(40, (2560, 2560), n_bins=4), "800 MiB"),
+        Case("by_bin", Problem(40, (2560, 2560), n_bins=8), "800 MiB"),
         Case("by_tile", Problem(490, (1024, 512), layout="bitshuffle"), "2 GiB"),
     ),
     "small": (

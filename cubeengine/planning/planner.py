@@ -149,7 +149,11 @@ def _folded(
     partial = shape.partial(shape.n_bins, widest)
     part_input = shape.input_nbytes * share
     worth_folding = min(tuning.leaf_to_partial * partial, part_input / MIN_LEAVES)
-    least = max(_leaf_input(part_input, tuning), worth_folding, part_input / tuning.max_leaves)
+    # Compressed frames are read in large blocks. A leaf fills its block, so that short runs take the
+    # memory that long ones do.
+    block = _reading(shape, budget, tuning, n_groups=shape.n_bins * shape.width, n_elements=widest)[2]
+    block = 0 if shape.info.storage.addressable else block
+    least = max(_leaf_input(part_input, tuning), worth_folding, part_input / tuning.max_leaves, block)
     events_per_leaf = max(int(least / max(shape.info.event_nbytes * share, 1)), 1)
     leaves = _event_runs(shape, events_per_leaf)
     parts = tuple(Part((0, shape.n_bins), elements, leaves) for elements in ranges)
