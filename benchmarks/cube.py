@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +24,7 @@ from benchmarks.escape_env import escape_python
 from benchmarks.limit import limit_seconds
 from benchmarks.machine import describe
 from benchmarks.problems import LAYOUTS, Cube, Problem
-from benchmarks.processes import Measurement, measure
+from benchmarks.processes import Measurement, measure, scratch_folder
 from benchmarks.quiet import DISTURBED_SHARE, undisturbed
 from benchmarks.report import LABELS, OURS, Results, facts_table, limit_table, peer_table, seconds
 from benchmarks.worker import PEERS
@@ -123,27 +123,26 @@ def main(arguments: Sequence[str]) -> None:
     size = SIZES[options.size]
     pythons = _pythons(options.peers, options.escape_venv)
     print(describe(), "\n", flush=True)
-    with tempfile.TemporaryDirectory(prefix="cube-benchmark-", dir=options.scratch) as folder:
-        bench = Bench(Path(folder), options.repeats or size.repeats, options.patience, pythons)
-        _limits(bench, replace(size.problem, dtype=options.dtype), options.layouts, markdown=options.markdown)
+    with scratch_folder(options.scratch) as folder:
+        bench = Bench(folder, options.repeats or size.repeats, options.patience, pythons)
+        problem = replace(size.problem, dtype=options.dtype)
+        results = {
+            layout: bench.measure_all(replace(problem, layout=layout), ["limit", *options.ours])
+            for layout in options.layouts
+        }
+        if results:
+            print(limit_table(problem, results, markdown=options.markdown))
+        if results and "threads" in options.ours:
+            print(facts_table(problem, results, markdown=options.markdown))
+            print(bench.first_task(), "\n", flush=True)
         for layout in options.peer_layouts if pythons else ():
             problem = replace(size.peers, dtype=options.dtype, layout=layout)
             results = bench.measure_all(problem, ["threads", "one thread", *pythons])
             print(peer_table(problem, results, markdown=options.markdown), flush=True)
 
 
-def _limits(bench: Bench, problem: Problem, layouts: Sequence[str], *, markdown: bool) -> None:
-    results = {
-        layout: bench.measure_all(replace(problem, layout=layout), ["limit", *OURS]) for layout in layouts
-    }
-    if results:
-        print(limit_table(problem, results, markdown=markdown))
-        print(facts_table(problem, results, markdown=markdown))
-        print(bench.first_task(), "\n", flush=True)
-
-
 def check_same(results: Results, problem: Problem) -> None:
-    """Compare all cubes with the first.
+    """Compare all cubes with one another.
 
     Raises
     ------
@@ -152,10 +151,9 @@ def check_same(results: Results, problem: Problem) -> None:
     """
     tolerance = 1e-4 if problem.floating else 1e-9  # peers on dask sum float32 in float32
     cubes = {name: runs[0].cube for name, runs in results.items() if runs[0].cube is not None}
-    (reference, truth), *others = cubes.items()
-    for name, cube in others:
-        if not _close(cube, truth, tolerance):
-            raise RuntimeError(f"{name!r} and {reference!r} made different cubes of {problem}")
+    for (one, cube), (other, like) in pairwise(cubes.items()):
+        if not _close(cube, like, tolerance):
+            raise RuntimeError(f"{one!r} and {other!r} made different cubes of {problem}")
 
 
 def _close(cube: Cube, other: Cube, tolerance: float) -> bool:
@@ -183,6 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--size", choices=SIZES, default="small")
     add("--dtype", choices=("uint16", "float32"), default="uint16")
     add("--layouts", nargs="*", choices=LAYOUTS, default=LAYOUTS, help="storage against the limit")
+    add("--ours", nargs="*", choices=OURS, default=OURS, help="ways to run ours against the limit")
     add("--peer-layouts", nargs="*", choices=LAYOUTS, default=("contiguous",), help="storage against peers")
     add("--peers", nargs="*", choices=PEERS, default=PEERS)
     add("--escape-venv", type=Path, help="environment for escape-fel; made if it is not there")

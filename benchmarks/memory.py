@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.machine import describe
 from benchmarks.problems import Problem
-from benchmarks.processes import Measurement, measure
+from benchmarks.processes import Measurement, measure, scratch_folder
 from benchmarks.report import megabytes, seconds, table
 
 GROWTH = 10
@@ -53,10 +52,10 @@ def main(arguments: Sequence[str]) -> None:
     print(describe(), "\n", flush=True)
     head = ("wanted", "chosen", "workers", "input", "partial", "time", "peak", "projected", "growth")
     rows: list[tuple[str, ...]] = []
-    with tempfile.TemporaryDirectory(prefix="cube-benchmark-", dir=options.scratch) as folder:
+    with scratch_folder(options.scratch) as folder:
         for case in CASES[options.size]:
             for launcher in options.launchers:
-                rows += _rows(case, launcher, Path(folder))
+                rows += _rows(case, launcher, folder)
     print(table(f"Memory, {GROWTH} times the events (target: growth below {TARGET}, peak below projected)",
                 head, rows, markdown=options.markdown))  # fmt: skip
 

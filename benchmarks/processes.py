@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,21 @@ def _load(out: Path) -> Cube:
 
     with xr.open_zarr(out, chunks=None) as dataset:
         return Cube(*(dataset[f"frames_{name}"].values[0] for name in ("mean", "std", "count")))
+
+
+@contextmanager
+def scratch_folder(parent: Path | None) -> Iterator[Path]:
+    """Give a folder for large files that is removed in the end, also when the process is told to end."""
+    usual = signal.signal(signal.SIGTERM, _exit)
+    try:
+        with tempfile.TemporaryDirectory(prefix="cube-benchmark-", dir=parent) as folder:
+            yield Path(folder)
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+
+
+def _exit(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 class PeakMemory(threading.Thread):
