@@ -42,15 +42,24 @@ def measure(path: Path, problem: Problem, request: dict[str, Any]) -> dict[str, 
 
 @contextmanager
 def _launcher(launcher: str, workers: int, warm: Callable[[], None]) -> Iterator[dict[str, Any]]:
-    """Give the settings of `to_zarr`; starts and warms up the workers where start-up shall not count."""
+    """Give the settings of `to_zarr`; where start-up shall not count, starts and warms up the workers.
+
+    They are started as the launchers of cubeengine start theirs.
+    """
     if launcher != "cluster":
         yield {"launcher": launcher, "workers": workers}
         return
+    import dask
     from distributed import Client, LocalCluster
 
-    with LocalCluster(
-        n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
-    ) as cluster:
+    from cubeengine.launch.cluster import SETTINGS
+
+    with (
+        dask.config.set(SETTINGS),
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
+        ) as cluster,
+    ):
         with Client(cluster, set_as_default=False) as client:
             client.wait_for_workers(workers)
             client.run(warm)
