@@ -24,8 +24,8 @@ from cubeengine.planning.output import Output, cube_output, statistic_attrs, sta
 from cubeengine.planning.plan import CubePlan
 from cubeengine.planning.provenance import cube_attributes
 from cubeengine.planning.warn import plan_warnings
+from cubeengine.schema.problems import Problem
 from cubeengine.spec.model import CubeSpec, resolve_paths
-from cubeengine.spec.problems import Problem
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -134,6 +135,29 @@ class FieldInfo:
         return self.event_nbytes * self.n_rows
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectorInfo:
+    """The detector that a field comes from, as the raw data describe it.
+
+    Attributes
+    ----------
+    name, kind : str
+        The user's name, e.g. "jungfrau", and the type of detector, e.g. "jungfrau" or "epix10ka".
+    unique_id : str
+        Type and serial numbers of its segments, as constants are filed under.
+    segments : tuple of int
+        Numbers of the segments along the first dimension of the field, rising.
+    settings : mapping
+        "<alg>/<field>" of the configuration, e.g. "config/trbit" -> its value for each of `segments`.
+    """
+
+    name: str
+    kind: str
+    unique_id: str = ""
+    segments: tuple[int, ...] = (0,)
+    settings: Mapping[str, tuple[NDArray[np.generic], ...]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One value per event, in time order, with what is missing marked.
@@ -145,10 +169,13 @@ class Column:
     valid : (n_events,) bool, or None
         False where an integer or boolean value is missing (the filler in `data` means nothing);
         None where nothing is missing or the type has NaN.
+    damaged : (n_events,) bool, or None
+        True where a value was damaged when it was taken: it counts as missing, for this reason.
     """
 
     data: NDArray[np.generic]
     valid: BoolArray | None = None
+    damaged: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.data)

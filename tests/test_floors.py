@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cubeengine"
 FLOORS = {
     "cubeengine": 0,  # the root holds the version; its names load lazily, from any floor
     "errors": 0, "types": 0, "units": 0, "budget": 0, "measure": 0,
+    "schema": 0, "shared": 0,
     "kernels": 1, "sources": 1, "store": 1,
     "detectors": 2, "plots": 2,
     "events": 3,
@@ -34,18 +35,21 @@ ALLOWED = {
     ("planning", "store"): {"cubeengine.store.layout"},
     ("planning", "sources"): {"cubeengine.sources.base"},
     ("planning", "kernels"): None,
+    ("planning", "detectors"): None,
     # of the floors below them, these use nothing else
     ("detectors", "kernels"): None,
     ("plots", "store"): None,
     ("events", "sources"): None,
     ("events", "kernels"): None,
     ("spec", "events"): None,
+    ("spec", "detectors"): None,
 }
 """For parts that may not use all that is below: which modules of which part; None for all of them."""
 
 RESTRICTED = {user for user, _ in ALLOWED} - {"planning"}
 HEAVY = {
     "planning": {"dask", "distributed", "h5py", "zarr", "xarray", "numba"},
+    "schema": {"dask", "distributed", "h5py", "zarr", "xarray", "numba"},
     "spec": {"dask", "distributed", "h5py", "zarr", "xarray", "numba"},
     "kernels": {"dask", "distributed", "h5py", "zarr", "xarray"},
     "sources": {"dask", "distributed", "zarr", "xarray"},

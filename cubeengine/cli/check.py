@@ -11,8 +11,8 @@ from cubeengine.cli.base import Command, printable
 from cubeengine.cli.options import SpecArguments, spec_options
 
 if TYPE_CHECKING:
+    from cubeengine.schema.problems import Problem
     from cubeengine.spec.check import Checked
-    from cubeengine.spec.problems import Problem
 
 
 @click.command("check", cls=Command, short_help="Check a spec against its run: every problem at once.")
@@ -60,7 +60,7 @@ def _against_run(arguments: SpecArguments, checked: Checked) -> list[Problem]:
 
 def _print(problems: Sequence[Problem], name: str) -> int:
     """Print problems as they stand in the text and give the number of errors."""
-    from cubeengine.spec.problems import in_order
+    from cubeengine.schema.problems import in_order
 
     ordered = in_order(problems)
     for problem in ordered:

@@ -13,8 +13,8 @@ from cubeengine.cli.options import SpecArguments, sample_options, spec_options
 if TYPE_CHECKING:
     from cubeengine.engine import Result
     from cubeengine.events.run import Run
+    from cubeengine.schema.problems import Problem
     from cubeengine.spec.model import CubeSpec
-    from cubeengine.spec.problems import Problem
 
 
 @click.command("run", cls=Command, short_help="Make the cube, with a progress bar.")

@@ -24,13 +24,13 @@ from cubeengine.planning.fates import Fates, count_fates
 from cubeengine.planning.grouping import Grouping, group_events
 from cubeengine.planning.plan import Axis
 from cubeengine.planning.units import column_in
+from cubeengine.schema.problems import spec_error
+from cubeengine.schema.texts import amount_in
 from cubeengine.spec.axes import Axis as AxisSpec
 from cubeengine.spec.axes import axis_unit
 from cubeengine.spec.check import check_fields
 from cubeengine.spec.model import CubeSpec
-from cubeengine.spec.problems import spec_error
 from cubeengine.spec.resolve import resolve_selection, selections_of
-from cubeengine.spec.texts import amount_in
 from cubeengine.types import BoolArray, IntArray
 
 

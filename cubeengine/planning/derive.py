@@ -16,10 +16,10 @@ from cubeengine.events.run import Run
 from cubeengine.events.selections import Cut, fields
 from cubeengine.events.states import States
 from cubeengine.planning.units import column_in
+from cubeengine.schema.texts import amount_in
 from cubeengine.spec.derived import DelayRecipe
 from cubeengine.spec.model import CubeSpec, RunSpec
 from cubeengine.spec.resolve import resolve_derived, state_cut
-from cubeengine.spec.texts import amount_in
 from cubeengine.types import Column
 
 DELAY_UNIT = "ps"

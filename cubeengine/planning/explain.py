@@ -13,8 +13,8 @@ from cubeengine.planning.bind import Bound
 from cubeengine.planning.derive import delay_facts
 from cubeengine.planning.plan import CubePlan, SignalPlan
 from cubeengine.planning.words import counted
-from cubeengine.spec.problems import Problem
-from cubeengine.spec.texts import variable_name
+from cubeengine.schema.problems import Problem
+from cubeengine.schema.texts import variable_name
 
 
 def explain(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[Problem]) -> str:

@@ -14,9 +14,9 @@ from cubeengine.planning.axes import BinnedAxis
 from cubeengine.planning.bind import Bound
 from cubeengine.planning.derive import lacks_laser
 from cubeengine.planning.fates import Fates
+from cubeengine.schema.problems import Problem, SpecPath
 from cubeengine.spec.axes import axis_unit
 from cubeengine.spec.links import member_fields, walk_members, walk_selections
-from cubeengine.spec.problems import Problem, SpecPath
 from cubeengine.spec.resolve import (
     declared_unit,
     derived_inputs,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.types import BoolArray, Column, FieldInfo, InputFile, IntArray
+from cubeengine.types import BoolArray, Column, DetectorInfo, FieldInfo, InputFile, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ class Block:
     take : (stop - start,) int64
         Row `rows[start + i]` is `data[take[i]]`.
     valid : (stop - start,) bool, or None
-        False where an integer row is missing; None where all are there or the type has NaN.
+        False where an integer row is missing or damaged; None where all are there or the type has NaN.
+    damaged : (stop - start,) bool, or None
+        True where a row was damaged when it was taken: not valid, or NaN; None where none was.
     """
 
     data: NDArray[Any]
@@ -34,6 +36,7 @@ class Block:
     stop: int
     take: IntArray
     valid: BoolArray | None = None
+    damaged: BoolArray | None = None
 
 
 class Reader(Protocol):
@@ -106,6 +109,9 @@ class Source(Protocol):
 
     def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
         """Coordinates the file knows for element dimensions: dimension number -> (name, values)."""
+
+    def detector(self, name: str) -> DetectorInfo | None:
+        """Describe the detector that an event field comes from; None where the source does not know."""
 
     def aligned(self, group: str) -> Source:
         """Give the events of an align group as a source of its own."""

@@ -19,7 +19,16 @@ from cubeengine.sources.leading import leading_zeros
 from cubeengine.sources.pieces import without_rows
 from cubeengine.sources.selection import check_marks, rows_of
 from cubeengine.sources.times import UNIX_EPOCH, pack, time_order, to_datetime
-from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind, InputFile, IntArray, Storage
+from cubeengine.types import (
+    BoolArray,
+    Column,
+    DetectorInfo,
+    FieldInfo,
+    FieldKind,
+    InputFile,
+    IntArray,
+    Storage,
+)
 
 
 def array_blocks(
@@ -228,6 +237,10 @@ class MemorySource:
     def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
         """Give the coordinates of element dimensions that were told."""
         return self.element_coordinates.get(name, {})
+
+    def detector(self, name: str) -> DetectorInfo | None:  # noqa: ARG002 - none of its fields has one
+        """Give None: only raw data describe their detectors."""
+        return None
 
     def aligned(self, group: str) -> MemorySource:
         """Raise SpecError: arrays in memory have no align groups."""

@@ -24,7 +24,7 @@ from cubeengine.sources.pieces import MarkedReader, MatchedReader, without_rows
 from cubeengine.sources.selection import check_marks, rows_of
 from cubeengine.sources.stored import OpenFiles, Stored
 from cubeengine.sources.times import time_order, to_datetime
-from cubeengine.types import Column, FieldInfo, FieldKind, InputFile, IntArray
+from cubeengine.types import Column, DetectorInfo, FieldInfo, FieldKind, InputFile, IntArray
 
 
 def open_smalldata(path: Path) -> SmallDataSource:
@@ -146,6 +146,10 @@ class SmallDataSource:
     def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
         """Give the coordinates the file knows for element dimensions."""
         return element_coordinates(self._info(name), self.fields, self._read_whole)
+
+    def detector(self, name: str) -> DetectorInfo | None:  # noqa: ARG002 - none of its fields has one
+        """Give None: only raw data describe their detectors."""
+        return None
 
     def aligned(self, group: str) -> SmallDataSource:
         """Give the events of an align group; rows that are only padding are left out.

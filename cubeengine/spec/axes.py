@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field, PlainValidator, TypeAdapter, model_validator
 
 from cubeengine.errors import SpecError
-from cubeengine.spec.base import Amount, FieldName, Model, UnitText, raise_problems
-from cubeengine.spec.texts import amount_in, kind_of, variable_name
+from cubeengine.schema.base import Amount, FieldName, Model, UnitText, raise_problems
+from cubeengine.schema.texts import amount_in, kind_of, variable_name
 from cubeengine.types import FloatArray
 from cubeengine.units import Quantity, same_dimension
 

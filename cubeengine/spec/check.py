@@ -11,12 +11,12 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from cubeengine.errors import SpecError
+from cubeengine.schema.problems import Problem, SpecPath, in_order, problems_of, spec_error
 from cubeengine.spec.fields import field_problems
 from cubeengine.spec.links import MAX_PROBLEMS, walk_selections
 from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.overrides import override_document
 from cubeengine.spec.positions import Positions, without_wrong_parts
-from cubeengine.spec.problems import Problem, SpecPath, in_order, problems_of, spec_error
 from cubeengine.spec.resolve import Resolver
 from cubeengine.spec.yaml import MAX_BYTES, Document, parse_document
 from cubeengine.types import FieldInfo

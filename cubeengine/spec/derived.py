@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import PlainValidator, model_validator
 
 from cubeengine.errors import SpecError
-from cubeengine.spec.base import Amount, ExpressionText, FieldName, Model
-from cubeengine.spec.texts import kind_of
+from cubeengine.events.expressions import Expression
+from cubeengine.schema.base import Amount, FieldName, Model, printable_text
+from cubeengine.schema.texts import kind_of
+
+
+def _expression(value: object) -> str:
+    text = printable_text(" ".join(value.split("\n")) if isinstance(value, str) else value)
+    Expression.parse(text)
+    return text
+
+
+ExpressionText: TypeAlias = Annotated[str, PlainValidator(_expression)]
 
 
 def _sign(value: object) -> int:

@@ -9,10 +9,10 @@ import numpy as np
 
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.events.expressions import Expression
+from cubeengine.schema.problems import SpecPath
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.links import is_reference, walk_members, walk_selections
 from cubeengine.spec.model import CubeSpec, Signal
-from cubeengine.spec.problems import SpecPath
 from cubeengine.spec.resolve import derived_inputs, resolve_derived, state_condition
 from cubeengine.spec.selections import Cut
 from cubeengine.types import FieldInfo, FieldKind

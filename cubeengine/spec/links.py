@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.events.expressions import Expression
+from cubeengine.schema.problems import SpecPath
+from cubeengine.schema.texts import NAME, amount_in, is_variable_name
 from cubeengine.spec.axes import MAX_BINS, Axis, axis_unit, edges_of
-from cubeengine.spec.problems import SpecPath
 from cubeengine.spec.resolve import (
     ALL_EVENTS,
     Resolver,
@@ -22,7 +23,6 @@ from cubeengine.spec.resolve import (
     state_condition,
 )
 from cubeengine.spec.selections import Cut, Selection
-from cubeengine.spec.texts import NAME, amount_in, is_variable_name
 from cubeengine.spec.writing import flow
 from cubeengine.units import same_dimension
 

@@ -14,8 +14,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, mo
 
 from cubeengine.budget import DEFAULT_MEMORY, parse_size
 from cubeengine.errors import SpecError
-from cubeengine.spec.axes import Axis
-from cubeengine.spec.base import (
+from cubeengine.schema.base import (
     FieldMap,
     FieldName,
     FrozenMap,
@@ -26,12 +25,13 @@ from cubeengine.spec.base import (
     UnitText,
     raise_problems,
 )
+from cubeengine.schema.problems import problems_of, spec_error
+from cubeengine.schema.texts import kind_of, variable_name
+from cubeengine.spec.axes import Axis
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.links import link_problems
-from cubeengine.spec.problems import problems_of, spec_error
 from cubeengine.spec.selections import Selection
 from cubeengine.spec.templates import check_template, expand_template
-from cubeengine.spec.texts import kind_of, variable_name
 from cubeengine.spec.writing import write_yaml
 
 MAX_ENTRIES = 1000

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from cubeengine.errors import SpecError
-from cubeengine.spec.problems import SpecPath, format_path
-from cubeengine.spec.texts import kind_of
+from cubeengine.schema.problems import SpecPath, format_path
+from cubeengine.schema.texts import kind_of
 from cubeengine.spec.yaml import Document, load_data
 
 

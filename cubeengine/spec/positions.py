@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cubeengine.spec.problems import Problem, SpecPath
+from cubeengine.schema.problems import Problem, SpecPath
 from cubeengine.spec.yaml import Document, Place
 
 _STANDINS: Mapping[str, Any] = {"select": [], "derive": "0"}

@@ -12,9 +12,9 @@ from cubeengine.errors import SpecError, nearest_names
 from cubeengine.events.expressions import Expression
 from cubeengine.events.selections import Combine, Condition, Interval, Node, OneOf, fields
 from cubeengine.events.selections import Cut as ResolvedCut
+from cubeengine.schema.texts import amount_in
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.selections import Cut, Selection
-from cubeengine.spec.texts import amount_in
 from cubeengine.units import Quantity
 
 if TYPE_CHECKING:

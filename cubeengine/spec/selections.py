@@ -9,8 +9,8 @@ from pydantic import Field, PlainValidator, model_validator
 
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.events.expressions import Expression
-from cubeengine.spec.base import Amount, FieldName, Model, Text, raise_problems
-from cubeengine.spec.texts import NAME, kind_of
+from cubeengine.schema.base import Amount, FieldName, Model, Text, raise_problems
+from cubeengine.schema.texts import NAME, kind_of
 from cubeengine.units import Quantity
 
 MAX_NESTING = 20

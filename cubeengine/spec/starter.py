@@ -11,9 +11,9 @@ import numpy as np
 
 from cubeengine.budget import format_size
 from cubeengine.events.run import Run
+from cubeengine.schema.texts import NAME
 from cubeengine.spec.nice import centers_of, centers_over, edges_between, rounded
 from cubeengine.spec.survey import LASER, XRAY, Survey
-from cubeengine.spec.texts import NAME
 from cubeengine.spec.writing import flow
 from cubeengine.types import FieldInfo
 from cubeengine.units import convert

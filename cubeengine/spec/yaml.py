@@ -23,7 +23,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from cubeengine.spec.problems import Problem, SpecPath, spec_error
+from cubeengine.schema.problems import Problem, SpecPath, spec_error
 from cubeengine.spec.scalars import read_scalar
 
 MAX_BYTES = 1_000_000

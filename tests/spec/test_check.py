@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubeengine.errors import SpecError
+from cubeengine.schema.problems import in_order
 from cubeengine.spec.check import check_document, check_fields, check_spec
 from cubeengine.spec.model import CubeSpec
-from cubeengine.spec.problems import in_order
 from cubeengine.types import FieldInfo
 
 from .texts import DELAY, FIELDS

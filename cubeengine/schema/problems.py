@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from cubeengine.errors import SpecError
-from cubeengine.spec.texts import kind_of
+from cubeengine.schema.texts import kind_of
 
 SpecPath: TypeAlias = tuple[str | int, ...]
 """Way from the top of a spec to one of its values, e.g. ("axes", 1, "edges")."""

@@ -9,9 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, Vali
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from cubeengine.errors import SpecError, nearest_names
-from cubeengine.events.expressions import Expression
-from cubeengine.spec.problems import SpecPath, explain_type, problems_of, spec_error
-from cubeengine.spec.texts import check_field_name, check_name, check_unit, kind_of, read_amount
+from cubeengine.schema.problems import SpecPath, explain_type, problems_of, spec_error
+from cubeengine.schema.texts import check_field_name, check_name, check_unit, kind_of, read_amount
 from cubeengine.units import Quantity
 
 V = TypeVar("V")
@@ -41,13 +40,8 @@ class FrozenMap(Mapping[str, V]):
         return repr(self._items)
 
 
-def _expression(value: object) -> str:
-    text = _text(" ".join(value.split("\n")) if isinstance(value, str) else value)
-    Expression.parse(text)
-    return text
-
-
-def _text(value: object) -> str:
+def printable_text(value: object) -> str:
+    """Give a text without blanks around it; raise SpecError if it is none, empty, or not printable."""
     if not isinstance(value, str):
         raise SpecError(f"must be text, but is {kind_of(value)}")
     text = value.strip()
@@ -56,11 +50,10 @@ def _text(value: object) -> str:
     return text
 
 
-Text: TypeAlias = Annotated[str, PlainValidator(_text)]
-Name: TypeAlias = Annotated[str, PlainValidator(lambda value: check_name(_text(value)))]
-FieldName: TypeAlias = Annotated[str, PlainValidator(lambda value: check_field_name(_text(value)))]
+Text: TypeAlias = Annotated[str, PlainValidator(printable_text)]
+Name: TypeAlias = Annotated[str, PlainValidator(lambda value: check_name(printable_text(value)))]
+FieldName: TypeAlias = Annotated[str, PlainValidator(lambda value: check_field_name(printable_text(value)))]
 UnitText: TypeAlias = Annotated[str, PlainValidator(check_unit)]
-ExpressionText: TypeAlias = Annotated[str, PlainValidator(_expression)]
 Amount: TypeAlias = Annotated[int | float | Quantity, PlainValidator(read_amount)]
 NameMap: TypeAlias = Annotated[Mapping[Name, V], AfterValidator(FrozenMap)]
 FieldMap: TypeAlias = Annotated[Mapping[FieldName, V], AfterValidator(FrozenMap)]

@@ -1,0 +1,101 @@
+"""Arrays that tasks share: in memory where they are made, in a file where they are used.
+
+Tables of a detector, or the places of a million events, must not travel with every task. What a task
+needs is a frozen value whose large arrays are `SharedArray`; before the work begins `in_files` puts them
+into files, and every process maps the same pages of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeengine.errors import SourceFormatError
+
+T = TypeVar("T")
+Save = Callable[[str, NDArray[Any]], Path]
+"""Writes an array under a name and gives the path of its .npy file."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedArray:
+    """An array by value or by the path of its .npy file.
+
+    Attributes
+    ----------
+    value : array, or None
+        Where it is in memory; read-only by agreement.
+    path : Path, or None
+        The file, where it is not.
+    """
+
+    value: NDArray[Any] | None
+    path: Path | None = None
+
+    def load(self) -> NDArray[Any]:
+        """Give the array; that of a file is mapped, not read."""
+        if self.value is not None:
+            return self.value
+        if self.path is None:
+            raise ValueError("a shared array needs a value or a path")
+        try:
+            mapped: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        except (OSError, ValueError) as err:
+            raise SourceFormatError(
+                f"{self.path}: this file of the run cannot be read ({err}); do all workers see its folder?"
+            ) from err
+        return mapped
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory: none where it is in a file."""
+        return 0 if self.value is None else self.value.nbytes
+
+
+def in_files(item: T, save: Save, name: str) -> T:
+    """Give the same frozen value with every shared array in it, at any depth, put into a file.
+
+    Parameters
+    ----------
+    item : a frozen dataclass, or a tuple
+        What tasks will get.
+    save : callable
+        Writes an array under a name.
+    name : str
+        Begins the names of the files.
+    """
+    return _moved(item, save, name)  # type: ignore[no-any-return]
+
+
+def held_nbytes(item: object) -> int:
+    """Give the bytes of all shared arrays that are in memory, at any depth."""
+    return sum(array.nbytes for array in _arrays(item))
+
+
+def _moved(item: Any, save: Save, name: str) -> Any:
+    if isinstance(item, SharedArray):
+        return item if item.value is None else SharedArray(None, save(name, item.value))
+    if isinstance(item, tuple):
+        return tuple(_moved(part, save, f"{name}.{number}") for number, part in enumerate(item))
+    if is_dataclass(item) and not isinstance(item, type):
+        values = {field.name: getattr(item, field.name) for field in fields(item) if field.init}
+        moved = {key: _moved(value, save, f"{name}.{key}") for key, value in values.items()}
+        changed = {key: value for key, value in moved.items() if value is not values[key]}
+        return replace(item, **changed) if changed else item
+    return item
+
+
+def _arrays(item: object) -> Iterator[SharedArray]:
+    if isinstance(item, SharedArray):
+        yield item
+    elif isinstance(item, tuple):
+        for part in item:
+            yield from _arrays(part)
+    elif is_dataclass(item) and not isinstance(item, type):
+        for field in fields(item):
+            yield from _arrays(getattr(item, field.name))
