@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, ValidationError, model_validator
 
 from cubeengine.budget import DEFAULT_MEMORY, parse_size
 from cubeengine.errors import SpecError
@@ -168,6 +168,29 @@ class CubeSpec(Model):
     signals: Annotated[tuple[Signal, ...], BeforeValidator(_few)] = ()
     resources: Resources = Resources()
 
+    _folder: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def folder(self) -> Path:
+        """Folder that file names in it are relative to: that of its file, else the working directory."""
+        return self._folder
+
+    def at(self, folder: str | Path) -> Self:
+        """Give the same spec with file names relative to another folder."""
+        moved = self.model_copy()
+        moved._folder = Path(folder)
+        return moved
+
+    def __eq__(self, other: object) -> bool:
+        # The folder is where the spec was found, not what it says.
+        return isinstance(other, CubeSpec) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in type(self).model_fields)
+
     @model_validator(mode="after")
     def _linked(self) -> Self:
         problems = link_problems(self)
@@ -193,7 +216,7 @@ class CubeSpec(Model):
         """
         from cubeengine.spec.check import load_spec, read_text
 
-        return load_spec(cls, read_text(Path(path)), str(path), overrides)
+        return load_spec(cls, read_text(Path(path)), str(path), overrides).at(Path(path).parent)
 
     @classmethod
     def loads(cls, text: str | bytes, *, overrides: Mapping[str, object] | None = None) -> Self:

@@ -212,3 +212,14 @@ def test_loading_names_the_file_and_every_problem(tmp_path):
     assert f"{path}:2:1: signal: unknown key 'signal'; nearest: 'signals'" in str(caught.value)
     with pytest.raises(SpecError, match="no such file"):
         CubeSpec.load(tmp_path / "none.yaml")
+
+
+def test_folder_is_that_of_the_file_and_not_part_of_what_a_spec_says(tmp_path: Path) -> None:
+    path = tmp_path / "cube.yaml"
+    path.write_text("cube: delay")
+
+    loaded, made = CubeSpec.load(path), CubeSpec(cube="delay")
+
+    assert (loaded.folder, made.folder) == (tmp_path, Path())
+    assert loaded == made
+    assert hash(loaded) == hash(made)
