@@ -66,9 +66,15 @@ else:  # it has no public name
 
 
 class _SpecMeta(ModelMetaclass):
-    """Makes a part that is made wrongly raise our error, with every problem in it."""
+    """Makes a part that is made wrongly raise our error, with every problem in it.
+
+    The shorthand may stand alone in Python as well: `Signal("ipm2/sum")`.
+    """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        shorthand: str = getattr(cls, "shorthand", "")
+        if shorthand and len(args) == 1 and shorthand not in kwargs:
+            kwargs, args = {shorthand: args[0], **kwargs}, ()
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as err:
@@ -146,7 +152,7 @@ def _explained(cls: type[Model], error: ValidationError) -> list[tuple[SpecPath,
 def _unknown_key(key: str, near: tuple[str, ...], known: tuple[str, ...]) -> str:
     if near:
         return f"unknown key {key!r}; nearest: {', '.join(map(repr, near))}"
-    return f"unknown key {key!r}; known are {', '.join(known)}"
+    return f"unknown key {key!r}; " + (f"known are {', '.join(known)}" if known else "there are none here")
 
 
 def _plain(value: Any) -> Any:

@@ -205,7 +205,7 @@ def _cube_names(spec: CubeSpec) -> Found:
         path, name = ("signals", i, "name" if signal.name else "field"), signal.variable
         if name in signals:
             yield path, f"two signals are called {name!r} in the cube; give one a 'name'"
-        elif axes.get(name, signal.field) != signal.field:
+        elif name in axes and (axes[name] != signal.field or signal.stages):
             yield path, f"an axis is called {name!r} in the cube already; give the signal another 'name'"
         else:
             yield from _claim(taken, path, name, ("_count", "_mean", "_std"))

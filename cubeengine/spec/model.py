@@ -5,10 +5,10 @@ The names mirror the YAML one to one, and `CubeSpec.loads(spec.to_yaml()) == spe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, ValidationError, model_validator
 
@@ -31,10 +31,12 @@ from cubeengine.spec.axes import Axis
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.links import link_problems
 from cubeengine.spec.selections import Selection
+from cubeengine.spec.stages import StageOptions, plain_stage
 from cubeengine.spec.templates import check_template, expand_template
 from cubeengine.spec.writing import write_yaml
 
 MAX_ENTRIES = 1000
+MAX_STAGES = 50
 _MAX_MEMORY = 2**50
 
 
@@ -59,6 +61,15 @@ def _template(value: object) -> str:
     return check_template(str(value))
 
 
+def _templates(value: object) -> str | tuple[str, ...]:
+    """Read a file or directory, or a list of files."""
+    if not isinstance(value, list | tuple):
+        return _template(value)
+    if not value:
+        raise SpecError("must name at least one file")
+    return tuple(map(_template, _few(value)))  # type: ignore[call-overload]
+
+
 class RunSpec(Model):
     """Which run, and where it lies.
 
@@ -70,6 +81,9 @@ class RunSpec(Model):
         Run number.
     smalldata : str, or None
         smallData file; `{run:04d}` and `{experiment}` are filled in. Relative to the spec's file.
+    xtc : str, tuple of str, or None
+        Raw data (xtc2): a directory, a file, or files; filled in and relative as `smalldata` is. With both,
+        the events are those of smallData, and raw fields are matched by time stamp.
     events : str, or None
         Align group whose rows are the events, instead of the root's.
     laser, xray : str
@@ -80,6 +94,7 @@ class RunSpec(Model):
     experiment: Name | None = None
     run: Annotated[int, Field(strict=True, ge=0, le=99_999_999)] | None = None
     smalldata: Annotated[str, PlainValidator(_template)] | None = None
+    xtc: Annotated[str | tuple[str, ...], PlainValidator(_templates)] | None = None
     events: FieldName | None = None
     laser: Text = "lightStatus/laser"
     xray: Text = "lightStatus/xray"
@@ -96,6 +111,9 @@ class Signal(Model):
         Name in the cube; default: the field's, with `__` for `/`.
     dtype : "float64" or "float32"
         Type of mean and std in the cube.
+    stages : tuple of detectors.base.Options
+        What is done to every event's value before it is averaged, in order; given as in YAML:
+        ``["sum"]``, ``[{"calibrate": "jungfrau.h5"}, {"threshold": {"min": "3 keV"}}]``.
     """
 
     shorthand = "field"
@@ -103,11 +121,28 @@ class Signal(Model):
     field: FieldName
     name: Name | None = None
     dtype: Literal["float64", "float32"] = "float64"
+    stages: Annotated[tuple[StageOptions, ...], Field(max_length=MAX_STAGES)] = ()
+
+    if TYPE_CHECKING:  # the field may stand alone, as in YAML
+
+        def __init__(
+            self,
+            field: str,
+            *,
+            name: str | None = None,
+            dtype: Literal["float64", "float32"] = "float64",
+            stages: Sequence[object] = (),
+        ) -> None: ...
 
     @property
     def variable(self) -> str:
         """Name of the signal in the cube."""
         return self.name or variable_name(self.field)
+
+    def to_plain(self) -> Any:
+        """Give plain data: the field alone where there is nothing else."""
+        plain = super().to_plain()
+        return {**plain, "stages": [plain_stage(stage) for stage in self.stages]} if self.stages else plain
 
 
 class Resources(Model):
@@ -250,10 +285,15 @@ class RunPaths:
     Attributes
     ----------
     smalldata : Path or None
-        The smallData file; None if the spec names none, and the data root has to be searched.
+        The smallData file.
+    xtc : tuple of Path
+        The raw files, or their directory.
+
+    Where the spec names neither, the data root has to be searched.
     """
 
     smalldata: Path | None
+    xtc: tuple[Path, ...] = ()
 
 
 def resolve_paths(spec: CubeSpec, base: str | Path) -> RunPaths:
@@ -264,7 +304,10 @@ def resolve_paths(spec: CubeSpec, base: str | Path) -> RunPaths:
     SpecError
         If a template asks for a run or experiment that the spec does not give.
     """
-    run = spec.run
-    if run.smalldata is None:
-        return RunPaths(None)
-    return RunPaths(Path(base) / expand_template(run.smalldata, run.experiment, run.run))
+    run, base = spec.run, Path(base)
+
+    def filled(template: str) -> Path:
+        return base / expand_template(template, run.experiment, run.run)
+
+    raw = (run.xtc,) if isinstance(run.xtc, str) else run.xtc or ()
+    return RunPaths(None if run.smalldata is None else filled(run.smalldata), tuple(map(filled, raw)))

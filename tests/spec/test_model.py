@@ -75,7 +75,17 @@ def specs(draw):
     return CubeSpec(
         cube=draw(st.sampled_from(["delay", "on", "007"])),
         run=draw(
-            st.sampled_from([{}, {"run": 3}, {"smalldata": "x y/{run}.h5", "laser": "`evr/code_90` == 1"}])
+            st.sampled_from(
+                [
+                    {},
+                    {"run": 3, "xtc": "xtc"},
+                    {
+                        "smalldata": "x y/{run}.h5",
+                        "laser": "`evr/code_90` == 1",
+                        "xtc": ["a.xtc2", "b c.xtc2"],
+                    },
+                ]
+            )
         ),
         units={"scan/lxt": "s", "tt/ttCorr": "ps"},
         missing=draw(st.sampled_from([{}, {"epx/npix": "leading_zeros"}])),
@@ -156,6 +166,24 @@ def test_paths_are_filled_in_relative_to_the_folder_of_the_spec():
 
 
 @pytest.mark.parametrize(
+    ("xtc", "paths"),
+    [
+        (None, []),
+        ("xtc", ["/specs/xtc"]),
+        ("/data/{experiment}/xtc", ["/data/xpptut15/xtc"]),
+        (["a-r{run:04d}-s000.xtc2", "/b/s001.xtc2"], ["/specs/a-r0252-s000.xtc2", "/b/s001.xtc2"]),
+    ],
+)
+def test_raw_files_are_filled_in_as_well(xtc, paths):
+    spec = CubeSpec(cube="x", run={"experiment": "xpptut15", "run": 252, "xtc": xtc})
+    assert resolve_paths(spec, "/specs").xtc == tuple(map(Path, paths))
+
+
+def test_the_shorthand_may_stand_alone_in_python():
+    assert Signal("ipm2/sum", name="i0") == Signal(field="ipm2/sum", name="i0")
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"cube": "../x"}, "is not a name"),
@@ -191,6 +219,9 @@ def test_paths_are_filled_in_relative_to_the_folder_of_the_spec():
         ({"missing": {"a": "zeros"}}, "'leading_zeros'"),
         ({"signals": [{"field": "a", "dtype": "int8"}]}, "'float64' or 'float32'"),
         ({"stages": []}, "unknown key 'stages'"),
+        ({"run": {"xtc": []}}, "at least one file"),
+        ({"run": {"xtc": ["a.xtc2", "{rnu}.xtc2"]}}, "nearest: '{run"),
+        ({"run": {"xtc": {"a": "b"}}}, "name of a file"),
     ],
 )
 def test_what_is_wrong_with_a_spec_is_said_at_birth(given, message):
