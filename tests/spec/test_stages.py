@@ -87,7 +87,7 @@ def test_every_problem_of_stages_is_told_at_its_place():
         "begin each with '- '",
         "13:9: signals[0].stages[7]: must be the name of a stage, or {name: options}, but is 3",
         "14:22: signals[0].stages[8].spec_total.x: unknown key 'x'; there are none here",
-        "15:22: signals[1].stages: must be a list, but is the text 'spec_total'",
+        "15:24: signals[1].stages: must be a list, but is the text 'spec_total'",
     ]
 
 
