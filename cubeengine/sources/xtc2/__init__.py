@@ -1,0 +1,1 @@
+"""LCLS-II raw files (xtc2): bytes first, then names, then events."""
