@@ -65,9 +65,13 @@ def joined(parts: Sequence[Column]) -> Column:
     if len(parts) == 1:
         return parts[0]
     data = np.concatenate([part.data for part in parts])
-    if all(part.valid is None for part in parts):
-        return Column(data)
-    return Column(data, np.concatenate([known(part) for part in parts]))
+    lacks = any(part.valid is not None for part in parts)
+    hurt = any(part.damaged is not None for part in parts)
+    return Column(
+        data,
+        np.concatenate([known(part) for part in parts]) if lacks else None,
+        np.concatenate([damage(part) for part in parts]) if hurt else None,
+    )
 
 
 def known(column: Column) -> BoolArray:
@@ -75,6 +79,15 @@ def known(column: Column) -> BoolArray:
     return np.ones(len(column), bool) if column.valid is None else column.valid
 
 
+def damage(column: Column) -> BoolArray:
+    """Give where a column was damaged."""
+    return np.zeros(len(column), bool) if column.damaged is None else column.damaged
+
+
 def part_of(column: Column, events: slice) -> Column:
     """Give a range of a column."""
-    return Column(column.data[events], None if column.valid is None else column.valid[events])
+    return Column(
+        column.data[events],
+        None if column.valid is None else column.valid[events],
+        None if column.damaged is None else column.damaged[events],
+    )

@@ -114,6 +114,8 @@ def condition_states(condition: Condition, columns: Columns, n_events: int) -> S
 def _mark_missing(result: States, column: Column) -> States:
     if column.valid is not None:
         result[~column.valid] = states.MISSING
+    if column.damaged is not None:
+        result[column.damaged] = states.DAMAGED
     return result
 
 
@@ -174,6 +176,8 @@ def _expression_states(expression: Expression, columns: Columns, n_events: int) 
     found = states.from_truth(result.data, unknown)
     if unknown is not None:
         found[unknown & _any_missing(used.values(), n_events)] = states.MISSING
+    if result.damaged is not None:
+        found[result.damaged] = states.DAMAGED
     return found
 
 

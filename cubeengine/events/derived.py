@@ -10,6 +10,7 @@ from cubeengine.errors import SpecError
 from cubeengine.events import states
 from cubeengine.events.expressions import Columns, Expression
 from cubeengine.events.states import States
+from cubeengine.events.values import blame
 from cubeengine.types import BoolArray, Column, FloatArray
 
 
@@ -92,7 +93,10 @@ def delay(
     on, off = laser == states.TRUE, laser == states.FALSE
     value = np.where(on, set_to + sign * correction, set_to) - t0
     value[~(on | off)] = np.nan
-    return Column(value), _count(on, off, np.isnan(set_to), np.isnan(correction))
+    inputs = [nominal] if timetool is None else [nominal, timetool]
+    marks = [column.damaged for column in inputs if column.damaged is not None]
+    damaged = blame(Column(value), marks) if marks else None
+    return Column(value, damaged=damaged), _count(on, off, np.isnan(set_to), np.isnan(correction))
 
 
 def laser_states(column: Column) -> States:
@@ -105,6 +109,8 @@ def laser_states(column: Column) -> States:
     found[column.data == 0] = states.FALSE
     if column.valid is not None:
         found[~column.valid] = states.MISSING
+    if column.damaged is not None:
+        found[column.damaged] = states.DAMAGED
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ from cubeengine.events.logic import bitwise, conjunction, disjunction, negation
 from cubeengine.events.values import (
     Value,
     arithmetic,
+    blame,
     compare,
     element,
     from_column,
     number,
     to_column,
 )
-from cubeengine.types import Column, FieldInfo
+from cubeengine.types import BoolArray, Column, FieldInfo
 
 Columns = Callable[[str], Column]
 
@@ -77,7 +78,8 @@ class Expression:
         -------
         Column
             Booleans with `valid` False where the answer is unknown, or numbers: NaN where unknown, with
-            `valid` False for integers that are passed through. Shape (n_events, ...).
+            `valid` False for integers that are passed through. Shape (n_events, ...). `damaged` where that
+            is so because a field is damaged.
 
         Raises
         ------
@@ -87,7 +89,7 @@ class Expression:
         evaluator = _Evaluator(columns)
         try:
             with np.errstate(all="ignore"):
-                return to_column(evaluator.value(self.tree), n_events)
+                return evaluator.blamed(to_column(evaluator.value(self.tree), n_events))
         except SpecError as err:
             raise SpecError(f"expression {self.text}: {err}") from err
 
@@ -114,6 +116,7 @@ class _Evaluator:
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._fields: dict[str, Value] = {}
+        self._damaged: list[BoolArray] = []
 
     def value(self, node: grammar.Node) -> Value:
         match node:
@@ -139,8 +142,14 @@ class _Evaluator:
 
     def _field(self, name: str) -> Value:
         if name not in self._fields:
-            self._fields[name] = from_column(name, self._columns(name))
+            column = self._columns(name)
+            self._fields[name] = from_column(name, column)
+            self._damaged += [] if column.damaged is None else [column.damaged]
         return self._fields[name]
+
+    def blamed(self, result: Column) -> Column:
+        """Give the result, marked where it is unknown and a field that was used is damaged."""
+        return replace(result, damaged=blame(result, self._damaged)) if self._damaged else result
 
     def _compare(self, node: grammar.Compare) -> Value:
         left, results = self.value(node.first), []

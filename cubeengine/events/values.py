@@ -8,7 +8,7 @@ which some are missing (NaN there) as soon as they are computed with.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,18 @@ def to_column(value: Value, n_events: int) -> Column:
 
 def _all_elements(valid: BoolArray, value: Value) -> BoolArray:
     return np.broadcast_to(valid.reshape(-1, *(1,) * len(value.shape)), value.data.shape)
+
+
+def blame(result: Column, damaged: Sequence[BoolArray]) -> BoolArray | None:
+    """Give where a result is unknown and one of its inputs is damaged; None where that is nowhere."""
+    if result.data.dtype.kind == "f":
+        unknown = np.isnan(result.data).any(axis=tuple(range(1, result.data.ndim)))
+    elif result.valid is not None:
+        unknown = ~result.valid
+    else:
+        return None
+    found: BoolArray = unknown & np.logical_or.reduce(damaged)
+    return found if found.any() else None
 
 
 def number(value: Value) -> Value:

@@ -36,7 +36,7 @@ class BinnedAxis:
     index : (n_events,) int32
         Bin of every event, -1 outside.
     states : (n_events,) int8
-        TRUE in a bin, FALSE outside; NAN or MISSING where that is not known.
+        TRUE in a bin, FALSE outside; NAN, MISSING or DAMAGED where that is not known.
     """
 
     axis: Axis
@@ -96,6 +96,8 @@ def _states(binned: Column, index: NDArray[np.int32]) -> States:
         found[~np.isfinite(binned.data)] = states.NAN
     if binned.valid is not None:
         found[~binned.valid] = states.MISSING
+    if binned.damaged is not None:
+        found[binned.damaged] = states.DAMAGED
     return found
 
 

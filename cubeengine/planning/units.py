@@ -43,6 +43,6 @@ def column_in(run: Run, field: str, units: Mapping[str, str], unit: str, where: 
             f"add it, for example  units: {flow({field: unit})}"
         )
     try:
-        return Column(convert(column.data.astype(np.float64), declared, unit), column.valid)
+        return Column(convert(column.data.astype(np.float64), declared, unit), column.valid, column.damaged)
     except SpecError as err:
         raise SpecError(f"{where}: {field!r}: {err}") from err

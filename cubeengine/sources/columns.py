@@ -25,12 +25,13 @@ def read_column(reader: Reader, rows: IntArray) -> Column:
     Returns
     -------
     Column
-        One value per requested row; `valid` only where a row is missing.
+        One value per requested row; `valid` only where a row is missing, `damaged` only where one is.
     """
     order = None if len(rows) < 2 or bool((rows[1:] >= rows[:-1]).all()) else np.argsort(rows, kind="stable")
     data = np.empty((len(rows), *reader.shape), reader.dtype)
     flat = data.reshape(len(rows), -1) if data.size else data.reshape(len(rows), data[:1].size)
     valid: BoolArray | None = None
+    damaged: BoolArray | None = None
     ascending = rows if order is None else rows[order]
     for block in reader.blocks(ascending, elements=slice(None), block_nbytes=READ_NBYTES):
         target = slice(block.start, block.stop) if order is None else order[block.start : block.stop]
@@ -38,7 +39,10 @@ def read_column(reader: Reader, rows: IntArray) -> Column:
         if block.valid is not None:
             valid = np.ones(len(rows), bool) if valid is None else valid
             valid[target] = block.valid
-    return Column(data, valid)
+        if block.damaged is not None and block.damaged.any():
+            damaged = np.zeros(len(rows), bool) if damaged is None else damaged
+            damaged[target] = block.damaged
+    return Column(data, valid, damaged)
 
 
 def taken(block: Block) -> NDArray[Any]:
