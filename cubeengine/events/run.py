@@ -27,8 +27,9 @@ from cubeengine.events.selections import Cut, CutRow, MaskCache, Node
 from cubeengine.events.states import States
 from cubeengine.events.table import FieldTable
 from cubeengine.sources.base import Reader, Source
+from cubeengine.sources.joined import Join, JoinedSource
 from cubeengine.sources.memory import ArrayReader
-from cubeengine.types import Column, FieldInfo, FieldKind, IntArray, RunId, Storage
+from cubeengine.types import BoolArray, Column, DetectorInfo, FieldInfo, FieldKind, IntArray, RunId, Storage
 
 KEEP_NBYTES = 64 * 2**20
 """Columns up to this size stay in memory once read; larger ones only if they are one value per event."""
@@ -143,6 +144,11 @@ class Run:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
+    def join(self) -> Join | None:
+        """How many events of smallData and of the raw data matched; None where there is but one of them."""
+        return self.source.join if isinstance(self.source, JoinedSource) else None
+
+    @property
     def label(self) -> str:
         """How messages name the run."""
         files = [file.path.name for file in self.source.files]
@@ -208,6 +214,11 @@ class Run:
         valid = None if column.valid is None else self._in_storage_order(column.valid)
         return ArrayReader(self._in_storage_order(column.data), valid)
 
+    def detector(self, name: str) -> DetectorInfo | None:
+        """Describe the detector that a field comes from; None where that is not known."""
+        name = self.fields.resolve(name)
+        return None if name in self._derived else self.source.detector(name)
+
     def _in_storage_order(self, data: NDArray[Any]) -> NDArray[Any]:
         if self.rows is None:
             return data
@@ -223,7 +234,7 @@ class Run:
     def held_nbytes(self) -> int:
         """Bytes of the columns and masks that are in memory, event times included."""
         columns = [*self._columns.values(), *self._derived.values()]
-        known = [column.valid.nbytes for column in columns if column.valid is not None]
+        known = [mark.nbytes for column in columns for mark in _marks(column)]
         times = 3 * 8 * self.n_events  # time stamps packed and as dates, and the rows they lie in
         return sum(column.data.nbytes for column in columns) + sum(known) + self._masks.nbytes + times
 
@@ -353,6 +364,8 @@ class Run:
         lines = [("run", self.label), ("events", f"{self.n_events:,}")]
         if self.n_events:
             lines.append(("time", f"{_second(self.time[0])} to {_second(self.time[-1])} UTC"))
+        if self.join:
+            lines.append(("joined", str(self.join)))
         others = len(kinds) - per_event
         lines.append(("fields", f"{per_event} per event, {others} others; list them: run.fields"))
         return lines
@@ -376,16 +389,22 @@ def _check_lengths(derived: Mapping[str, Column], n_events: int) -> None:
 
 def _frozen(column: Column) -> Column:
     """Give a column whose arrays cannot be written to, as many will share them."""
-    data = column.data.view()
-    data.setflags(write=False)
-    valid = None if column.valid is None else column.valid.view()
-    if valid is not None:
-        valid.setflags(write=False)
-    return Column(data, valid)
+    marks = (None if mark is None else _read_only(mark) for mark in (column.valid, column.damaged))
+    return Column(_read_only(column.data), *marks)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+def _marks(column: Column) -> list[BoolArray]:
+    return [mark for mark in (column.valid, column.damaged) if mark is not None]
 
 
 def _content(column: Column) -> str:
-    return content_token(column.data) + ("" if column.valid is None else content_token(column.valid))
+    return "".join(map(content_token, [column.data, *_marks(column)]))
 
 
 def _second(moment: np.datetime64) -> str:
