@@ -1,0 +1,192 @@
+"""Sums and means over blocks of a frame's elements: what `rebin`, `project` and `sum` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeengine.detectors.base import Elements, Frame, Stage
+from cubeengine.kernels.jit import jit
+from cubeengine.types import IntArray
+
+How: TypeAlias = Literal["sum", "mean"]
+
+_LANES = 64  # elements added side by side: sums that do not wait for one another, and fit the first cache
+_PLAIN, _SUM, _STRICT, _MEAN = range(4)  # what is made of sums and counts
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """How a frame is cut: rows of `columns` blocks, each of `height` rows times `width` elements.
+
+    An input row has `columns * width` elements; `height` of them, one after another, make an output row
+    of `columns` elements.
+    """
+
+    height: int
+    columns: int
+    width: int
+
+    @property
+    def size(self) -> int:
+        """Elements of a block."""
+        return self.height * self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction(Stage):
+    """Every output element is the sum or mean of one block of the input.
+
+    Elements that are not finite are missing and left out; none left gives NaN.
+
+    Attributes
+    ----------
+    input, output : Frame
+        What goes in and what comes out.
+    blocks : Blocks
+        Which elements belong together.
+    how : "sum" or "mean"
+        What is made of them.
+    strict : bool
+        Whether a sum is NaN where any of its elements is missing.
+    """
+
+    input: Frame
+    output: Frame
+    blocks: Blocks
+    how: How
+    strict: bool = False
+
+    def needs(self, elements: Elements) -> Elements:
+        """Give the whole rows of blocks that a range of output elements is made of."""
+        columns, per_row = self.blocks.columns, self.blocks.columns * self.blocks.size
+        return elements[0] // columns * per_row, -(-elements[1] // columns) * per_row
+
+    def apply(self, frames: NDArray[Any], elements: Elements, out: NDArray[Any]) -> None:
+        """Sum the blocks; see `Stage.apply`.
+
+        Raises
+        ------
+        OverflowError
+            If a sum of 64-bit integers might not fit 64 bits.
+        """
+        values = frames.view(np.uint8) if frames.dtype == np.bool_ else frames
+        values = values.astype(np.float32) if values.dtype == np.float16 else values.view()
+        values.flags.writeable = False  # numba would compile anew for the other kind
+        if out.dtype == values.dtype == np.int64:
+            _check_range(values, self.blocks.size)
+        first = elements[0] % self.blocks.columns
+        shape = (self.blocks.height, self.blocks.columns, self.blocks.width)
+        _reduce(values, *shape, first, self._mode(), out, np.empty(self.blocks.columns, np.int64))
+
+    def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:
+        """Give the memory for the counts of a row, and for frames of float16 that become float32."""
+        half = self.input.dtype == np.float16
+        rows = -(-n_elements // self.blocks.columns) + 1 if n_elements else 0
+        needed = min(rows * self.blocks.columns * self.blocks.size, self.input.n_elements)
+        return 8 * (self.blocks.columns + 2 * _LANES) + half * 4 * n_frames * needed
+
+    def _mode(self) -> int:
+        if self.how == "mean":
+            return _MEAN
+        if self.output.dtype == np.int64:
+            return _PLAIN
+        return _STRICT if self.strict else _SUM
+
+
+def reduced_dtype(dtype: np.dtype[Any], how: How) -> np.dtype[Any]:
+    """Give the type of a sum or mean: int64 for exact sums of integers, else float64.
+
+    Sums of uint64 may exceed any integer: they are float64.
+    """
+    exact = how == "sum" and dtype.kind in "biu" and dtype != np.uint64
+    return np.dtype(np.int64) if exact else np.dtype(np.float64)
+
+
+def _check_range(values: NDArray[Any], size: int) -> None:
+    largest = max(int(values.max(initial=0)), -int(values.min(initial=0)))
+    if largest * size >= 2**63:
+        raise OverflowError(
+            f"the sum of {size:,} integers as large as {largest:,} may exceed 64 bits; use `how: mean`"
+        )
+
+
+@jit
+def _reduce(
+    frames: NDArray[Any],
+    height: int,
+    columns: int,
+    width: int,
+    first: int,
+    mode: int,
+    out: NDArray[Any],
+    counts: IntArray,
+) -> None:
+    """Reduce frames that begin with the row of blocks whose column `first` is the first wanted."""
+    per_row = columns * width
+    for event in range(out.shape[0]):
+        done = 0
+        row = 0
+        begin = first
+        while done < out.shape[1]:
+            n = min(columns - begin, out.shape[1] - done)
+            sums = out[event, done : done + n]
+            sums[:] = 0
+            counts[:n] = 0
+            for line in range(row * height, (row + 1) * height):
+                start = line * per_row + begin * width
+                _add_line(frames[event, start : start + n * width], width, sums, counts)
+            if mode != _PLAIN:
+                _finish(sums, counts, height * width, mode)
+            done += n
+            row += 1
+            begin = 0
+
+
+@jit
+def _add_line(values: NDArray[Any], width: int, sums: NDArray[Any], counts: IntArray) -> None:
+    if width == 1:
+        for i in range(len(sums)):
+            there = np.isfinite(values[i])
+            sums[i] += values[i] if there else 0
+            counts[i] += there
+    elif width < _LANES:
+        for i in range(len(sums)):
+            for j in range(i * width, (i + 1) * width):
+                there = np.isfinite(values[j])
+                sums[i] += values[j] if there else 0
+                counts[i] += there
+    else:
+        for i in range(len(sums)):
+            _add_long(values[i * width : (i + 1) * width], sums, counts, i)
+
+
+@jit
+def _add_long(values: NDArray[Any], sums: NDArray[Any], counts: IntArray, i: int) -> None:
+    """Add all values to one sum, in lanes."""
+    lanes = np.zeros(_LANES, sums.dtype)
+    n = np.zeros(_LANES, np.int64)
+    whole = len(values) - len(values) % _LANES
+    for start in range(0, whole, _LANES):
+        for lane in range(_LANES):
+            there = np.isfinite(values[start + lane])
+            lanes[lane] += values[start + lane] if there else 0
+            n[lane] += there
+    for j in range(whole, len(values)):
+        there = np.isfinite(values[j])
+        lanes[j - whole] += values[j] if there else 0
+        n[j - whole] += there
+    sums[i] += lanes.sum()
+    counts[i] += n.sum()
+
+
+@jit
+def _finish(sums: NDArray[Any], counts: IntArray, size: int, mode: int) -> None:
+    for i in range(len(sums)):
+        if counts[i] == 0 or (mode == _STRICT and counts[i] < size):
+            sums[i] = np.nan
+        elif mode == _MEAN:
+            sums[i] /= counts[i]
