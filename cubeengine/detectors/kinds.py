@@ -1,0 +1,99 @@
+"""The kinds of detectors whose calibration is known, and how their panels are divided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cubeengine.detectors.constants import Constants
+from cubeengine.errors import SpecError
+from cubeengine.types import DetectorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the calibration of a kind of detector depends on.
+
+    Attributes
+    ----------
+    name : str
+        As it stands in a spec.
+    ranges : int
+        Gain ranges: entries of the first axis of its constants; 1 means there is no such axis.
+    status_ranges : tuple of int
+        Ranges whose status words count: a pixel bad in one of them is bad. Of the seven of epix10ka the
+        last two are not measured but computed.
+    halves, banks : int
+        A panel is `halves` groups of rows by `banks` groups of columns, each read out together.
+    """
+
+    name: str
+    ranges: int
+    status_ranges: tuple[int, ...]
+    halves: int = 1
+    banks: int = 1
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("jungfrau", 3, (0, 1, 2), 2, 16),
+        Kind("epix10ka", 7, (0, 1, 2, 3, 4), 2, 8),
+        Kind("epixhr", 7, (0, 1, 2, 3, 4), 2, 8),
+        Kind("epix100", 1, (0,), 2, 8),
+        Kind("single", 1, (0,)),
+    )
+}
+
+_OTHER_NAMES = {
+    "epix": "epix10ka",  # as the type was called before there were others
+    "epix10kaquad": "epix10ka",
+    "epix10ka2m": "epix10ka",
+    "epixhr2x2": "epixhr",
+    "epixhremu": "epixhr",
+    "epix100hw": "epix100",
+    **dict.fromkeys(("opal", "rayonix", "alvium", "andor", "manta", "zyla", "princeton", "orca"), "single"),
+}
+
+
+def kind_named(name: str) -> Kind | None:
+    """Give the kind of a detector by what its files call it; None if it is not known."""
+    return KINDS.get(_OTHER_NAMES.get(name.lower(), name.lower()))
+
+
+def choose_kind(wanted: str | None, detector: DetectorInfo | None, constants: Constants, field: str) -> Kind:
+    """Give the kind to calibrate by: what the user says, what the raw data say, what the constants say.
+
+    Raises
+    ------
+    SpecError
+        If none of them names a known kind.
+    """
+    said = (wanted or "", detector.kind if detector else "", constants.kind)
+    found = next((kind for name in said if (kind := kind_named(name)) is not None), None)
+    if found is None:
+        names = " and ".join(dict.fromkeys(repr(name) for name in said if name)) or "nothing"
+        raise SpecError(
+            f"calibrate: no known kind of detector for {field!r}: the data and the constants say {names}; "
+            f"add 'kind: ' and one of {', '.join(KINDS)}"
+        )
+    return found
+
+
+def check_detector(wanted: str | None, detector: DetectorInfo | None, constants: Constants) -> None:
+    """Check that constants are those of the detector, as far as both say what they are of.
+
+    Raises
+    ------
+    SpecError
+        If they are of another kind of detector, or of another one of the same kind.
+    """
+    if detector is None:
+        return
+    place = f"calibrate: {constants.file.path.name} is for another detector than {detector.name!r}"
+    of_file, of_data = kind_named(constants.kind), kind_named(wanted or detector.kind)
+    if constants.kind not in ("", detector.kind) and of_file != of_data:
+        raise SpecError(f"{place}: its kind is {constants.kind!r}, that of the data {detector.kind!r}")
+    if constants.unique_id and detector.unique_id and constants.unique_id != detector.unique_id:
+        raise SpecError(
+            f"{place}: its unique id is {constants.unique_id!r}, that of the data {detector.unique_id!r}"
+        )
