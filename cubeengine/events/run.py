@@ -27,7 +27,7 @@ from cubeengine.events.selections import Cut, CutRow, MaskCache, Node
 from cubeengine.events.states import States
 from cubeengine.events.table import FieldTable
 from cubeengine.sources.base import Reader, Source
-from cubeengine.sources.joined import Join, JoinedSource
+from cubeengine.sources.joined import RAW, Join, JoinedSource
 from cubeengine.sources.memory import ArrayReader
 from cubeengine.types import BoolArray, Column, DetectorInfo, FieldInfo, FieldKind, IntArray, RunId, Storage
 
@@ -133,7 +133,9 @@ class Run:
         """All fields by name; a table when shown."""
         infos = {**self.source.fields, **{name: self._describe(name) for name in self._derived}}
         hint = f"list all: cubeengine fields {self._address}" if self._address else ""
-        return FieldTable(infos, self._units, where=f"run {self.label}", hint=hint)
+        raw = self.source.raw_names if isinstance(self.source, JoinedSource) else {}
+        aliases = {RAW + own: name for name, own in raw.items()}
+        return FieldTable(infos, self._units, where=f"run {self.label}", hint=hint, aliases=aliases)
 
     @cached_property
     def identity(self) -> str:
@@ -164,7 +166,7 @@ class Run:
         return str(files[0].path) if files else ""
 
     def __getitem__(self, name: str) -> Field:
-        return Field(self, self.fields.resolve(name))
+        return Field(self, self.fields.find(name))
 
     def __contains__(self, name: object) -> bool:
         return name in self.fields

@@ -10,6 +10,10 @@ from cubeengine.budget import format_size
 from cubeengine.errors import FieldNotFound
 from cubeengine.types import FieldInfo, FieldKind
 
+FRAMES = ("raw", "array", "image")
+"""Names that the frames of a detector have in raw data, as `jungfrau/raw/raw`."""
+SHOWN = 8
+
 HEADER = ("name", "shape", "dtype", "unit", "kind", "size", "origin")
 _KINDS = {
     FieldKind.EVENT: "event",
@@ -32,6 +36,8 @@ class FieldTable(Mapping[str, FieldInfo]):
         The run, for messages.
     hint : str
         What to do when a field is not there.
+    aliases : mapping
+        Other names of some of the fields.
     """
 
     def __init__(
@@ -41,8 +47,10 @@ class FieldTable(Mapping[str, FieldInfo]):
         *,
         where: str = "the run",
         hint: str = "",
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self._fields = dict(fields)
+        self._aliases = dict(aliases or {})
         self._units = dict(units)
         self._where, self._hint = where, hint
 
@@ -50,7 +58,7 @@ class FieldTable(Mapping[str, FieldInfo]):
         return self._fields[self.resolve(name)]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self._fields or name.replace("__", "/") in self._fields)
+        return isinstance(name, str) and self._known(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)
@@ -66,10 +74,45 @@ class FieldTable(Mapping[str, FieldInfo]):
         FieldNotFound
             Naming the nearest fields there are.
         """
+        known = self._known(name)
+        if known is None:
+            raise FieldNotFound(name, self._where, list(self._fields), self._below_words(name) or self._hint)
+        return known
+
+    def _known(self, name: str) -> str | None:
         for candidate in (name, name.replace("__", "/")):
             if candidate in self._fields:
                 return candidate
-        raise FieldNotFound(name, self._where, list(self._fields), self._hint)
+        return self._aliases.get(name)
+
+    def find(self, name: str) -> str:
+        """Give the name of a field as `resolve` does; `jungfrau/raw` also stands for the one array below it.
+
+        Where there are several, it stands for the one that is called raw, array or image.
+
+        Raises
+        ------
+        FieldNotFound
+            Naming the fields below, or the nearest ones.
+        """
+        if name in self:
+            return self.resolve(name)
+        arrays = [field for field in self._below(name) if self._is_array(field)]
+        frames = [field for field in arrays if field.rpartition("/")[2] in FRAMES]
+        only = next((found for found in (arrays, frames) if len(found) == 1), None)
+        return only[0] if only else self.resolve(name)
+
+    def _is_array(self, name: str) -> bool:
+        info = self._fields[name]
+        return info.kind is FieldKind.EVENT and bool(info.shape)
+
+    def _below(self, name: str) -> list[str]:
+        return [field for field in self._fields if field.startswith(f"{name.rstrip('/')}/")]
+
+    def _below_words(self, name: str) -> str:
+        below = self._below(name)
+        more = f" and {len(below) - SHOWN} more" if len(below) > SHOWN else ""
+        return f"fields below it: {', '.join(map(repr, below[:SHOWN]))}{more}" if below else ""
 
     def unit(self, name: str) -> str | None:
         """Give the declared unit of a field; None where none was declared."""

@@ -154,3 +154,11 @@ def test_a_run_of_both_reads_either():
     assert np.isnan(run["gain/raw/raw"].read().values[~THERE]).all()
     assert "joined  18 events in smallData and raw data, 2 only in smallData" in repr(run)
     assert Run(raw()).join is None
+
+
+def test_the_raw_field_can_always_be_named_as_such():
+    run = Run(join_sources(small(), raw()))
+    assert run["xtc:gain/raw/raw"].name == run["gain/raw"].name == "gain/raw/raw"
+    assert run["jungfrau/raw/raw"].shape == ()
+    assert run["xtc:jungfrau/raw"].shape == (4, 5)
+    assert "xtc:i0" not in run
