@@ -1,0 +1,180 @@
+"""Reader of one field of raw files: of one segment, or of several one after another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeengine.sources.base import Block
+from cubeengine.sources.batches import element_range
+from cubeengine.sources.xtc2.datagrams import OpenEvents, StreamEvents
+from cubeengine.sources.xtc2.dgram import MAX_DEPTH
+from cubeengine.sources.xtc2.faults import fault
+from cubeengine.sources.xtc2.gather import WINDOW_NBYTES, fetch
+from cubeengine.sources.xtc2.locate import DAMAGED, FOUND, MISSING
+from cubeengine.sources.xtc2.names import MAX_RANK
+from cubeengine.sources.xtc2.slots import MAX_ROWS, Slots, next_slots, slot_capacity
+from cubeengine.sources.xtc2.window import DESCRIPTOR, N_STATE
+from cubeengine.types import BoolArray, IntArray
+
+_ROW_NBYTES = 200
+"""Bytes of index arrays per row of a block, beside 8 per stream."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What one segment contributes to a field.
+
+    Attributes
+    ----------
+    stream : int
+        Number in `Xtc2Reader.streams`.
+    layouts : (n_schemas, 4) int64
+    fields : (m, 2) int64
+        Where the field is in a contribution; see `gather`.
+    """
+
+    stream: int
+    layouts: IntArray
+    fields: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Xtc2Reader:
+    """Reads a field event by event; rows are event numbers.
+
+    An event counts only where all parts are there and whole, whichever range of elements is read: of parts
+    outside the range only the headers are looked at.
+
+    Attributes
+    ----------
+    name : str
+        Of the field, for messages.
+    stored : numpy.dtype
+        Type of one element in the files.
+    shape, part_shape : tuple of int
+        Shape of one event's value, and of one part of it.
+    streams : tuple of StreamEvents
+        The streams that the parts are in.
+    parts : tuple of Part
+        The segments, in the order in which their elements follow one another.
+    """
+
+    name: str
+    stored: np.dtype[Any]
+    shape: tuple[int, ...]
+    part_shape: tuple[int, ...]
+    streams: tuple[StreamEvents, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one element, native byte order."""
+        return self.stored.newbyteorder("=")
+
+    def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
+        """Read rows, block after block; see `Reader.blocks`.
+
+        Raises
+        ------
+        SourceFormatError
+            If a file changed, is cut off or contradicts itself, or a value has another shape than the first.
+        """
+        first, stop = element_range(elements, math.prod(self.shape))
+        if len(rows) == 0:
+            return
+        with ExitStack() as stack:
+            yield from _Reading(self, first, stop, stack).blocks(rows, block_nbytes)
+
+    def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
+        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        row_nbytes = n_elements * self.stored.itemsize
+        index = MAX_ROWS * (_ROW_NBYTES + 8 * len(self.streams))
+        return slot_capacity(block_nbytes, row_nbytes) * row_nbytes + index + WINDOW_NBYTES
+
+    def matched(self, streams: tuple[StreamEvents, ...]) -> Xtc2Reader:
+        """Give the same for the rows of other events; see `StreamEvents.matched`."""
+        return replace(self, streams=streams)
+
+
+class _Reading:
+    """One request: what is open, and what is reused, while its blocks are read."""
+
+    def __init__(self, reader: Xtc2Reader, first: int, stop: int, stack: ExitStack) -> None:
+        self._reader, self._first, self._stop = reader, first, stop
+        self._streams = [OpenEvents(events, stack) for events in reader.streams]
+        self._window = np.empty(WINDOW_NBYTES, np.uint8)
+        self._state = np.zeros(N_STATE, np.int64)
+        self._state[DESCRIPTOR] = -1
+        self._depths = np.zeros((MAX_DEPTH, 2), np.int64)
+        self._shape = np.zeros(MAX_RANK, np.int64)
+        self._shape[: len(reader.part_shape)] = reader.part_shape
+
+    def blocks(self, rows: IntArray, block_nbytes: int) -> Iterator[Block]:
+        """Read all rows."""
+        row_nbytes = (self._stop - self._first) * self._reader.stored.itemsize
+        capacity = slot_capacity(block_nbytes, row_nbytes)
+        buffer = np.empty((min(capacity, len(rows)), row_nbytes), np.uint8)
+        start = 0
+        while start < len(rows):
+            window = rows[start : start + MAX_ROWS]
+            slots = next_slots(window, self._present(window), start, capacity)
+            yield self._block(slots, buffer[: slots.n_slots])
+            start = slots.stop
+
+    def _present(self, rows: IntArray) -> BoolArray:
+        """Tell for which events every stream has a datagram."""
+        present = np.ones(len(rows), bool)
+        for stream in self._streams:
+            present &= stream.numbers(rows) >= 0
+        return present
+
+    def _block(self, slots: Slots, buffer: NDArray[np.uint8]) -> Block:
+        status = np.full(len(buffer), MISSING, np.int8)
+        status[: len(slots.read)] = self._fill(slots.read, buffer)
+        data = buffer.view(self._reader.stored)
+        if not data.dtype.isnative:
+            data = data.byteswap(inplace=True).view(self._reader.dtype)
+        lacking = status != FOUND
+        if not lacking.any():
+            return Block(data, slots.start, slots.stop, slots.take)
+        floating = data.dtype.kind == "f"
+        data[lacking] = np.nan if floating else 0
+        valid = None if floating else ~lacking[slots.take]
+        damaged = (status == DAMAGED)[slots.take]
+        return Block(data, slots.start, slots.stop, slots.take, valid, damaged if damaged.any() else None)
+
+    def _fill(self, rows: IntArray, buffer: NDArray[np.uint8]) -> NDArray[np.int8]:
+        """Fill the first rows of the buffer, part after part; give what became of each."""
+        numbers = [stream.numbers(rows) for stream in self._streams]
+        places = [stream.places(there) for stream, there in zip(self._streams, numbers, strict=True)]
+        status = np.empty((2, len(rows)), np.int8)
+        status[0] = FOUND
+        for nth, part in enumerate(self._reader.parts):
+            done = self._fetch(nth, part, places[part.stream], buffer, status[1])
+            if done < len(rows):
+                path = self._streams[part.stream].path(int(numbers[part.stream][done]))
+                raise fault(path, self._state, f"field {self._reader.name!r}, event {int(rows[done]):,}")
+            worse = (status[1] == MISSING) | ((status[1] == DAMAGED) & (status[0] == FOUND))
+            np.copyto(status[0], status[1], where=worse)
+        combined: NDArray[np.int8] = status[0]
+        return combined
+
+    def _fetch(
+        self, nth: int, part: Part, places: IntArray, buffer: NDArray[np.uint8], status: NDArray[np.int8]
+    ) -> int:
+        """Fill what one part has of the wanted elements."""
+        size, itemsize = math.prod(self._reader.part_shape), self._reader.stored.itemsize
+        low, high = (min(max(edge - nth * size, 0), size) for edge in (self._first, self._stop))
+        column = max(nth * size - self._first, 0) * itemsize if high > low else 0
+        wanted = np.array([low * itemsize, column, (high - low) * itemsize])
+        return fetch(
+            self._state, self._window, self._depths, places, part.layouts, part.fields, self._shape, wanted,
+            buffer, status,
+        )  # fmt: skip
