@@ -279,15 +279,13 @@ class Plan:
     def _inputs(self) -> dict[str, SignalInput]:
         run, grouping = self.bound.run, self.bound.grouping
         return {
-            signal.name: SignalInput(run.reader(signal.info.name), grouping, run.rows)
-            for signal in self.work.signals
+            signal.name: SignalInput(run.reader(signal.source), grouping, run.rows, signal.pipeline)
+            for signal in self.bound.signals
         }
 
     @property
     def _output(self) -> Output:
-        coordinates = {
-            signal.name: self.bound.run.element_coordinates(signal.info.name) for signal in self.work.signals
-        }
+        coordinates = {signal.name: signal.coordinates(self.bound.run) for signal in self.bound.signals}
         attrs = cube_attributes(self.bound, self.work, self.budget)
         return cube_output(self.work, self.bound.n_events, coordinates, attrs)
 

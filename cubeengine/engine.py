@@ -11,6 +11,7 @@ from pathlib import Path
 from cubeengine.budget import Budget, format_size
 from cubeengine.errors import BudgetExceeded
 from cubeengine.graph.compile import SignalInput, Writing, compile_plan
+from cubeengine.graph.tasks import Tally, add_tallies
 from cubeengine.graph.work import WorkFolder
 from cubeengine.launch import launch
 from cubeengine.launch.base import Executor
@@ -20,6 +21,8 @@ from cubeengine.planning.cost import Tuning
 from cubeengine.planning.output import Output
 from cubeengine.planning.plan import CubePlan
 from cubeengine.store.write import create, discard, publish, update_attrs
+
+LeftOut = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,9 @@ class Result:
         Input bytes of the plan.
     measured_memory, projected_memory : int
         Peak of anonymous memory over the process tree, and what the plan had promised.
+    left_out : mapping
+        Signal -> selection -> {"missing": n, "damaged": n}: selected events whose value for the signal is
+        not there or was damaged; signals that lack none, or whose source cannot tell, are not listed.
     """
 
     path: Path
@@ -68,6 +74,7 @@ class Result:
     read_nbytes: int
     measured_memory: int
     projected_memory: int
+    left_out: LeftOut
 
 
 def run_to_store(
@@ -98,15 +105,17 @@ def run_to_store(
         leftovers.callback(folder.close)
         with PeakMemory() as peak, _executor(launcher, workers, budget) as executor:
             threads = fitting_threads(plan, executor, budget)
-            seconds = _compute(plan, inputs, temporary, folder, executor, threads, on_progress, check)
+            seconds, tally = _compute(plan, inputs, temporary, folder, executor, threads, on_progress, check)
         projected = plan.projected_memory(
             threads=threads, workers=executor.workers if executor.separate else 0
         )
         memory = {"measured": peak.total, "projected": projected}
-        update_attrs(temporary, {"memory": memory, "launcher": executor.description.split(",")[0]})
+        left_out = _left_out(plan, tally)
+        launcher_name = executor.description.split(",")[0]
+        update_attrs(temporary, {"memory": memory, "launcher": launcher_name, "left_out": left_out})
         check()
         publish(temporary, target, overwrite=overwrite)
-    return Result(target, seconds, plan.read_nbytes, peak.total, projected)
+    return Result(target, seconds, plan.read_nbytes, peak.total, projected, left_out)
 
 
 @contextmanager
@@ -176,7 +185,7 @@ def _compute(
     threads: int,
     on_progress: Callable[[Progress], None] | None,
     check: Check,
-) -> float:
+) -> tuple[float, Tally]:
     check()
     writing = Writing(store, Tuning().write_nbytes)
     compiled = compile_plan(plan, inputs, folder, window=window_of(executor, threads), writing=writing)
@@ -184,11 +193,22 @@ def _compute(
     start = time.perf_counter()
     tracker = _Tracker(compiled.weights, executor.description, start, on_progress)
     executor.run(compiled.graph, list(compiled.weights), tracker, threads=threads)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, tracker.tally
+
+
+def _left_out(plan: CubePlan, tally: Tally) -> LeftOut:
+    """Name what was counted."""
+    return {
+        name: {
+            selection: dict(zip(("missing", "damaged"), counts[2 * number : 2 * number + 2], strict=True))
+            for number, selection in enumerate(plan.selections)
+        }
+        for name, counts in sorted(tally.items())
+    }
 
 
 class _Tracker:
-    """Adds up what markers stand for and passes it on."""
+    """Adds up what markers stand for and what they count, and passes it on."""
 
     def __init__(
         self,
@@ -199,10 +219,12 @@ class _Tracker:
     ) -> None:
         self._weights, self._message, self._start = weights, message, start
         self._on_progress, self._done, self._total = on_progress, 0, sum(weights.values())
-        self("")
+        self.tally: Tally = {}
+        self("", {})
 
-    def __call__(self, key: str) -> None:
+    def __call__(self, key: str, counted: Tally) -> None:
         self._done += self._weights.get(key, 0)
+        self.tally = add_tallies(self.tally, counted)
         if self._on_progress is not None:
             seconds = time.perf_counter() - self._start
             self._on_progress(Progress(self._done, self._total, seconds, self._message))

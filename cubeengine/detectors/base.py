@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.schema.base import Model
+from cubeengine.shared import SharedArray
 from cubeengine.types import DetectorInfo
 
 Elements = tuple[int, int]
@@ -116,6 +117,15 @@ class Stage(ABC):
     def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - for those who need some
         """Give the memory that `apply` takes at most beside `frames`, `out` and the tables."""
         return 0
+
+    @property
+    def gather(self) -> SharedArray | None:
+        """Where each output element is taken from, for a stage that moves elements and does nothing else.
+
+        (n_output_elements,) integers: number of the flattened input element, or -1 where there is none.
+        Such a stage can be applied to a finished cube as well, when it comes last.
+        """
+        return None
 
     def coordinates(self) -> Mapping[int, Coordinate]:
         """Give the coordinates of output dimensions that this stage knows, by number of the dimension."""

@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.detectors.base import Context, Coordinate, Elements, Frame, Options, Stage
-from cubeengine.shared import held_nbytes
+from cubeengine.shared import SharedArray, held_nbytes
+from cubeengine.types import IntArray
+
+
+MAX_EVENTS = 65_536
+"""Events of a block at most: their index is small against everything else then."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +49,15 @@ class Pipeline:
         """Bytes of the tables that are in memory."""
         return held_nbytes(self.stages)
 
+    @property
+    def gather(self) -> SharedArray | None:
+        """Where the last stage takes each element of the output from, if it does nothing else."""
+        return self.stages[-1].gather if self.stages else None
+
+    def before_gather(self) -> Pipeline:
+        """Give the stages before the last."""
+        return Pipeline(self.input, self.stages[:-1])
+
     def needs(self, elements: Elements) -> Elements:
         """Give the range of elements to read for a range of elements of the output."""
         return self._ranges(elements)[0]
@@ -57,22 +71,29 @@ class Pipeline:
         """Give what the stages found, for the record."""
         return [dict(stage.facts()) for stage in self.stages]
 
+    def events_per_block(self, elements: Elements, block_nbytes: int) -> int:
+        """Give how many events a block holds, so that none of its forms exceeds `block_nbytes`; at least 1."""
+        widest = max(self._row_nbytes(elements))
+        return min(max(block_nbytes // max(widest, 1), 1), MAX_EVENTS)
+
     def work(self, elements: Elements, capacity: int) -> Work:
         """Prepare memory for blocks of at most `capacity` events."""
         return Work(self, elements, capacity)
 
     def memory_nbytes(self, elements: Elements, capacity: int) -> int:
-        """Give the memory that `work` takes: a buffer per stage, and what stages need themselves."""
+        """Give the memory that `work` takes: events picked, a buffer per stage, and what stages need."""
         ranges = self._ranges(elements)[1:]
-        widths = [stop - start for start, stop in ranges]
-        buffers = sum(
-            capacity * width * stage.output.dtype.itemsize
-            for stage, width in zip(self.stages, widths, strict=True)
-        )
         scratch = (
-            stage.scratch_nbytes(capacity, width) for stage, width in zip(self.stages, widths, strict=True)
+            stage.scratch_nbytes(capacity, stop - start)
+            for stage, (start, stop) in zip(self.stages, ranges, strict=True)
         )
-        return buffers + max(scratch, default=0)
+        return capacity * sum(self._row_nbytes(elements)) + max(scratch, default=0)
+
+    def _row_nbytes(self, elements: Elements) -> list[int]:
+        """Give the bytes of one event: as read, then after every stage."""
+        sizes = [self.input.dtype.itemsize, *(stage.output.dtype.itemsize for stage in self.stages)]
+        ranges = self._ranges(elements)
+        return [(stop - start) * size for (start, stop), size in zip(ranges, sizes, strict=True)]
 
     def _ranges(self, elements: Elements) -> list[Elements]:
         """Give the range that is read, then those that the stages make."""
@@ -97,19 +118,34 @@ class Work:
 
     def __init__(self, pipeline: Pipeline, elements: Elements, capacity: int) -> None:
         ranges = pipeline._ranges(elements)
-        self.needs = ranges[0]
+        self.needs, self.capacity = ranges[0], capacity
+        self._picked = np.empty((capacity, self.needs[1] - self.needs[0]), pipeline.input.dtype)
         self._steps = [
             (stage, wanted, np.empty((capacity, wanted[1] - wanted[0]), stage.output.dtype))
             for stage, wanted in zip(pipeline.stages, ranges[1:], strict=True)
         ]
 
-    def __call__(self, frames: NDArray[Any]) -> NDArray[Any]:
-        """Give the output of a block of events; overwritten by the next call."""
+    def __call__(self, data: NDArray[Any], rows: IntArray) -> NDArray[Any]:
+        """Give the output of some rows of a block, at most `capacity`; overwritten by the next call.
+
+        Parameters
+        ----------
+        data : (m, n_needed) array of the input's type
+            The block as read.
+        rows : (n,) int64
+            Rows of it that are wanted, rising.
+        """
+        frames = self._pick(data, rows)
         for stage, wanted, buffer in self._steps:
             out = buffer[: len(frames)]
             stage.apply(frames, wanted, out)
             frames = out
         return frames
+
+    def _pick(self, data: NDArray[Any], rows: IntArray) -> NDArray[Any]:
+        if len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows):
+            return data[int(rows[0]) : int(rows[-1]) + 1]
+        return np.take(data, rows, axis=0, out=self._picked[: len(rows)], mode="clip")
 
 
 def build_pipeline(frame: Frame, options: Sequence[Options], context: Context) -> Pipeline:

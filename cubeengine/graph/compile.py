@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from cubeengine.detectors.base import Stage
+from cubeengine.detectors.pipeline import Pipeline
+from cubeengine.graph.staged import StagedReader
 from cubeengine.graph.tasks import (
     LeafJob,
     OutputJob,
@@ -30,6 +33,7 @@ from cubeengine.planning.chunks import Chunk, chunk_grid, split_evenly
 from cubeengine.planning.grouping import Grouping
 from cubeengine.planning.pairs import order_pairs
 from cubeengine.planning.plan import CubePlan, Part, SignalPlan
+from cubeengine.shared import SharedArray, in_files
 from cubeengine.sources.base import Reader
 from cubeengine.sources.memory import ArrayReader, NpyReader
 from cubeengine.types import IntArray
@@ -49,11 +53,14 @@ class SignalInput:
         Which events go where.
     event_rows : (n_events,) int64, or None
         Storage row of each event.
+    pipeline : Pipeline, or None
+        What is done to every frame.
     """
 
     reader: Reader
     grouping: Grouping
     event_rows: IntArray | None
+    pipeline: Pipeline | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +130,12 @@ def compile_plan(
         source = inputs[signal.name]
         job = _leaf_job(signal, source, folder)
         # Once in the graph, not in every job: it knows the place of every chunk of the file.
-        compiled.graph[f"reader-{plan.key}-{signal.name}"] = _task_reader(source.reader, signal.name, folder)
+        compiled.graph[f"reader-{plan.key}-{signal.name}"] = _task_reader(signal, source, folder)
+        gather = _late_gather(signal, source, folder)
         for number, part in enumerate(signal.parts):
             stem = f"{plan.key}-{signal.name}-{number}"
             own = _for_part(job, signal, part, source.grouping)
-            output = _output(signal, part, source.grouping, own)
+            output = _output(signal, part, source.grouping, own, gather)
             compiled.graph |= {f"job-{stem}": own, f"output-{stem}": output}
             folded = _add_leaves(compiled, plan, signal, number, window)
             compiled.partials[signal.name, number] = folded[-1]
@@ -154,25 +162,52 @@ def _for_part(job: LeafJob, signal: SignalPlan, part: Part, grouping: Grouping) 
     return replace(job, group_range=groups, tiles=split_evenly(*part.elements, signal.tile_elements))
 
 
-def _task_reader(reader: Reader, name: str, folder: WorkFolder) -> Reader:
-    """Put an array of memory into a side file, so that every worker can read it."""
+def _task_reader(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> Reader:
+    """Give the reader that tasks use: stages included, arrays of memory in side files for every worker."""
+    reader: Reader = in_files(_in_file(source.reader, signal.name, folder), folder.save, signal.name)
+    stages = _stages(signal, source.pipeline)
+    if not stages or source.pipeline is None:
+        return reader
+    pipeline = Pipeline(source.pipeline.input, in_files(stages, folder.save, f"{signal.name}.stages"))
+    return StagedReader(reader, pipeline)
+
+
+def _stages(signal: SignalPlan, pipeline: Pipeline | None) -> tuple[Stage, ...]:
+    """Give the stages that every event goes through."""
+    if pipeline is None:
+        return ()
+    return pipeline.before_gather().stages if signal.late_image else pipeline.stages
+
+
+def _in_file(reader: Reader, name: str, folder: WorkFolder) -> Reader:
     if not isinstance(reader, ArrayReader):
         return reader
     valid = None if reader.valid is None else folder.save(f"{name}.valid", reader.valid)
     return NpyReader.of(folder.save(f"{name}.data", reader.array), valid)
 
 
-def _output(signal: SignalPlan, part: Part, grouping: Grouping, job: LeafJob) -> OutputJob:
+def _late_gather(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> SharedArray | None:
+    if not signal.late_image or source.pipeline is None or source.pipeline.gather is None:
+        return None
+    return in_files(source.pipeline.gather, folder.save, f"{signal.name}.gather")
+
+
+def _output(
+    signal: SignalPlan, part: Part, grouping: Grouping, job: LeafJob, gather: SharedArray | None
+) -> OutputJob:
     chunks = chunk_grid(signal.info.shape, signal.element_chunks)
+    # The parts of an image that is put together at last are whole.
+    whole = gather is not None
     return OutputJob(
         name=signal.name,
         members=grouping.members,
         width=grouping.width,
         first_bin=part.bins[0],
         tiles=job.tiles,
-        element_chunks=tuple(chunk for chunk in chunks if _inside(chunk, part.elements)),
+        element_chunks=tuple(chunk for chunk in chunks if whole or _inside(chunk, part.elements)),
         dtype=signal.out_dtype,
         per_element=signal.has_count,
+        gather=gather,
     )
 
 
@@ -186,7 +221,7 @@ def _add_leaves(
     """Add the leaves of a part and their folds; gives the key of every fold, the last for the whole part."""
     graph, markers, part = compiled.graph, list(compiled.weights), signal.parts[part_number]
     stem, reader = f"{plan.key}-{signal.name}-{part_number}", f"reader-{plan.key}-{signal.name}"
-    event_nbytes = (part.elements[1] - part.elements[0]) * signal.info.dtype.itemsize
+    event_nbytes = _weight(signal, part)
     folded: list[str] = []
     for number, (start, stop) in enumerate(part.leaves):
         gate = markers[-window] if len(markers) >= window else None
@@ -197,8 +232,15 @@ def _add_leaves(
         folded.append(f"fold-{stem}-{number}" if folded else leaf)
         markers.append(f"gate-{stem}-{number}")
         graph[markers[-1]] = (done, folded[-1])
-        compiled.weights[markers[-1]] = (stop - start) * event_nbytes
+        compiled.weights[markers[-1]] = round((stop - start) * event_nbytes)
     return folded
+
+
+def _weight(signal: SignalPlan, part: Part) -> float:
+    """Give the bytes that stand for one event of a part: together they are what the signal reads."""
+    sizes = [(other.elements[1] - other.elements[0], other.leaves) for other in signal.parts]
+    units = sum(width * (leaves[-1][1] - leaves[0][0]) for width, leaves in sizes)
+    return (part.elements[1] - part.elements[0]) * signal.read_nbytes / max(units, 1)
 
 
 def _add_writes(

@@ -16,12 +16,30 @@ from numpy.typing import NDArray
 from cubeengine.graph.work import WorkFolder, load_range
 from cubeengine.kernels.moments import GroupedMoments, Partial, Statistics, finish, merge, regroup
 from cubeengine.planning.chunks import Chunk
+from cubeengine.shared import SharedArray
 from cubeengine.sources.base import Block, Reader
 from cubeengine.store.write import write_regions
 from cubeengine.types import IntArray
 
-Partials = tuple[Partial, ...]
-"""Partial sums of a part, one for each of its tiles."""
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What a leaf, or a fold of leaves, hands on.
+
+    Attributes
+    ----------
+    tiles : tuple of Partial
+        Partial sums of a part, one for each of its tiles.
+    left_out : (2, n_groups) int64
+        Events of each group that were missing, and damaged, as far as the reader told.
+    """
+
+    tiles: tuple[Partial, ...]
+    left_out: IntArray
+
+
+Tally = dict[str, list[int]]
+"""Signal -> for each selection in turn, events that were missing and events that were damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +90,8 @@ class OutputJob:
         Type of mean and std.
     per_element : bool
         Whether a count per element is stored, rather than one per bin.
+    gather : SharedArray, or None
+        For images put together of finished frames: the element that each cell is taken from, or -1.
     """
 
     name: str
@@ -82,45 +102,70 @@ class OutputJob:
     element_chunks: tuple[Chunk, ...]
     dtype: str
     per_element: bool
+    gather: SharedArray | None = None
 
 
-def reduce_leaf(job: LeafJob, reader: Reader, start: int, stop: int, gate: None = None) -> Partials:  # noqa: ARG001
+def reduce_leaf(job: LeafJob, reader: Reader, start: int, stop: int, gate: object = None) -> Sums:  # noqa: ARG001
     """Add the pairs of one leaf up.
 
     `gate` is a task that has to be done before: it keeps reading from running ahead of folding.
     """
     rows = load_range(job.rows, start, stop)
     groups = load_range(job.groups, start, stop) - np.int32(job.group_range[0])
-    return tuple(_reduce_tile(job, reader, tile, rows, groups) for tile in job.tiles)
+    reduced = [_reduce_tile(job, reader, tile, rows, groups) for tile in job.tiles]
+    # Every tile leaves out the same events.
+    return Sums(tuple(partial for partial, _ in reduced), reduced[0][1])
 
 
 def _reduce_tile(
     job: LeafJob, reader: Reader, tile: tuple[int, int], rows: IntArray, groups: NDArray[np.int32]
-) -> Partial:
+) -> tuple[Partial, IntArray]:
     n_groups = job.group_range[1] - job.group_range[0]
     moments = GroupedMoments(reader.dtype, n_groups, tile[1] - tile[0])
+    left_out = np.zeros((2, n_groups), np.int64)
     for block in reader.blocks(rows, elements=slice(*tile), block_nbytes=job.block_nbytes):
-        _add_block(moments, block, groups)
-    return moments.partial()
+        _add_block(moments, left_out, block, groups[block.start : block.stop])
+    return moments.partial(), left_out
 
 
-def _add_block(moments: GroupedMoments, block: Block, groups: NDArray[np.int32]) -> None:
-    take, wanted = block.take, groups[block.start : block.stop]
-    if block.valid is not None:
-        take, wanted = take[block.valid], wanted[block.valid]
-    moments.add(block.data, take, wanted)
+def _add_block(moments: GroupedMoments, left_out: IntArray, block: Block, groups: NDArray[np.int32]) -> None:
+    damaged = np.zeros(len(groups), bool) if block.damaged is None else block.damaged
+    missing = np.zeros(len(groups), bool) if block.valid is None else ~block.valid & ~damaged
+    for number, lacking in enumerate((missing, damaged)):
+        if lacking.any():
+            np.add.at(left_out[number], groups[lacking], 1)
+    kept = ~(missing | damaged)
+    if kept.all():
+        moments.add(block.data, block.take, groups)
+    else:
+        moments.add(block.data, block.take[kept], groups[kept])
 
 
-def fold(earlier: Partials, later: Partials) -> Partials:
+def fold(earlier: Sums, later: Sums) -> Sums:
     """Merge two partials of the same part."""
-    return tuple(merge(a, b) for a, b in zip(earlier, later, strict=True))
+    tiles = tuple(merge(a, b) for a, b in zip(earlier.tiles, later.tiles, strict=True))
+    return Sums(tiles, earlier.left_out + later.left_out)
 
 
-def done(*results: object) -> None:
-    """Mark that results exist: a task that others can wait for without holding them."""
+def done(*results: Tally | Sums | None) -> Tally:
+    """Mark that results exist: a task that others can wait for without holding them.
+
+    Gives the sum of what was counted where they were written.
+    """
+    total: Tally = {}
+    for result in results:
+        if isinstance(result, dict):
+            total = add_tallies(total, result)
+    return total
 
 
-def finish_bins(job: OutputJob, partials: Partials, start: int, stop: int) -> dict[str, NDArray[Any]]:
+def add_tallies(a: Tally, b: Tally) -> Tally:
+    """Add what was counted, signal by signal."""
+    both = {name: [x + y for x, y in zip(a[name], b[name], strict=True)] for name in a.keys() & b.keys()}
+    return a | b | both
+
+
+def finish_bins(job: OutputJob, sums: Sums, start: int, stop: int) -> dict[str, NDArray[Any]]:
     """Turn partials into statistics of some bins.
 
     Returns
@@ -130,17 +175,25 @@ def finish_bins(job: OutputJob, partials: Partials, start: int, stop: int) -> di
         (n_selections, n_bins) where it is the same for all elements.
     """
     selections = range(len(job.members))
-    parts = [_finish_selection(job, partials, (start, stop), selection) for selection in selections]
+    parts = [_finish_selection(job, sums.tiles, (start, stop), selection) for selection in selections]
     return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
 
 def _finish_selection(
-    job: OutputJob, partials: Partials, bins: tuple[int, int], selection: int
+    job: OutputJob, partials: Sequence[Partial], bins: tuple[int, int], selection: int
 ) -> dict[str, NDArray[Any]]:
     members = _members(job, bins, selection)
     if len(partials) == 1 and partials[0].n_elements:  # as a rule: nothing to put together, no copies
-        return _named(job, finish(regroup(partials[0], members)))
-    n_bins, first = bins[1] - bins[0], job.tiles[0][0]
+        finished = _named(job, finish(regroup(partials[0], members)))
+    else:
+        finished = _joined(job, partials, members)
+    return finished if job.gather is None else _gathered(finished, job.gather.load())
+
+
+def _joined(
+    job: OutputJob, partials: Sequence[Partial], members: Sequence[IntArray]
+) -> dict[str, NDArray[Any]]:
+    n_bins, first = len(members), job.tiles[0][0]
     n_elements = job.tiles[-1][1] - first
     mean, std = (np.empty((n_bins, n_elements), job.dtype) for _ in range(2))
     count = np.zeros((n_bins, n_elements if job.per_element else 1), np.int64)
@@ -150,6 +203,15 @@ def _finish_selection(
         std[:, low - first : high - first] = statistics.std
         count[:, low - first : high - first] = _count(statistics, per_element=job.per_element)
     return {"mean": mean, "std": std, "count": count if job.per_element else count[:, 0]}
+
+
+def _gathered(finished: dict[str, NDArray[Any]], index: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Put images together; cells that no element belongs to are empty."""
+    empty = index < 0
+    images = {name: np.take(values, index, axis=1, mode="clip") for name, values in finished.items()}
+    for name, values in images.items():
+        values[:, empty] = 0 if name == "count" else np.nan
+    return images
 
 
 def _named(job: OutputJob, statistics: Statistics) -> dict[str, NDArray[Any]]:
@@ -187,13 +249,27 @@ def _shape(chunk: Chunk) -> tuple[int, ...]:
     return tuple(part.stop - part.start for part in chunk.region)
 
 
-def write_bins(store: Path, job: OutputJob, bin_chunks: Sequence[Chunk], partials: Partials) -> None:
-    """Write the store chunks of some bins of a part, selection by selection."""
-    write_regions(store, _regions(job, bin_chunks, partials))
+def write_bins(store: Path, job: OutputJob, bin_chunks: Sequence[Chunk], sums: Sums) -> Tally:
+    """Write the store chunks of some bins of a part, selection by selection.
+
+    Gives the events that were left out of these bins, if the part holds the first element: others tell
+    of the same events.
+    """
+    write_regions(store, _regions(job, bin_chunks, sums.tiles))
+    return _tally(job, bin_chunks, sums) if job.tiles[0][0] == 0 else {}
+
+
+def _tally(job: OutputJob, bin_chunks: Sequence[Chunk], sums: Sums) -> Tally:
+    counts = []
+    for selection in range(len(job.members)):
+        groups = [_members(job, (bins.start, bins.stop), selection) for bins in bin_chunks]
+        chosen = np.concatenate([members for chunk in groups for members in chunk])
+        counts += sums.left_out[:, chosen].sum(axis=1).tolist()
+    return {job.name: counts} if any(counts) else {}
 
 
 def _regions(
-    job: OutputJob, bin_chunks: Sequence[Chunk], partials: Partials
+    job: OutputJob, bin_chunks: Sequence[Chunk], partials: Sequence[Partial]
 ) -> Iterator[tuple[str, tuple[slice, ...], NDArray[Any]]]:
     for bins in bin_chunks:
         for selection in range(len(job.members)):

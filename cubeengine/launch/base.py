@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-OnDone = Callable[[str], None]
+OnDone = Callable[[str, Any], None]
 
 
 class Executor(Protocol):
@@ -27,14 +27,14 @@ class Executor(Protocol):
     description: str
 
     def run(self, graph: dict[str, Any], keys: Sequence[str], on_done: OnDone, *, threads: int) -> None:
-        """Compute the keys, dropping their values; calls `on_done` with each as it is ready.
+        """Compute the keys; calls `on_done` with each and its value as it is ready, and drops the value.
 
         Parameters
         ----------
         graph, keys
             What to compute.
         on_done : callable
-            Gets each key that is ready.
+            Gets each key that is ready, and its value.
         threads : int
             Tasks that may run at a time in each process; at most the executor's.
 

@@ -64,8 +64,7 @@ class ClusterExecutor:
         try:
             with deferred_interrupts() as check:
                 for future in _as_completed(futures, self._client.loop, check):
-                    future.result()
-                    on_done(future.key)
+                    on_done(future.key, future.result())
         except KilledWorker as err:
             raise LaunchError(
                 f"task {err.task!r} ended its worker {err.allowed_failures + 1} times, "

@@ -32,9 +32,9 @@ class ThreadExecutor:
 
         wanted = set(keys)
 
-        def finished(key: str, *_: object) -> None:
+        def finished(key: str, value: object, *_: object) -> None:
             if key in wanted:
-                on_done(key)
+                on_done(key, value)
             check()
 
         # A pool of our own: if the run is interrupted, no thread is left that could still write.

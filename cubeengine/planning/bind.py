@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 import cubeengine
+from cubeengine.detectors.base import Context, Coordinate, Frame, Options
+from cubeengine.detectors.pipeline import Pipeline, build_pipeline
 from cubeengine.errors import SpecError
 from cubeengine.events import states
 from cubeengine.events.derived import DelayCounts
@@ -29,7 +31,7 @@ from cubeengine.schema.texts import amount_in
 from cubeengine.spec.axes import Axis as AxisSpec
 from cubeengine.spec.axes import axis_unit
 from cubeengine.spec.check import check_fields
-from cubeengine.spec.model import CubeSpec
+from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.resolve import resolve_selection, selections_of
 from cubeengine.types import BoolArray, IntArray
 
@@ -46,6 +48,10 @@ class BoundSignal:
         The run's field it is read from: an axis in another unit is a derived one.
     unit, dtype : str
         Unit, and type of mean and std.
+    stages : tuple of Options
+        What is done to every frame, as the spec says it.
+    pipeline : Pipeline, or None
+        The same, ready for the frames of this run; None where nothing is done.
     """
 
     name: str
@@ -53,6 +59,15 @@ class BoundSignal:
     source: str
     unit: str
     dtype: str
+    stages: tuple[Options, ...] = ()
+    pipeline: Pipeline | None = None
+
+    def coordinates(self, run: Run) -> Mapping[int, Coordinate]:
+        """Give the coordinates of element dimensions: the stages', or the file's if the shape is the same."""
+        if self.pipeline and self.pipeline.input.shape != self.pipeline.output.shape:
+            return self.pipeline.coordinates()
+        known = run.element_coordinates(self.source)
+        return {number: Coordinate(name, values) for number, (name, values) in known.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +155,10 @@ class Bound:
         """(n_selections, n_bins) selected events."""
         return self.grouping.counts()
 
+    def signal(self, name: str) -> BoundSignal:
+        """Give the signal of a name."""
+        return next(signal for signal in self.signals if signal.name == name)
+
     @property
     def held_nbytes(self) -> int:
         """Bytes of the scalars, masks and bins that the leading process holds for all events."""
@@ -149,7 +168,8 @@ class Bound:
             self.grouping.groups,
         ]
         arrays += [array for axis in self.axes for array in (axis.index, axis.states)]
-        return self.run.held_nbytes + sum(array.nbytes for array in arrays)
+        tables = sum(signal.pipeline.held_nbytes for signal in self.signals if signal.pipeline)
+        return self.run.held_nbytes + sum(array.nbytes for array in arrays) + tables
 
     @property
     def content(self) -> str:
@@ -266,8 +286,16 @@ def _signals(
             raise SpecError(
                 f"signal {signal.field!r}: holds no values, its shape is {run.fields[signal.field].shape}"
             )
-        unit = units.get(signal.field, "")
-        signals.setdefault(
-            signal.variable, BoundSignal(signal.variable, signal.field, signal.field, unit, signal.dtype)
-        )
+        if signal.variable not in signals:
+            signals[signal.variable] = _bind_signal(run, spec, signal, units.get(signal.field, ""))
     return tuple(signals.values())
+
+
+def _bind_signal(run: Run, spec: CubeSpec, signal: Signal, unit: str) -> BoundSignal:
+    plain = BoundSignal(signal.variable, signal.field, signal.field, unit, signal.dtype)
+    if not signal.stages:
+        return plain
+    info = run.fields[signal.field]
+    context = Context(signal.field, spec.folder, run.detector(signal.field))
+    pipeline = build_pipeline(Frame(info.shape, info.dtype, unit), signal.stages, context)
+    return replace(plain, unit=pipeline.output.unit, stages=signal.stages, pipeline=pipeline)

@@ -18,6 +18,7 @@ READ_RATE = 8e9  # bytes/s, plain bytes from the page cache
 DECODE_RATE = {"gzip": 0.35e9, "shuffle": 3e9, "fletcher32": 2e9}  # bytes/s of decoded data
 OTHER_DECODE_RATE = 1.2e9  # bitshuffle with lz4 or zstd, blosc, ...
 KERNEL_RATE = 20e9  # bytes/s of plain input added while its groups' sums are in cache
+STAGE_RATE = 2e9  # bytes/s of input that one stage works on
 STATE_RATE = 10e9  # bytes/s of partial sums fetched from and returned to memory
 ROW_SECONDS = 20e-6  # one more separate place to read from: 3 us from the page cache, far more from a disk
 TASK_SECONDS = 3e-3  # scheduling one task

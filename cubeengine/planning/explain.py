@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from cubeengine.budget import Budget, format_size
-from cubeengine.planning.bind import Bound
+from cubeengine.planning.bind import Bound, BoundSignal
 from cubeengine.planning.derive import delay_facts
 from cubeengine.planning.plan import CubePlan, SignalPlan
+from cubeengine.planning.provenance import stage_facts
 from cubeengine.planning.words import counted
 from cubeengine.schema.problems import Problem
 from cubeengine.schema.texts import variable_name
@@ -24,7 +25,7 @@ def explain(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[Pro
         "\n".join(_bins(bound)),
         _work(plan, budget),
         *_scalars(plan),
-        *("\n".join(_signal(signal)) for signal in plan.signals if signal.info.shape),
+        *("\n".join(_signal(signal, bound)) for signal in plan.signals if signal.info.shape),
         *(f"warning: {warning.message}" for warning in warnings),
     ]
     return "\n\n".join(sections)
@@ -50,7 +51,7 @@ def plan_facts(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[
         "delays": delay_facts(bound.run, bound.spec, bound.delays),
         "axes": [asdict(axis) for axis in plan.axes],
         "n_events": bound.n_events.tolist(),
-        "signals": [_signal_facts(signal) for signal in plan.signals],
+        "signals": [_signal_facts(signal, bound) for signal in plan.signals],
         "n_tasks": plan.n_tasks,
         "read_nbytes": plan.read_nbytes,
         "output_nbytes": output_nbytes(plan),
@@ -59,10 +60,11 @@ def plan_facts(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[
     }
 
 
-def _signal_facts(signal: SignalPlan) -> dict[str, Any]:
+def _signal_facts(signal: SignalPlan, bound: Bound) -> dict[str, Any]:
     return {
         "name": signal.name,
         "field": signal.field,
+        "stages": stage_facts(bound.signal(signal.name)),
         "strategy": signal.strategy,
         "reason": signal.reason,
         "rejected": {rejection.strategy: rejection.reason for rejection in signal.rejected},
@@ -159,10 +161,11 @@ def _scalars(plan: CubePlan) -> Iterator[str]:
         )
 
 
-def _signal(signal: SignalPlan) -> Iterator[str]:
+def _signal(signal: SignalPlan, bound: Bound) -> Iterator[str]:
     shape = " x ".join(map(str, signal.info.shape))
     alias = "" if signal.name == variable_name(signal.field) else f"{signal.name} = "
     yield f"signal {alias}{signal.field}, {shape} {signal.info.dtype}: {signal.strategy}"
+    yield from _stages(bound.signal(signal.name), signal)
     yield f"  because {signal.reason}"
     yield from (f"  not {rejected.strategy}: {rejected.reason}" for rejected in signal.rejected)
     parts = f" in {len(signal.parts):,} parts" if len(signal.parts) > 1 else ""
@@ -171,3 +174,13 @@ def _signal(signal: SignalPlan) -> Iterator[str]:
         f"  {counted(signal.n_leaves, 'leaf', 'leaves')}{parts}, {format_size(signal.read_nbytes)} to read; "
         f"worst task {name} {format_size(nbytes)}"
     )
+
+
+def _stages(signal: BoundSignal, plan: SignalPlan) -> Iterator[str]:
+    """Say what is done to frames, and when."""
+    if signal.pipeline is None:
+        return
+    frame, names = signal.pipeline.input, [options.name for options in signal.stages]
+    late = f", {names.pop()} of the finished cube" if plan.late_image else ""
+    each = f"{' -> '.join(names)} of every event" if names else "every event as it is"
+    yield f"  reads {' x '.join(map(str, frame.shape))} {frame.dtype}: {each}{late}"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from cubeengine.budget import Budget
+from cubeengine.detectors.pipeline import Pipeline
+from cubeengine.errors import BudgetExceeded
 from cubeengine.planning.bind import Bound, BoundSignal
 from cubeengine.planning.cost import Tuning
-from cubeengine.planning.plan import CubePlan
+from cubeengine.planning.plan import CubePlan, SignalPlan
 from cubeengine.planning.planner import plan_signal
-from cubeengine.planning.shape import SignalShape
-from cubeengine.types import IntArray
+from cubeengine.planning.shape import SignalShape, Staging
+from cubeengine.shared import content_digest
+from cubeengine.types import FieldInfo, IntArray, Storage
 
 SORTING_NBYTES = 32
 """Bytes per event and group while the pairs of a signal are sorted into leaves: rows, groups, the order and
@@ -41,18 +46,40 @@ def make_plan(bound: Bound, budget: Budget, tuning: Tuning | None = None) -> Cub
         selections=tuple(bound.selections),
         n_events=bound.considered,
         n_selected=_n_distinct(bound.grouping.events),
-        signals=tuple(plan_signal(shape, budget, tuning or Tuning()) for shape in signal_shapes(bound)),
+        signals=tuple(_planned(forms, budget, tuning or Tuning()) for forms in signal_forms(bound)),
         content=_content(bound, budget),
         leader_nbytes=bound.held_nbytes + SORTING_NBYTES * len(bound.grouping.events),
     )
 
 
-def signal_shapes(bound: Bound) -> list[SignalShape]:
-    """Give all signals as the planner sees them."""
+def _planned(forms: Sequence[SignalShape], budget: Budget, tuning: Tuning) -> SignalPlan:
+    """Plan a signal in its cheapest form; where that does not fit the memory, in the next."""
+    for shape in forms[:-1]:
+        try:
+            return plan_signal(shape, budget, tuning)
+        except BudgetExceeded:
+            continue
+    return plan_signal(forms[-1], budget, tuning)
+
+
+def signal_forms(bound: Bound) -> list[tuple[SignalShape, ...]]:
+    """Give every signal in the forms it can be reduced in, the cheapest first.
+
+    Putting an image together moves elements and nothing else, so as the last stage it may as well be
+    done once, on the finished cube.
+    """
     grouping = bound.grouping
     rows = _sorted_rows(bound)
     pairs = np.bincount(grouping.groups // grouping.width, minlength=grouping.n_bins)
-    return [_shape(bound, signal, rows, pairs) for signal in bound.signals]
+    return [
+        tuple(_shape(bound, signal, rows, pairs, late=late) for late in _ways(signal))
+        for signal in bound.signals
+    ]
+
+
+def _ways(signal: BoundSignal) -> tuple[bool, ...]:
+    late = signal.pipeline is not None and signal.pipeline.gather is not None
+    return (True, False) if late else (False,)
 
 
 def _n_distinct(rising: IntArray) -> int:
@@ -65,20 +92,34 @@ def _sorted_rows(bound: Bound) -> IntArray:
     return events if rows is None else np.sort(rows[events])
 
 
-def _shape(bound: Bound, signal: BoundSignal, rows: IntArray, pairs: IntArray) -> SignalShape:
+def _shape(bound: Bound, signal: BoundSignal, rows: IntArray, pairs: IntArray, *, late: bool) -> SignalShape:
+    source, whole = bound.run.fields[signal.source], signal.pipeline
+    pipeline = whole.before_gather() if late and whole else whole
+    staged = pipeline if pipeline and pipeline.stages else None
     return SignalShape(
         name=signal.name,
         field=signal.field,
         unit=signal.unit,
         out_dtype=signal.dtype,
-        info=bound.run.fields[signal.source],
+        info=staged_info(source, staged) if staged else source,
         bins_shape=tuple(axis.axis.n_bins for axis in bound.axes),
         width=bound.grouping.width,
         n_selections=bound.grouping.n_selections,
         rows=rows,
         bin_pairs=pairs,
+        staging=Staging(source, staged) if staged else None,
+        image=staged_info(source, whole) if late and whole else None,
     )
 
 
+def staged_info(source: FieldInfo, pipeline: Pipeline) -> FieldInfo:
+    """Describe a field after its stages: parts of frames can be had alone only if every stage is local."""
+    storage = source.storage
+    if not pipeline.local:
+        storage = Storage("staged", storage.chunk_events, storage.codecs)
+    return replace(source, shape=pipeline.output.shape, dtype=pipeline.output.dtype, storage=storage)
+
+
 def _content(bound: Bound, budget: Budget) -> str:
-    return hashlib.sha256(f"{bound.content}-{budget.per_worker}".encode()).hexdigest()
+    tables = [content_digest(signal.pipeline.stages) for signal in bound.signals if signal.pipeline]
+    return hashlib.sha256(f"{bound.content}-{tables}-{budget.per_worker}".encode()).hexdigest()

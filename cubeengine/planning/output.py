@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cubeengine.detectors.base import Coordinate
 from cubeengine.planning.plan import Axis, CubePlan, SignalPlan
 from cubeengine.store.layout import STD_COMMENT, ArrayLayout, CubeLayout
 from cubeengine.types import IntArray
 
-Coordinates = Mapping[int, tuple[str, NDArray[Any]]]
+Coordinates = Mapping[int, Coordinate]
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,14 @@ def _known(
         counts,
     )
     for signal in plan.signals:
-        for number, (name, values) in coordinates.get(signal.name, {}).items():
-            dim = element_dims(signal)[number]
-            yield (
-                ArrayLayout(dim, (dim,), values.shape, values.shape, values.dtype.name, {"long_name": name}),
-                values,
-            )
+        for number, known in coordinates.get(signal.name, {}).items():
+            yield _coordinate(element_dims(signal)[number], known)
+
+
+def _coordinate(dim: str, known: Coordinate) -> tuple[ArrayLayout, NDArray[Any]]:
+    attrs = {"long_name": known.name} | ({"units": known.unit} if known.unit else {})
+    shape = known.values.shape
+    return ArrayLayout(dim, (dim,), shape, shape, known.values.dtype.name, attrs), known.values
 
 
 _LONG_NAMES = {"n_events": {"long_name": "selected events in the bin"}}

@@ -52,7 +52,7 @@ class SignalPlan:
     name, field : str
         Its names in the cube and in the spec.
     info : FieldInfo
-        The field that is read.
+        What stands in the cube: the field after its stages.
     unit : str
         Declared unit, or "".
     out_dtype : str
@@ -81,6 +81,8 @@ class SignalPlan:
         Bytes that all tasks read from storage, decoded.
     seconds : float
         Estimated time with a usual number of workers, used to compare strategies only.
+    late_image : bool
+        Whether the last stage, which puts an image together, is done on the finished cube.
     """
 
     name: str
@@ -103,6 +105,7 @@ class SignalPlan:
     write_nbytes: int
     read_nbytes: int
     seconds: float
+    late_image: bool = False
 
     @property
     def n_leaves(self) -> int:
@@ -248,5 +251,6 @@ def _facts(signal: SignalPlan) -> dict[str, Any]:
         "name": signal.name, "field": signal.info.name, "order": signal.order, "tile": signal.tile_elements,
         "block": signal.block_nbytes, "parts": [asdict(part) for part in signal.parts],
         "chunks": [signal.bin_chunks, signal.element_chunks], "dtype": signal.out_dtype,
+        "late_image": signal.late_image,
     }  # fmt: skip
     return facts

@@ -24,6 +24,7 @@ from cubeengine.planning.cost import (
     MIB,
     READ_RATE,
     ROW_SECONDS,
+    STAGE_RATE,
     STATE_RATE,
     TASK_SECONDS,
     USUAL_WORKERS,
@@ -108,7 +109,7 @@ def _applicable(shape: SignalShape) -> Iterator[Strategy]:
     yield _stream
     if shape.n_bins > 1:
         yield _by_bin
-    if shape.n_elements > 1:
+    if shape.n_elements > 1 and shape.image is None:
         yield _by_tile
 
 
@@ -117,6 +118,8 @@ def _inapplicable(shape: SignalShape) -> Iterator[Rejection]:
         yield Rejection("by_bin", "there is one bin only")
     if shape.n_elements <= 1:
         yield Rejection("by_tile", "a single number cannot be split")
+    elif shape.image is not None:
+        yield Rejection("by_tile", "the image is put together of whole frames, once for the finished cube")
 
 
 def _stream(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
@@ -145,16 +148,16 @@ def _folded(
 ) -> SignalPlan:
     """Plan parts of all bins and some elements, each folded from runs of consecutive events."""
     widest = max(stop - start for start, stop in ranges)
-    share = widest / max(shape.n_elements, 1)
     partial = shape.partial(shape.n_bins, widest)
-    part_input = shape.input_nbytes * share
+    event_nbytes = max(shape.read_nbytes(elements) for elements in ranges)
+    part_input = shape.n_pairs * event_nbytes
     worth_folding = min(tuning.leaf_to_partial * partial, part_input / MIN_LEAVES)
     # Compressed frames are read in large blocks. A leaf fills its block, so that short runs take the
     # memory that long ones do.
     block = _reading(shape, budget, tuning, n_groups=shape.n_bins * shape.width, n_elements=widest)[2]
-    block = 0 if shape.info.storage.addressable else block
+    block = 0 if shape.info.storage.addressable else _input_block(shape, ranges[0], block)[1]
     least = max(_leaf_input(part_input, tuning), worth_folding, part_input / tuning.max_leaves, block)
-    events_per_leaf = max(int(least / max(shape.info.event_nbytes * share, 1)), 1)
+    events_per_leaf = max(int(least / max(event_nbytes, 1)), 1)
     leaves = _event_runs(shape, events_per_leaf)
     parts = tuple(Part((0, shape.n_bins), elements, leaves) for elements in ranges)
     per_group = events_per_leaf / max(shape.n_bins * shape.width, 1)
@@ -175,7 +178,7 @@ def _by_bin(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
     else:
         room = budget.usable * 2 // 5  # every part decodes what it shares chunks with: few large parts
     most = int(np.clip(room // max(per_bin, 1), 1, shape.n_bins))
-    tuned = replace(tuning, chunk_nbytes=min(tuning.chunk_nbytes, most * shape.n_elements * 8))
+    tuned = replace(tuning, chunk_nbytes=min(tuning.chunk_nbytes, most * shape.output.n_elements * 8))
     grid = _grid(shape, tuned)
     parts = _bin_parts(shape, tuning, _merge_chunks(grid.bins, most))
     per_group = shape.n_pairs / max(shape.n_bins * shape.width, 1)
@@ -186,7 +189,7 @@ def _by_bin(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
 
 def _bin_parts(shape: SignalShape, tuning: Tuning, ranges: Sequence[tuple[int, int]]) -> tuple[Part, ...]:
     edges = np.concatenate([[0], np.cumsum(shape.bin_pairs)])
-    most = max(tuning.leaf_nbytes_most // max(shape.info.event_nbytes, 1), 1)
+    most = max(tuning.leaf_nbytes_most // max(shape.event_nbytes, 1), 1)
     if not shape.info.storage.separable:
         most = max(shape.n_pairs, 1)  # partials are large then: one leaf a part, so that none is folded
     return tuple(
@@ -209,13 +212,13 @@ def _event_runs(shape: SignalShape, events_per_leaf: int) -> tuple[tuple[int, in
 def _grid(shape: SignalShape, tuning: Tuning, most_elements: int | None = None) -> _Grid:
     limit = max(tuning.chunk_nbytes // 8, 1)
     element_limit = min(limit, most_elements or limit)
-    element_chunks = chunk_shape(shape.info.shape, element_limit)
-    whole_frame = math.prod(element_chunks) == shape.n_elements
-    per_chunk = max(limit // max(shape.n_elements, 1), 1) if whole_frame else 1
+    element_chunks = chunk_shape(shape.output.shape, element_limit)
+    whole_frame = math.prod(element_chunks) == shape.output.n_elements
+    per_chunk = max(limit // max(shape.output.n_elements, 1), 1) if whole_frame else 1
     bin_chunks = chunk_shape(shape.bins_shape, per_chunk)
     return _Grid(
         chunk_grid(shape.bins_shape, bin_chunks),
-        chunk_grid(shape.info.shape, element_chunks),
+        chunk_grid(shape.output.shape, element_chunks),
         bin_chunks,
         element_chunks,
     )
@@ -249,15 +252,14 @@ def _assemble(
     order, tile, block = _reading(shape, budget, tuning, n_groups=n_groups, n_elements=n_elements)
     partial = shape.partial(n_bins, n_elements)
     pairs = max(stop - start for part in parts for start, stop in part.leaves)
-    buffer = read_buffer_nbytes(shape.info, tile, block) + PAIR_NBYTES * pairs
+    buffer = _buffer_nbytes(shape, parts, tile, block) + PAIR_NBYTES * pairs
     chunk_nbytes = math.prod(grid.bin_chunks) * math.prod(grid.element_chunks) * 8
     merging = any(len(part.leaves) > 1 for part in parts)
-    touched = events_touched(shape.info, shape.n_pairs, max(shape.info.n_rows, shape.n_pairs))
-    share = 1 if shape.info.storage.addressable else passes
+    read_nbytes = _read_nbytes(shape, parts, passes)
     return SignalPlan(
         name=shape.name,
         field=shape.field,
-        info=shape.info,
+        info=shape.output,
         unit=shape.unit,
         out_dtype=shape.out_dtype,
         strategy=strategy,
@@ -272,25 +274,60 @@ def _assemble(
         part_nbytes=partial,
         leaf_nbytes=partial + buffer,
         merge_nbytes=3 * partial if merging else 0,
-        write_nbytes=partial + 8 * chunk_nbytes,
-        read_nbytes=touched * shape.info.event_nbytes * share,
-        seconds=_seconds(shape, parts, order, per_group, touched * share, n_groups, partial),
+        write_nbytes=partial + _finished_nbytes(shape, grid, n_elements) + 4 * chunk_nbytes,
+        read_nbytes=read_nbytes,
+        seconds=_seconds(shape, parts, order, per_group, read_nbytes, n_groups, partial),
+        late_image=shape.image is not None,
     )
+
+
+def _finished_nbytes(shape: SignalShape, grid: _Grid, n_elements: int) -> int:
+    """Give the memory of mean, std and count of the bins that are finished together."""
+    written = n_elements + (shape.image.n_elements if shape.image else 0)
+    return 3 * 8 * math.prod(grid.bin_chunks) * written
+
+
+def _read_nbytes(shape: SignalShape, parts: Sequence[Part], passes: int) -> int:
+    """Give the bytes that all leaves read; what is decoded in chunks is decoded in every pass."""
+    source = shape.source
+    if source.storage.addressable:
+        return shape.n_pairs * sum(shape.read_nbytes(elements) for elements in {p.elements for p in parts})
+    touched = events_touched(source, shape.n_pairs, max(source.n_rows, shape.n_pairs))
+    return touched * source.event_nbytes * passes
+
+
+def _input_block(shape: SignalShape, elements: tuple[int, int], block: int) -> tuple[int, int]:
+    """Give elements and bytes of a block as it is read, for a block of what is added."""
+    if shape.staging:
+        return shape.staging.input_of(elements, block)
+    return elements[1] - elements[0], block
+
+
+def _buffer_nbytes(shape: SignalShape, parts: Sequence[Part], tile: int, block: int) -> int:
+    """Give the memory to read in blocks and to work on them."""
+    ranges = {(0, tile)} if shape.info.storage.addressable else {part.elements for part in parts}
+    reading = max(read_buffer_nbytes(shape.source, *_input_block(shape, r, block)) for r in ranges)
+    if shape.staging is None:
+        return reading
+    return reading + max(shape.staging.memory_nbytes(elements, block) for elements in ranges)
 
 
 def _reading(
     shape: SignalShape, budget: Budget, tuning: Tuning, *, n_groups: int, n_elements: int
 ) -> tuple[str, int, int]:
-    """Decide order of the events in a leaf, elements per tile, and bytes per block."""
+    """Decide order of the events in a leaf, elements per tile, and bytes per block of what is added."""
     info = shape.info
     row_nbytes = n_elements * info.dtype.itemsize
+    most = max(min(256 * MIB, budget.usable // 8), tuning.block_nbytes)
     if info.storage.addressable and row_nbytes >= GROUP_ORDER_NBYTES:
         tile = min(n_elements, TILE_NBYTES // info.dtype.itemsize)
         n_tiles = math.ceil(n_elements / tile)
         tile = math.ceil(n_elements / n_tiles)
         return "group", tile, max(tuning.block_nbytes, EVENTS_PER_TILE_READ * tile * info.dtype.itemsize)
+    if shape.source.storage.addressable and row_nbytes >= GROUP_ORDER_NBYTES:
+        # Stages that need whole frames: these cannot be read in tiles, but one by one in any order.
+        return "group", n_elements, int(np.clip(EVENTS_PER_TILE_READ * row_nbytes, tuning.block_nbytes, most))
     wanted = EVENTS_PER_GROUP * n_groups * info.event_nbytes
-    most = max(min(256 * MIB, budget.usable // 8), tuning.block_nbytes)
     return "storage", n_elements, int(np.clip(wanted, tuning.block_nbytes, most))
 
 
@@ -299,20 +336,20 @@ def _seconds(
     parts: Sequence[Part],
     order: str,
     per_group: float,
-    touched: int,
+    read_nbytes: int,
     n_groups: int,
     partial: int,
 ) -> float:
     info = shape.info
     n_leaves = sum(len(part.leaves) for part in parts)
-    nbytes = touched * info.event_nbytes
     pieces = len({part.elements for part in parts}) > 1 and info.storage.addressable
     scattered = order == "group" or pieces or len({part.bins for part in parts}) > 1
     places = shape.n_pairs * len({part.elements for part in parts}) if scattered else 0
     meeting = min(per_group, EVENTS_PER_TILE_READ if order == "group" else EVENTS_PER_GROUP)
     work = (
-        nbytes / READ_RATE
-        + decode_seconds(info.storage, nbytes)
+        read_nbytes / READ_RATE
+        + decode_seconds(shape.source.storage, read_nbytes)
+        + (len(shape.staging.pipeline.stages) * read_nbytes / STAGE_RATE if shape.staging else 0)
         + places * ROW_SECONDS
         + add_seconds(info, shape.n_pairs, n_elements=shape.n_elements, n_groups=n_groups, per_group=meeting)
         + 3 * partial * (n_leaves - len(parts)) / STATE_RATE

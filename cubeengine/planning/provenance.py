@@ -9,7 +9,7 @@ from typing import Any
 
 import cubeengine
 from cubeengine.budget import Budget
-from cubeengine.planning.bind import Bound
+from cubeengine.planning.bind import Bound, BoundSignal
 from cubeengine.planning.derive import delay_facts
 from cubeengine.planning.plan import CubePlan, SignalPlan
 
@@ -33,12 +33,14 @@ def cube_attributes(bound: Bound, plan: CubePlan, budget: Budget) -> dict[str, A
             "strategy": {signal.name: signal.strategy for signal in plan.signals},
             "signals": {signal.name: _signal_facts(signal) for signal in plan.signals},
         },
+        "stages": {signal.name: stage_facts(signal) for signal in bound.signals if signal.pipeline},
         "cut_flow": {name: [[row.label, row.alone, row.after] for row in rows]
                      for name, rows in bound.cut_flows.items()},
         "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
         "delays": delay_facts(bound.run, bound.spec, bound.delays),
         "n_events_total": bound.considered,
         "partial_run": str(bound.sample) or None,
+        "join": bound.run.join.facts if bound.run.join else None,
         "inputs": [
             {"path": str(file.path), "size": file.size, "mtime_ns": file.mtime_ns}
             for file in bound.run.source.files
@@ -63,3 +65,12 @@ def _signal_facts(signal: SignalPlan) -> dict[str, Any]:
             for part in signal.parts
         ],
     }
+
+
+def stage_facts(signal: BoundSignal) -> list[dict[str, object]]:
+    """Give the stages of a signal in order: name, options, and what they found in their files."""
+    facts = signal.pipeline.facts() if signal.pipeline else []
+    return [
+        {"stage": options.name, "options": options.to_plain(), **found}
+        for options, found in zip(signal.stages, facts, strict=True)
+    ]

@@ -5,8 +5,41 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from cubeengine.detectors.pipeline import Pipeline
 from cubeengine.kernels.moments import partial_nbytes
 from cubeengine.types import FieldInfo, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """The stages of a signal, as the planner sees them.
+
+    Attributes
+    ----------
+    source : FieldInfo
+        The field that is read.
+    pipeline : Pipeline
+        What is done to its frames.
+    """
+
+    source: FieldInfo
+    pipeline: Pipeline
+
+    def read_nbytes(self, elements: tuple[int, int]) -> int:
+        """Bytes of one event that are read for a range of elements of the output."""
+        start, stop = self.pipeline.needs(elements)
+        return (stop - start) * self.source.dtype.itemsize
+
+    def input_of(self, elements: tuple[int, int], block_nbytes: int) -> tuple[int, int]:
+        """Give elements and bytes of a block of the field that is read, for a block of the output."""
+        start, stop = self.pipeline.needs(elements)
+        row = (stop - start) * self.source.dtype.itemsize
+        return stop - start, self.pipeline.events_per_block(elements, block_nbytes) * row
+
+    def memory_nbytes(self, elements: tuple[int, int], block_nbytes: int) -> int:
+        """Bytes that the stages take while they work on blocks."""
+        capacity = self.pipeline.events_per_block(elements, block_nbytes)
+        return self.pipeline.memory_nbytes(elements, capacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +51,7 @@ class SignalShape:
     name, field, unit, out_dtype : str
         As in the cube.
     info : FieldInfo
-        The field that is read.
+        What is added up: the field after its stages, with a storage that says how it can be had.
     bins_shape : tuple of int
         Bins along every axis.
     width, n_selections : int
@@ -27,6 +60,10 @@ class SignalShape:
         Storage rows of all (event, group) pairs, rising.
     bin_pairs : (n_bins,) int64
         Pairs per bin.
+    staging : Staging, or None
+        The field that is read, and its stages; None where it is added as it is.
+    image : FieldInfo, or None
+        What the finished cube is put together to at last; None where that is `info`.
     """
 
     name: str
@@ -39,6 +76,29 @@ class SignalShape:
     n_selections: int
     rows: IntArray
     bin_pairs: IntArray
+    staging: Staging | None = None
+    image: FieldInfo | None = None
+
+    @property
+    def output(self) -> FieldInfo:
+        """What stands in the cube."""
+        return self.image or self.info
+
+    @property
+    def source(self) -> FieldInfo:
+        """The field that is read."""
+        return self.staging.source if self.staging else self.info
+
+    @property
+    def event_nbytes(self) -> int:
+        """Bytes of one event that are read for a whole frame."""
+        return self.read_nbytes((0, self.n_elements))
+
+    def read_nbytes(self, elements: tuple[int, int]) -> int:
+        """Bytes of one event that are read for a range of elements."""
+        if self.staging:
+            return self.staging.read_nbytes(elements)
+        return (elements[1] - elements[0]) * self.info.dtype.itemsize
 
     @property
     def n_bins(self) -> int:
@@ -58,7 +118,7 @@ class SignalShape:
     @property
     def input_nbytes(self) -> int:
         """Bytes of the events that are added."""
-        return self.n_pairs * self.info.event_nbytes
+        return self.n_pairs * self.event_nbytes
 
     def partial(self, n_bins: int, n_elements: int) -> int:
         """Bytes of partial sums for that many bins and elements."""

@@ -138,9 +138,9 @@ def test_few_partials_are_alive_however_long_the_run_is(tmp_path, monkeypatch):
             result = function(*arguments)
             import weakref
 
-            token = id(result[0])
+            token = id(result.tiles[0])
             alive.add(token)
-            weakref.finalize(result[0].n_events, alive.discard, token)
+            weakref.finalize(result.tiles[0].n_events, alive.discard, token)
             peak[0] = max(peak[0], len(alive))
             return result
 

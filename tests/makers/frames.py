@@ -13,7 +13,7 @@ from cubeengine.budget import Budget
 from cubeengine.events.run import Run
 from cubeengine.planning import planner
 from cubeengine.planning.cost import Tuning
-from cubeengine.planning.make import signal_shapes
+from cubeengine.planning.make import signal_forms
 from cubeengine.sources.memory import MemorySource
 from cubeengine.spec.model import CubeSpec
 
@@ -79,7 +79,8 @@ def forced_plan(
     plan = api.plan(run, spec, memory=memory, tuning=tuning)
     budget = Budget(memory)
     signals = []
-    for shape, chosen in zip(signal_shapes(plan.bound), plan.work.signals, strict=True):
+    for forms, chosen in zip(signal_forms(plan.bound), plan.work.signals, strict=True):
+        shape = forms[-1] if strategy == "by_tile" else forms[0]  # an image put together at last has no tiles
         forced = getattr(planner, f"_{strategy}")(shape, budget, tuning) if shape.n_elements > 1 else chosen
         signals.append(replace(forced, **changes) if shape.n_elements > 1 else forced)
     return api.Plan(plan.bound, replace(plan.work, signals=tuple(signals)), plan.budget)

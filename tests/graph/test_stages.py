@@ -1,0 +1,129 @@
+"""Signals with stages: the answer is that of working on every frame first, in any strategy and order."""
+
+from __future__ import annotations
+
+import dask
+import numpy as np
+import pytest
+
+from cubeengine import api
+from cubeengine.events.run import Run
+from cubeengine.sources.memory import MemorySource
+from cubeengine.spec.model import CubeSpec
+from cubeengine.store.read import open_cube
+from tests.makers.frames import N_BINS, STRATEGIES, forced_plan, frame_arrays, memory_run, write_frames
+from tests.makers.stages import offsets
+
+SPEC = """
+cube: frames
+units: {x: ''}
+axes: [{field: x, edges: {start: 0, stop: 10, bins: 16}}]
+signals: [{field: det/counts, name: det, stages: STAGES}]
+"""
+WORK = {
+    "[test_offset]": lambda frames: (frames.reshape(len(frames), -1) - offsets(frames[0].size)).reshape(
+        frames.shape
+    ),
+    "[test_rows]": lambda frames: frames.sum(axis=-1, dtype=np.int64),
+    "[test_turn]": lambda frames: np.pad(
+        frames[:, ::-1].astype("f8"), ((0, 0), (0, 1), (0, 0)), constant_values=np.nan
+    ),
+    "[test_offset, test_rows]": lambda frames: WORK["[test_offset]"](frames).sum(axis=-1),
+    "[test_offset, test_turn]": lambda frames: WORK["[test_turn]"](WORK["[test_offset]"](frames)),
+}
+
+
+def spec_of(stages):
+    return CubeSpec.loads(SPEC.replace("STAGES", stages))
+
+
+def assert_right(cube, arrays, stages):
+    values = WORK[stages](arrays["det/counts"])
+    bins = np.digitize(arrays["x"], np.linspace(0, 10, N_BINS + 1)) - 1
+    for number in range(N_BINS):
+        chosen = values[bins == number]
+        found = cube.isel(x=number, selection=0)
+        finite = np.isfinite(chosen)
+        count = finite.sum(axis=0)
+        whole = np.where(finite, chosen, 0)
+        with np.errstate(invalid="ignore"):
+            mean = whole.sum(axis=0) / count
+            std = np.sqrt((np.where(finite, chosen - mean, 0) ** 2).sum(axis=0) / count)
+        np.testing.assert_array_equal(np.broadcast_to(found["det_count"], count.shape), count)
+        np.testing.assert_allclose(found["det_mean"], mean, rtol=1e-12)
+        np.testing.assert_allclose(found["det_std"], std, rtol=1e-9)
+
+
+@pytest.mark.parametrize("stages", WORK)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("filters", [{}, {"chunk_events": 7, "compression": "gzip"}])
+def test_every_strategy_gives_the_answer_of_working_on_each_frame(tmp_path, stages, strategy, filters):
+    arrays = frame_arrays(300)
+    run = write_frames(tmp_path / "frames.h5", arrays, **filters)
+    plan = forced_plan(run, strategy, spec=spec_of(stages), block_nbytes=3000)
+    with dask.config.set(scheduler="synchronous"):
+        assert_right(plan.lazy().compute(), arrays, stages)
+
+
+@pytest.mark.parametrize("stages", WORK)
+@pytest.mark.parametrize("launcher", ["threads", "processes"])
+def test_written_cubes_are_right_on_workers_too(tmp_path, stages, launcher):
+    arrays = frame_arrays(200)
+    run = write_frames(tmp_path / "frames.h5", arrays)
+    cube = api.plan(run, spec_of(stages)).compute(launcher=launcher, workers=2)
+    assert_right(cube, arrays, stages)
+
+
+def test_missing_events_are_left_out_and_counted(tmp_path):
+    arrays = frame_arrays(200)
+    missing = np.arange(200) % 9 == 4
+    run = Run(MemorySource(arrays, valid={"det/counts": ~missing}))
+    plan = api.plan(run, spec_of("[test_rows]"))
+
+    result = plan.to_zarr(tmp_path / "cube.zarr")
+
+    inside = (arrays["x"] >= 0) & (arrays["x"] <= 10)
+    lacking = int((missing & inside).sum())
+    assert result.left_out == {"det": {"all": {"missing": lacking, "damaged": 0}}}
+    cube = open_cube(tmp_path / "cube.zarr")
+    assert cube.attrs["left_out"] == result.left_out
+    assert int(cube["det_count"].sum()) == int((inside & ~missing).sum())
+    assert_right(cube, {name: array[~missing] for name, array in arrays.items()}, "[test_rows]")
+
+
+def test_cube_records_stages_unit_and_coordinates(tmp_path):
+    run = memory_run(frame_arrays(60))
+    cube = api.plan(run, spec_of("[test_offset, test_rows]")).compute()
+    assert cube.attrs["stages"]["det"] == [
+        {"stage": "test_offset", "options": {}, "bad": 46},
+        {"stage": "test_rows", "options": {}},
+    ]
+    assert cube["det_dim0"].attrs["units"] == "pixel"
+    np.testing.assert_array_equal(cube["det_dim0"], np.arange(16))
+    kev = api.plan(run, spec_of("[test_offset]")).compute()
+    assert kev["det_mean"].attrs["units"] == "keV"
+
+
+def test_other_tables_are_another_plan(monkeypatch):
+    run = memory_run(frame_arrays(60))
+    before = api.plan(run, spec_of("[test_offset]")).work.key
+    monkeypatch.setattr("tests.makers.stages.offsets", lambda n: np.ones(n, np.float32))
+    assert api.plan(run, spec_of("[test_offset]")).work.key != before
+
+
+def test_image_is_put_together_once_and_event_by_event_where_frames_do_not_fit(tmp_path):
+    run = write_frames(tmp_path / "frames.h5", frame_arrays(20, shape=(1024, 1024)))
+    roomy = api.plan(run, spec_of("[test_turn]")).work.signals[-1]
+    tight = api.plan(run, spec_of("[test_turn]"), memory=360 * 2**20).work.signals[-1]
+    assert roomy.late_image
+    assert (tight.late_image, tight.strategy) == (False, "by_tile")
+
+
+def test_plan_tells_what_is_done_to_frames(tmp_path):
+    run = write_frames(tmp_path / "frames.h5", frame_arrays(60))
+    assert "reads 16 x 20 uint16: test_offset -> test_rows of every event" in str(
+        api.plan(run, spec_of("[test_offset, test_rows]"))
+    )
+    assert "test_offset of every event, test_turn of the finished cube" in str(
+        api.plan(run, spec_of("[test_offset, test_turn]"))
+    )
