@@ -55,7 +55,8 @@ TIMING = OutNames(
 IPM = OutNames(
     "ipm2",
     (OutField("quality", "i1"), OutField("sum", "f8"), OutField("channels", "f4", 1),
-     OutField("note", "text"), OutField("gain:gainEnum", "enum"), *(OutField(name, "label") for name in GAINS)),
+     OutField("note", "text"), OutField("gain:gainEnum", "enum"), OutField("low:gainEnum", "label"),
+     OutField("high:gainEnum", "label")),
     kind="bmmon", version=(1, 0, 0), data_first=True,
 )  # fmt: skip
 SCAN = OutNames(
