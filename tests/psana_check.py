@@ -2,7 +2,7 @@
 
     CUBEENGINE_PSANA_PYTHON=/path/to/python python -m tests.psana_check [CASE ...]
 
-The variable names a Python that has psana (see `psana_read`). Prints what differs; the status is 0 if all agree.
+The variable names a Python that has psana (see `psana_read`). Prints what differs; status 0 if nothing does.
 """
 
 from __future__ import annotations
