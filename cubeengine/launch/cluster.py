@@ -24,6 +24,9 @@ SETTINGS = {
     # Tasks of seconds need no more than one in reserve; more would hold partials that nobody waits for.
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 3,
+    # The nanny would have the allocator give back every 64 KiB: buffers of frames are used again at once,
+    # and fetching their pages anew doubles the time of decoding (measured on bitshuffle).
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
 }
 
 
