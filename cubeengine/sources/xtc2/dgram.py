@@ -8,6 +8,7 @@ where a mapped file would kill the process.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -29,6 +30,8 @@ XTC = np.dtype([("src", "<u4"), ("damage", "<u2"), ("type", "<u2"), ("extent", "
 DGRAM = np.dtype([("ns", "<u4"), ("sec", "<u4"), ("env", "<u4"), *XTC.descr])
 """Header of a datagram: that of the transition, and that of its outermost Xtc."""
 
+_XTC = struct.Struct("<IHHI")
+
 PARENT, SHAPES_DATA, SHAPES, DATA, NAMES = range(5)
 """Types of Xtc: the low 12 bits of `type`."""
 
@@ -38,8 +41,8 @@ CORRUPTED = 1 << 3
 DROPPED = 1 << 4
 """Damage bit of a datagram: another contribution is absent; those that are present are whole."""
 
-MAX_DEPTH = 16
-"""Parents within Parents. The field's writers nest them once."""
+MAX_DEPTH = 32
+"""Parents within Parents, the datagram counted: the field's writers nest them twice."""
 
 
 class Service(IntEnum):
@@ -141,13 +144,52 @@ def children(data: bytes, start: int, stop: int, place: Place) -> Iterator[Xtc]:
     while start < stop:
         if stop - start < XTC_NBYTES:
             raise place.error(start, f"{stop - start} bytes are left, too few for a header of {XTC_NBYTES}")
-        src, both, extent = (int.from_bytes(data[start + i : start + i + 4], "little") for i in (0, 4, 8))
+        src, damage, kind, extent = _XTC.unpack_from(data, start)
         if not XTC_NBYTES <= extent <= stop - start:
             raise place.error(
                 start, f"an Xtc says {extent:,} bytes, but needs 12 at least and {stop - start:,} at most"
             )
-        yield Xtc(src, both & 0xFFFF, both >> 16 & 0xFFF, start + XTC_NBYTES, start + extent)
+        yield Xtc(src, damage, kind & 0xFFF, start + XTC_NBYTES, start + extent)
         start += extent
+
+
+def blocks(data: bytes, place: Place) -> Iterator[tuple[Xtc, int]]:
+    """Walk over all Xtcs of a datagram that are not Parents, whatever Parents they are in.
+
+    Parameters
+    ----------
+    data : bytes
+        A whole datagram.
+    place : Place
+        Where it lies.
+
+    Yields
+    ------
+    Xtc
+        The block.
+    int
+        Damage of the Parents around it, that of the datagram left out: all bits together. Parents with
+        the bit `CORRUPTED` are not looked into.
+    """
+    _, damage, kind, extent = _XTC.unpack_from(data, DGRAM_NBYTES - XTC_NBYTES)
+    if kind & 0xFFF != PARENT or extent != len(data) - DGRAM_NBYTES + XTC_NBYTES:
+        raise place.error(
+            0, f"a datagram of {len(data):,} bytes says type {kind}, {extent:,} bytes; the file is damaged"
+        )
+    if not damage & CORRUPTED:
+        yield from _within(data, DGRAM_NBYTES, len(data), 0, 0, place)
+
+
+def _within(
+    data: bytes, start: int, stop: int, above: int, depth: int, place: Place
+) -> Iterator[tuple[Xtc, int]]:
+    if depth >= MAX_DEPTH:
+        raise place.error(start, f"Parents are nested {MAX_DEPTH} deep; the file is damaged")
+    for xtc in children(data, start, stop, place):
+        if xtc.type != PARENT:
+            yield xtc, above
+        elif not xtc.damage & CORRUPTED:
+            yield from _within(data, xtc.start, xtc.stop, above | xtc.damage, depth + 1, place)
 
 
 def read_exactly(descriptor: int, offset: int, size: int, path: Path) -> bytes:
@@ -160,7 +202,10 @@ def read_exactly(descriptor: int, offset: int, size: int, path: Path) -> bytes:
     """
     parts, found = [], 0
     while found < size:
-        part = os.pread(descriptor, size - found, offset + found)
+        try:
+            part = os.pread(descriptor, size - found, offset + found)
+        except OSError as err:
+            raise SourceFormatError(f"{path}, byte {offset:,}: cannot be read ({err.strerror})") from err
         if not part:
             raise SourceFormatError(
                 f"{path}, byte {offset:,}: needs {size:,} bytes, but {found:,} remain; "

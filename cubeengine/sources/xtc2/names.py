@@ -24,7 +24,8 @@ _DTYPES = tuple(
     np.dtype(code)
     for code in ("<u1", "<u2", "<u4", "<u8", "<i1", "<i2", "<i4", "<i8", "<f4", "<f8", "<u1", "<i4", "<i4")
 )
-_STRING = 256
+KEY_MASK = 0x0FFFFFFF
+"""The part of an Xtc's `src` that is the NamesId."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def parse_names(data: bytes, start: int, stop: int, src: int, place: Place) -> N
     fields = tuple(_parse_name(data, first + NAME_NBYTES * number, place) for number in range(n_fields))
     parts = (version >> 16 & 0xFF, version >> 8 & 0xFF, version & 0xFF)
     names = Names(
-        src & 0x0FFFFFFF, text(detector), text(kind), text(unique_id), text(alg), parts, segment, fields
+        src & KEY_MASK, text(detector), text(kind), text(unique_id), text(alg), parts, segment, fields
     )
     if names.n_arrays != n_arrays:
         raise place.error(

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.sources.xtc2.dgram import Service
+from cubeengine.errors import SourceFormatError
+from cubeengine.sources.xtc2.chunks import find_chunk, next_chunks
+from cubeengine.sources.xtc2.content import FileContent, Transition, input_file, opened, read_content
+from cubeengine.sources.xtc2.dgram import Place
 from cubeengine.sources.xtc2.names import Schema
+from cubeengine.sources.xtc2.pointers import check_has_pointers, read_pointers
 from cubeengine.sources.xtc2.run_files import StreamFiles
-from cubeengine.sources.xtc2.values import Contribution
 from cubeengine.types import InputFile, IntArray
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Transition:
-    """A datagram that is not an event.
-
-    Attributes
-    ----------
-    service : Service
-    timestamp : int
-        Packed (seconds << 32 | nanoseconds).
-    damage : int
-        That of the datagram.
-    schema : int
-        Number in `Stream.schemas`; that of a Configure is its own.
-    contributions : tuple of Contribution
-        Its values.
-    path : Path
-    offset : int
-        Where it was read, for messages.
-    """
-
-    service: Service
-    timestamp: int
-    damage: int
-    schema: int
-    contributions: tuple[Contribution, ...]
-    path: Path
-    offset: int
+__all__ = ["Events", "Stream", "StreamFiles", "Transition", "open_stream"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +89,98 @@ def open_stream(files: StreamFiles) -> Stream:
     Raises
     ------
     SourceFormatError
-        If a file is not what it should be, or a chunk is missing.
+        If a file is not what it should be, a chunk is missing, or the events are not in order of time.
+
+    Notes
+    -----
+    Memory: 66 bytes per event while it works, 32 of them in the result; and the bytes of the transitions.
     """
-    raise NotImplementedError
+    stream = _from_data(files) if files.index is None else _from_index(files, files.index)
+    _check_order(stream)
+    return stream
+
+
+def _from_data(files: StreamFiles) -> Stream:
+    """Hop over the files of events themselves."""
+    schemas: list[Schema] = []
+    paths, contents = [files.data], list[FileContent]()
+    for path in paths:  # grows while it is walked through
+        contents.append(read_content(path, schemas))
+        for _, name in next_chunks(contents[-1]):
+            paths.append(find_chunk(files.data, name, paths))
+    parts = [_events_of(content, number) for number, content in enumerate(contents)]
+    events = Events(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    transitions = tuple(transition for content in contents for transition in content.transitions)
+    notes = tuple(note for content in contents for note in content.notes)
+    inputs = tuple(content.file for content in contents)
+    return Stream(files.number, inputs, (), tuple(schemas), events, transitions, notes)
+
+
+def _events_of(content: FileContent, number: int) -> tuple[NDArray[Any], ...]:
+    """Give the columns of `Events` for one file of events."""
+    rows, table = _event_rows(content), content.table
+    file = np.full(len(rows), number, np.int32)
+    return table.timestamp[rows], file, table.offset[rows], table.size[rows], content.schema[rows]
+
+
+def _from_index(files: StreamFiles, index: Path) -> Stream:
+    """Take offset and size of every event from the smd file."""
+    schemas: list[Schema] = []
+    content = read_content(index, schemas)
+    check_has_pointers(schemas, index)
+    rows = _event_rows(content)
+    with opened(index) as (descriptor, _):
+        pointers = read_pointers(descriptor, index, content.table, rows, content.schema[rows], schemas)
+    chunks = next_chunks(content)
+    file = np.searchsorted([row for row, _ in chunks], rows).astype(np.int32)
+    events = Events(content.table.timestamp[rows], file, *pointers, content.schema[rows])
+    paths = [files.data]
+    for _, name in chunks:
+        paths.append(find_chunk(files.data, name, paths))
+    inputs = tuple(map(input_file, paths))
+    events, note = _within_files(events, inputs)
+    notes = (*content.notes, *note)
+    return Stream(files.number, inputs, (content.file,), tuple(schemas), events, content.transitions, notes)
+
+
+def _event_rows(content: FileContent) -> IntArray:
+    rows = np.flatnonzero(content.is_event)
+    if len(rows) and content.schema[rows[0]] < 0:
+        place = Place(content.file.path, int(content.table.offset[rows[0]]))
+        raise place.error(
+            0, "an event before the first Configure: does the file continue another one (c000)? Name that one"
+        )
+    return rows
+
+
+def _within_files(events: Events, files: Sequence[InputFile]) -> tuple[Events, tuple[str, ...]]:
+    """Leave off the last events where the file of events does not reach as far as the smd file says."""
+    beyond = events.offset + events.size > np.array([file.size for file in files])[events.file]
+    if not beyond.any():
+        return events, ()
+    first = int(np.argmax(beyond))
+    path, at = files[events.file[first]].path, int(events.offset[first])
+    if not beyond[first:].all():
+        raise SourceFormatError(
+            f"{path}, byte {at:,}: an event of {int(events.size[first]):,} bytes is here, says the smd file, "
+            "but the file ends before, although later events are there; are both files of one run?"
+        )
+    left = len(events) - first
+    note = f"{path}: ends before byte {at:,}, where the smd file has the next of {left:,} events: left off"
+    columns = (getattr(events, field.name)[:first] for field in fields(events))
+    return Events(*columns), (note,)
+
+
+def _check_order(stream: Stream) -> None:
+    """Raise SourceFormatError unless the times of the events rise."""
+    events = stream.events
+    falls = np.flatnonzero(events.timestamp[1:] <= events.timestamp[:-1])
+    if len(falls):
+        row = int(falls[0]) + 1
+        before, here = (f"{int(time):#x}" for time in events.timestamp[row - 1 : row + 1])
+        place = Place(stream.files[events.file[row]].path, int(events.offset[row]))
+        raise place.error(
+            0,
+            f"event {row:,} of the stream has the time {here}, but the one before has {before}; events must "
+            "be in order of time: is the file damaged, or made of two?",
+        )

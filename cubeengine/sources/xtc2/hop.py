@@ -1,0 +1,137 @@
+"""Where every datagram of a file lies: a hop from header to header, compiled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cubeengine.errors import SourceFormatError
+from cubeengine.sources.xtc2.dgram import DGRAM_NBYTES, DgramTable
+from cubeengine.sources.xtc2.window import (
+    AHEAD,
+    AT,
+    DESCRIPTOR,
+    GOT,
+    LIMIT,
+    N_STATE,
+    POS,
+    PROBLEM,
+    START,
+    fail,
+    reach,
+    u2,
+    u4,
+)
+from cubeengine.types import IntArray
+
+WINDOW_NBYTES = 1024 * 1024
+"""Bytes that are read at a time where datagrams are small, as all are in smd files."""
+
+_SPARSE_NBYTES = 4096
+"""After a datagram larger than this only the next header is read."""
+_CAPACITY = 1 << 17
+"""Datagrams per call: bounds what is allocated before it is known how many there are."""
+
+_END, _FULL, _STOPPED = range(3)
+_BAD_TYPE, _BAD_EXTENT = 20, 21
+
+_COLUMNS = (np.uint64, np.uint32, np.uint16, np.int64, np.int64)
+
+
+def hop_file(descriptor: int, path: Path, size: int) -> tuple[DgramTable, int]:
+    """Find all datagrams of a file.
+
+    Parameters
+    ----------
+    descriptor : int
+        The open file.
+    path : Path
+        Its name, for messages.
+    size : int
+        Its size: what was written since is left off.
+
+    Returns
+    -------
+    DgramTable
+    int
+        Bytes behind the last whole datagram.
+
+    Raises
+    ------
+    SourceFormatError
+        If a header cannot be one, or the file has been cut off meanwhile.
+
+    Notes
+    -----
+    Memory: 30 bytes per datagram, twice that for a moment, and a few MB.
+    """
+    state, window = np.zeros(N_STATE, np.int64), np.empty(WINDOW_NBYTES, np.uint8)
+    state[DESCRIPTOR], state[LIMIT], state[AHEAD] = descriptor, size, DGRAM_NBYTES
+    parts, status = [], _FULL
+    while status == _FULL:
+        capacity = min(_CAPACITY, (size - int(state[POS])) // DGRAM_NBYTES + 1)
+        columns: list[NDArray[Any]] = [np.empty(capacity, dtype) for dtype in _COLUMNS]
+        status, count = _hop(state, window, *columns)
+        parts.append([column[:count] for column in columns])
+    if status == _STOPPED:
+        raise _error(path, state)
+    return DgramTable(*map(np.concatenate, zip(*parts, strict=True))), size - int(state[POS])
+
+
+@njit(nogil=True, cache=True)
+def _hop(
+    state: IntArray,
+    window: NDArray[np.uint8],
+    timestamp: NDArray[np.uint64],
+    env: NDArray[np.uint32],
+    damage: NDArray[np.uint16],
+    offset: IntArray,
+    size: IntArray,
+) -> tuple[int, int]:
+    """Fill the columns from POS on; gives why it stopped, and how many are filled."""
+    end = state[LIMIT]
+    for number in range(len(offset)):
+        pos = state[POS]
+        if end - pos < DGRAM_NBYTES:
+            return _END, number
+        if not reach(state, window, pos, DGRAM_NBYTES):
+            return _STOPPED, number
+        at = pos - state[START]
+        kind, nbytes = u2(window, at + 18), u4(window, at + 20) + 12
+        if kind & 0xFFF != 0:
+            fail(state, _BAD_TYPE, pos, kind, 0)
+            return _STOPPED, number
+        if nbytes < DGRAM_NBYTES:
+            fail(state, _BAD_EXTENT, pos, nbytes, DGRAM_NBYTES)
+            return _STOPPED, number
+        if nbytes > end - pos:
+            return _END, number
+        timestamp[number] = u4(window, at + 4) << 32 | u4(window, at)
+        env[number], damage[number] = u4(window, at + 8), u2(window, at + 16)
+        offset[number], size[number] = pos, nbytes
+        # Read ahead more and more while datagrams are small, not at all behind a large one.
+        if nbytes > _SPARSE_NBYTES:
+            state[AHEAD] = DGRAM_NBYTES
+        elif pos + nbytes + DGRAM_NBYTES > state[START] + state[AHEAD]:
+            state[AHEAD] = min(max(4 * state[AHEAD], _SPARSE_NBYTES), len(window))
+        state[POS] = pos + nbytes
+    return _FULL, len(offset)
+
+
+def _error(path: Path, state: IntArray) -> SourceFormatError:
+    at, found, problem = (int(state[word]) for word in (AT, GOT, PROBLEM))
+    if problem == _BAD_TYPE:
+        text = f"a datagram of type {found}, where 0 is wanted; "
+        text += "the file is damaged" if at else "this is no xtc2 file"
+    elif problem == _BAD_EXTENT:
+        text = (
+            f"a datagram says {found} bytes, but its header alone takes {DGRAM_NBYTES}; the file is damaged"
+        )
+    else:
+        text = f"{found} bytes could be read, {DGRAM_NBYTES} are wanted; the file was cut off meanwhile: "
+        text += "copy it again, then open the run again"
+    return SourceFormatError(f"{path}, byte {at:,}: {text}")
