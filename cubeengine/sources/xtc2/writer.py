@@ -52,7 +52,7 @@ class RunWriter:
 
     Notes
     -----
-    Memory: the datagram in hand; for many events at once a few MB beside what they were given.
+    Memory: the datagram in hand; for many events at once 24 bytes for each, and a few MB.
     """
 
     def __init__(
