@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cubeengine.errors import SourceFormatError
-from cubeengine.sources.xtc2.writer_files import StreamFiles
+from cubeengine.sources.xtc2.writer_files import OutFiles
 from cubeengine.sources.xtc2.writer_names import (
     RUNINFO,
     OutData,
@@ -69,7 +69,7 @@ class RunWriter:
         self._experiment, self._run, self._garbage = experiment, run, garbage
         stem = f"{experiment}-r{run:04d}"
         self._streams = {
-            number: StreamWriter(StreamFiles(folder, f"{stem}-s{number:03d}", small_data=small_data), garbage)
+            number: StreamWriter(OutFiles(folder, f"{stem}-s{number:03d}", small_data=small_data), garbage)
             for number in streams
         }
 

@@ -76,7 +76,7 @@ def _fill(rows: Piece, pieces: Sequence[Piece], events: slice) -> None:
         offset += width
 
 
-class StreamFiles:
+class OutFiles:
     """Chunk 0, 1, ... of one stream, and its small-data file.
 
     Parameters

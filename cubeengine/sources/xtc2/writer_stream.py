@@ -17,7 +17,7 @@ from cubeengine.sources.xtc2.writer_data import (
     nest,
     pointer_rows,
 )
-from cubeengine.sources.xtc2.writer_files import StreamFiles
+from cubeengine.sources.xtc2.writer_files import OutFiles
 from cubeengine.sources.xtc2.writer_names import (
     CHUNKINFO,
     RUNINFO,
@@ -40,13 +40,13 @@ class StreamWriter:
 
     Parameters
     ----------
-    files : StreamFiles
+    files : OutFiles
         Where it goes.
     garbage : Generator, optional
         As in `RunWriter`.
     """
 
-    def __init__(self, files: StreamFiles, garbage: np.random.Generator | None) -> None:
+    def __init__(self, files: OutFiles, garbage: np.random.Generator | None) -> None:
         self.files = files
         self.keys: dict[OutNames, int] = {}
         self._stream = OutStream(0)
