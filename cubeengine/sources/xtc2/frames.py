@@ -1,0 +1,155 @@
+"""The event fields of a run: of single segments, and of all segments of a detector stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from cubeengine.sources.xtc2.contributors import Contributor, GroupName, SegmentField
+from cubeengine.sources.xtc2.datagrams import StreamEvents
+from cubeengine.sources.xtc2.names import Schema
+from cubeengine.sources.xtc2.reader import Xtc2Reader
+from cubeengine.sources.xtc2.stream import Stream
+from cubeengine.types import FieldInfo, FieldKind, Storage
+
+STORAGE = Storage("xtc2", chunk_events=1, direct=True)
+"""Every value lies at a place of its own that can be read alone, and in parts."""
+
+_LABELS_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EventField:
+    """One event field.
+
+    Attributes
+    ----------
+    name : str
+    group : GroupName
+        Detector and algorithm.
+    segments : mapping
+        Number of a segment -> its part of the field, in the order of the elements.
+    problem : str
+        Why it cannot be read event by event; "" where it can.
+    remark : str
+        What else to know.
+    """
+
+    name: str
+    group: GroupName
+    segments: Mapping[int, SegmentField]
+    problem: str = ""
+    remark: str = ""
+
+    @property
+    def streams(self) -> tuple[int, ...]:
+        """Numbers of the streams it is in."""
+        return tuple(sorted({part.contributor.stream for part in self.segments.values()}))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one event's value; () where there is a problem."""
+        first = next(iter(self.segments.values())).shape
+        return () if self.problem or first is None else stacked_shape(len(self.segments), first)
+
+    def reader(self, events: Sequence[StreamEvents]) -> Xtc2Reader:
+        """Give its reader; `events` of all streams of the run."""
+        parts = [part.part(self.streams.index(part.contributor.stream)) for part in self.segments.values()]
+        dtype, part_shape = next(iter(self.segments.values())).form
+        return Xtc2Reader(
+            self.name,
+            dtype,
+            self.shape,
+            part_shape or (),
+            tuple(events[s] for s in self.streams),
+            tuple(parts),
+        )
+
+    def info(self, n_events: int, streams: Sequence[Stream]) -> FieldInfo:
+        """Describe it for users."""
+        name = next(iter(self.segments.values())).name
+        return FieldInfo(
+            self.name,
+            self.shape,
+            name.dtype.newbyteorder("="),
+            FieldKind.RAGGED if self.problem else FieldKind.EVENT,
+            STORAGE,
+            str(streams[self.streams[0]].files[0].path),
+            n_events,
+            note="; ".join(filter(None, (self.problem, self.remark, _labels(self, streams)))),
+        )
+
+
+def stacked_shape(n_segments: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Give the shape of several segments together.
+
+    One segment: as it is. A first axis of length 1, as of a module of several panels, is the one along which
+    they are put together; else they get a new first axis.
+
+    Examples
+    --------
+    >>> stacked_shape(8, (1, 512, 1024)), stacked_shape(4, (352, 384)), stacked_shape(1, (352, 384))
+    ((8, 512, 1024), (4, 352, 384), (352, 384))
+    """
+    if n_segments == 1:
+        return shape
+    return (n_segments, *(shape[1:] if shape[:1] == (1,) else shape))
+
+
+def event_fields(groups: Mapping[GroupName, Mapping[int, Contributor]]) -> Iterator[EventField]:
+    """Give every event field of every detector, stacked ones ahead of those of their segments."""
+    for (detector, alg), contributors in groups.items():
+        names = dict.fromkeys(
+            name for contributor in contributors.values() for name in contributor.plain_names
+        )
+        for plain in names:
+            parts = {
+                segment: contributor.field(plain)
+                for segment, contributor in contributors.items()
+                if plain in contributor.plain_names
+            }
+            yield from _fields(detector, alg, plain, parts, several=len(contributors) > 1)
+
+
+def _fields(
+    detector: str, alg: str, plain: str, parts: Mapping[int, SegmentField], *, several: bool
+) -> Iterator[EventField]:
+    sending = {segment: part for segment, part in parts.items() if part.contributor.count} or parts
+    silent = [segment for segment in parts if segment not in sending]
+    remark = f"segments {', '.join(map(str, silent))} send nothing and are left out" if silent else ""
+    remark = "; ".join(filter(None, (remark, *map(_elsewhere, sending.values()))))
+    unlike = len({part.form for part in sending.values()}) > 1
+    problem = next((part.problem for part in sending.values() if part.problem), "")
+    if problem or not unlike:
+        yield EventField(f"{detector}/{alg}/{plain}", (detector, alg), sending, problem, remark)
+    if not several:
+        return
+    apart = "segments differ in shape or type, so there is no field of them all" if unlike else ""
+    for segment, part in parts.items():
+        name = f"{detector}/{segment}/{alg}/{plain}"
+        remark = "; ".join(filter(None, (apart if not problem else "", _elsewhere(part))))
+        yield EventField(name, (detector, alg), {segment: part}, part.problem, remark)
+
+
+def _elsewhere(part: SegmentField) -> str:
+    others = part.contributor.others
+    return f"also sent by stream {', '.join(map(str, others))}, which is left out" if others else ""
+
+
+def _labels(field: EventField, streams: Sequence[Stream]) -> str:
+    """Give the labels of an enum field as a note."""
+    part = next(iter(field.segments.values()))
+    if not part.name.is_enum:
+        return ""
+    schemas: Sequence[Schema] = streams[part.contributor.stream].schemas
+    for schema, names, number in zip(schemas, part.contributor.names, part.places, strict=True):
+        if names is not None and number is not None:
+            return label_words(schema.labels(names, names.fields[number]))
+    return ""
+
+
+def label_words(labels: Mapping[int, str]) -> str:
+    """Write labels of an enum: "0 = low, 1 = high"."""
+    shown = [f"{value} = {label}" for value, label in sorted(labels.items())[:_LABELS_SHOWN]]
+    more = f", and {len(labels) - _LABELS_SHOWN} more" if len(labels) > _LABELS_SHOWN else ""
+    return ", ".join(shown) + more
