@@ -69,7 +69,7 @@ def make_catalogue(streams: Sequence[Stream], surveys: Sequence[Survey], n_event
     held = dict(find_histories(streams))
     once = {value.name: value for value in run_values(streams)}
     # What is announced for events but comes only with transitions is no event field.
-    unsent = {name for name, field in frames.items() if field.problem and (name in once or name in held)}
+    unsent = {name for name, field in frames.items() if not field.sent and (name in once or name in held)}
     frames = {name: field for name, field in frames.items() if name not in unsent}
     infos = {name: value.info() for name, value in once.items()}
     infos |= {name: history.info(n_events) for name, history in held.items()}

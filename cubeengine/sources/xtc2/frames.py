@@ -47,6 +47,11 @@ class EventField:
         return tuple(sorted({part.contributor.stream for part in self.segments.values()}))
 
     @property
+    def sent(self) -> bool:
+        """Whether any event that was looked at has it."""
+        return any(part.contributor.count for part in self.segments.values())
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one event's value; () where there is a problem."""
         first = next(iter(self.segments.values())).shape
