@@ -122,7 +122,7 @@ def small_values(run: makers.SmallRun, event: int, name: str) -> Found:
     if name == "ipm2":
         labels = {str(code): label.partition(":")[0] for label, code in makers.GAINS.items()}
         values["ipm2/0/raw/note"] = run.notes[event]
-        values["ipm2/0/raw/gain"] = {"enum": values.pop("ipm2/0/raw/gain:gainEnum"), "labels": labels}
+        values["ipm2/0/raw/gain"] = {"enum": values["ipm2/0/raw/gain"], "labels": labels}
     return values
 
 

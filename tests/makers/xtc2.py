@@ -285,7 +285,7 @@ class _SmallContent:
                        "pulseId": 2**55 + np.arange(n, dtype=np.uint64)},
             "ipm2": {"quality": rng.integers(-128, 128, n, np.int8), "sum": rng.gamma(9.0, 1 / 9.0, n),
                      "channels": rng.normal(0.25, 0.01, (n, 4)).astype(np.float32),
-                     "gain:gainEnum": rng.choice(list(GAINS.values()), n).astype(np.int32)},
+                     "gain": rng.choice(list(GAINS.values()), n).astype(np.int32)},
             "epix": {"raw": rng.integers(0, 2**16, (n, *EPIX), np.uint16)},
             **{f"jungfrau/{i}": self._frames(rng) for i in range(2)},
         }  # fmt: skip
@@ -319,7 +319,9 @@ class _SmallContent:
         if name == "hsd":
             return {"waveform": self.waveforms[event]}
         values = {key: column[event] for key, column in self.values[name].items()}
-        return values | {"note": self.notes[event], **GAINS} if name == "ipm2" else values
+        if name == "ipm2":
+            values |= {"gain:gainEnum": values.pop("gain"), "note": self.notes[event], **GAINS}
+        return values
 
     def _is_present(self, name: str, event: int) -> bool:
         absent = PLACES[name][0] == 4 and event % 7 == 6
