@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from cubeengine.budget import Budget, parse_size
 from cubeengine.engine import Progress, Result, run_to_store
 from cubeengine.errors import SourceFormatError, SpecError
-from cubeengine.events.locate import locate, run_id
-from cubeengine.events.run import Run, open_run
+from cubeengine.events.locate import Located, locate, run_id
+from cubeengine.events.opening import open_located, open_run
+from cubeengine.events.run import Run
 from cubeengine.graph.compile import SignalInput, compile_plan, lazy_arrays
 from cubeengine.graph.work import WorkFolder
 from cubeengine.launch.base import Executor
@@ -25,7 +26,8 @@ from cubeengine.planning.plan import CubePlan
 from cubeengine.planning.provenance import cube_attributes
 from cubeengine.planning.warn import plan_warnings
 from cubeengine.schema.problems import Problem
-from cubeengine.spec.model import CubeSpec, resolve_paths
+from cubeengine.spec.model import CubeSpec, RunPaths, resolve_paths
+from cubeengine.types import RunId
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,57 +61,84 @@ def open_spec(path: str | Path, *, overrides: Mapping[str, object] | None = None
 
 
 def run_of(spec: CubeSpec, path: str | Path, *, overrides: Mapping[str, object] | None = None) -> Run:
-    """Open the run that a spec means: its smallData file, else by experiment and run number.
+    """Open the run that a spec means: the files it names, else by experiment and run number.
 
     Parameters
     ----------
     spec : CubeSpec
         Read from the file `path` with these `overrides`; see `open_spec`, also for the errors.
     """
-    template = spec.run.smalldata
-    if template is not None:
-        _check_template(template, overrides or {})
-        return open_source(str(resolve_paths(spec, Path(path).parent).smalldata))
-    if spec.run.experiment is None or spec.run.run is None:
+    run = spec.run
+    _check_templates(spec, overrides or {})
+    paths = resolve_paths(spec, Path(path).parent)
+    if paths.smalldata is not None or paths.xtc:
+        return open_located(_located(spec, paths))
+    if run.experiment is None or run.run is None:
         raise SpecError(
-            f"{path}: the spec names no run; add  run: {{smalldata: FILE}}, or give "
-            "-e EXPERIMENT -r RUN on the command line"
+            f"{path}: the spec names no run; add  run: {{smalldata: FILE}}  or  run: {{xtc: FOLDER}}, or "
+            "give -e EXPERIMENT -r RUN on the command line"
         )
-    return open_source(f"{spec.run.experiment}:{spec.run.run}")
+    return open_source(f"{run.experiment}:{run.run}")
 
 
-def _check_template(template: str, overrides: Mapping[str, object]) -> None:
-    """Refuse an experiment or run that the file's name does not follow: another run's cube is worse."""
+def _located(spec: CubeSpec, paths: RunPaths) -> Located:
+    """Give the files that a spec names, and the run it says they are of."""
+    wanted = spec.run
+    found = Located(None) if paths.smalldata is None else _locate(str(paths.smalldata))
+    if paths.smalldata is not None and found.smalldata is None:
+        raise SpecError(f"run.smalldata: {paths.smalldata} is raw data; name it under run.xtc")
+    known = wanted.experiment is not None and wanted.run is not None
+    run_id = RunId(wanted.experiment or "", wanted.run or 0) if known else found.run_id
+    return Located(found.smalldata, paths.xtc, run_id, wanted.run)
+
+
+def _check_templates(spec: CubeSpec, overrides: Mapping[str, object]) -> None:
+    """Refuse an experiment or run that the files' names do not follow: another run's cube is worse.
+
+    Raw data say themselves of which run they are.
+    """
     experiment, run = overrides.get("run.experiment"), overrides.get("run.run")
-    named = {int(digits) for digits in re.findall(r"(?i:run)_?([0-9]+)", template)}
-    if experiment is not None and not ("{experiment}" in template or str(experiment) in template):
-        raise SpecError(_changes_nothing(f"experiment {experiment}", template, "{experiment}"))
-    if run is not None and not ("{run" in template or run in named):
-        raise SpecError(_changes_nothing(f"run {run}", template, "{run:04d}"))
+    smalldata, raw = spec.run.smalldata, spec.run.xtc
+    xtc = " ".join((raw,) if isinstance(raw, str) else raw or ())
+    for key, template in (("smalldata", smalldata), ("xtc", xtc)):
+        if template and experiment is not None and not _follows(template, "{experiment}", str(experiment)):
+            raise SpecError(_changes_nothing(f"experiment {experiment}", key, template, "{experiment}"))
+    named = {int(digits) for digits in re.findall(r"(?i:run)_?([0-9]+)", smalldata or "")}
+    if smalldata and run is not None and not ("{run" in smalldata or run in named):
+        raise SpecError(_changes_nothing(f"run {run}", "smalldata", smalldata, "{run:04d}"))
 
 
-def _changes_nothing(what: str, template: str, missing: str) -> str:
-    return f"{what} changes nothing, as run.smalldata is always {template!r}; write {missing} in it"
+def _follows(template: str, place: str, value: str) -> bool:
+    return place in template or value in template
 
 
-def open_source(source: str) -> Run:
-    """Open a run that a user names: a file, a directory or experiment:run.
+def _changes_nothing(what: str, key: str, template: str, missing: str) -> str:
+    return f"{what} changes nothing, as run.{key} is always {template!r}; write {missing} in it"
+
+
+def open_source(source: str, *, xtc: str | None = None) -> Run:
+    """Open a run that a user names: a file, a directory or experiment:run, with raw data beside it.
 
     Raises
     ------
     SpecError
-        If an experiment or run is no such name.
+        If an experiment or run is no such name, or `xtc` stands beside raw data.
     SourceFormatError
         If nothing is there, or it cannot be read.
     """
     name, colon, number = source.partition(":")
     if colon and number.isdecimal() and not Path(source).exists():
         run_id(name, int(number))  # a wrong name is the user's, not missing data
+    _locate(source)
+    return open_run(source, xtc=xtc)
+
+
+def _locate(source: str) -> Located:
+    """Find files; what is not there is missing input."""
     try:
-        locate(source)
+        return locate(source)
     except SpecError as err:
         raise SourceFormatError(str(err)) from err
-    return open_run(source)
 
 
 def plan(

@@ -1,14 +1,15 @@
-"""Finding the smallData file of a run: a path, a directory, or an experiment and a run number."""
+"""Finding the files of a run: a path, a directory, or an experiment and a run number."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cubeengine.errors import SourceFormatError, SpecError
+from cubeengine.sources.registry import is_raw, raw_files
 from cubeengine.types import RunId
 
 DATA_ROOT = "SIT_PSDM_DATA"
@@ -17,6 +18,7 @@ DATA_ROOT = "SIT_PSDM_DATA"
 _EXPERIMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _REFERENCE = re.compile(r"([^:/\\]+):([0-9]+)")
 _FILE_NAME = re.compile(r"(?:ldat_)?([A-Za-z0-9][A-Za-z0-9_-]*)_[Rr]un([0-9]{3,})(?:_part[0-9]+)?")
+_RAW_NAME = re.compile(r"(.+-r[0-9]{4,})-s[0-9]+-c[0-9]+")
 _PART = re.compile(r"(.+)_part[0-9]+")
 _MAX_RUN = 10**6
 _SUFFIXES = (".h5", ".hdf5")
@@ -24,19 +26,36 @@ _SUFFIXES = (".h5", ".hdf5")
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A file, and the run it holds where that is known."""
+    """The files of a run: smallData, raw data, or both.
 
-    path: Path
-    run_id: RunId | None
+    Attributes
+    ----------
+    smalldata : Path, or None
+        The smallData file.
+    xtc : tuple of Path
+        The raw files (xtc2), or their directory.
+    run_id : RunId, or None
+        The run they hold, where that is known.
+    asked : int, or None
+        Run number that the user asked for: raw data that say otherwise are refused.
+    """
+
+    smalldata: Path | None
+    xtc: tuple[Path, ...] = ()
+    run_id: RunId | None = None
+    asked: int | None = None
 
 
-def locate(source: str | Path, run: int | None = None, *, root: Path | None = None) -> Located:
-    """Find the smallData file that a user means.
+def locate(
+    source: str | Path | Sequence[str | Path], run: int | None = None, *, root: Path | None = None
+) -> Located:
+    """Find the files that a user means.
 
     Parameters
     ----------
-    source : str or Path
-        A file, a directory with one smallData file, "experiment:run", or, beside `run`, an experiment.
+    source : str or Path, or a sequence of these
+        A file, a directory with the files of one run (raw ones perhaps in its subdirectory `xtc`),
+        "experiment:run", or, beside `run`, an experiment. Several files: those of one run.
     run : int, optional
         Run number of the experiment `source`.
     root : Path, optional
@@ -48,19 +67,33 @@ def locate(source: str | Path, run: int | None = None, *, root: Path | None = No
         If the experiment or run is no such name, nothing is found (naming every place that was tried),
         or several files are.
     """
+    if not isinstance(source, str | Path):
+        return _of_files([Path(path) for path in source])
     if run is not None:
         return _by_run(run_id(str(source), run), root)
     path = Path(source)
     if path.is_dir():
-        return _described(_only_file(path))
+        return _of_folder(path)
     match = _REFERENCE.fullmatch(str(source))
     if match and not path.exists():
         return _by_run(run_id(match[1], int(match[2])), root)
-    if not path.exists():
+    return _of_files([path])
+
+
+def _of_files(paths: Sequence[Path]) -> Located:
+    for path in paths:
+        if not path.exists():
+            raise SpecError(
+                f"{str(path)!r} is no file, no directory and no experiment:run, as xpptut15:252 would be"
+            )
+    raw = tuple(path for path in paths if path.is_dir() or is_raw(path))
+    others = [path for path in paths if path not in raw]
+    if len(others) > 1 or not paths:
         raise SpecError(
-            f"{str(source)!r} is no file, no directory and no experiment:run, as xpptut15:252 would be"
+            f"{len(others)} files are not raw data (xtc2): {', '.join(map(str, others))}; name one run's: "
+            "at most one smallData file, and raw files"
         )
-    return _described(path)
+    return Located(others[0], raw, run_of_name(others[0])) if others else Located(None, raw)
 
 
 def run_id(experiment: str, run: int) -> RunId:
@@ -96,14 +129,38 @@ def candidates(wanted: RunId, root: Path) -> Iterator[Path]:
         yield from (folder / name for name in dict.fromkeys(names))
 
 
+def raw_folders(wanted: RunId, root: Path) -> tuple[Path, ...]:
+    """Give the directories where the raw files of an experiment may be under a data root."""
+    experiment = wanted.experiment
+    return root / experiment[:3] / experiment / "xtc", root / experiment / "xtc"
+
+
 def _by_run(wanted: RunId, root: Path | None) -> Located:
     base = _data_root(wanted) if root is None else root
     tried = list(candidates(wanted, base))
-    for path in tried:
-        if path.is_file():
-            return Located(path, wanted)
-    places = "".join(f"\n  {path}" for path in tried)
-    raise SpecError(f"run {wanted} has no smallData file; tried:{places}")
+    smalldata = next((path for path in tried if path.is_file()), None)
+    xtc = next((folder for folder in raw_folders(wanted, base) if _holds(folder, wanted)), None)
+    if smalldata is None and xtc is None:
+        raw = (folder / f"{_raw_start(wanted)}*.xtc2" for folder in raw_folders(wanted, base))
+        places = "".join(f"\n  {path}" for path in (*tried, *raw))
+        raise SpecError(f"run {wanted} has no smallData file and no raw files; tried:{places}")
+    return Located(smalldata, () if xtc is None else (xtc,), wanted, wanted.run)
+
+
+def raw_runs(path: Path) -> frozenset[str]:
+    """Give the beginnings of the names of a directory's raw files, one for each run: `xpptut15-r0252`."""
+    files = raw_files(path) if path.is_dir() else []
+    return frozenset(match[1] for file in files if (match := _RAW_NAME.match(file.name)))
+
+
+def _raw_start(wanted: RunId) -> str:
+    return f"{wanted.experiment}-r{wanted.run:04d}-"
+
+
+def _holds(folder: Path, wanted: RunId) -> bool:
+    """Tell whether a directory has raw files of LCLS-II of a run; those of LCLS-I are passed over."""
+    start = _raw_start(wanted)
+    return folder.is_dir() and any(path.name.startswith(start) for path in raw_files(folder))
 
 
 def _data_root(wanted: RunId) -> Path:
@@ -115,30 +172,36 @@ def _data_root(wanted: RunId) -> Path:
     return Path(named)
 
 
-def _only_file(folder: Path) -> Path:
+def _of_folder(folder: Path) -> Located:
     files = smalldata_files(folder)
-    if not files:
-        raise SpecError(f"directory {folder} has no smallData file (*.h5) in it")
+    xtc = next((place for place in (folder, folder / "xtc") if place.is_dir() and raw_files(place)), None)
+    if not files and xtc is None:
+        old = any(path.suffix == ".xtc" for path in folder.iterdir())
+        hint = ", only raw files of LCLS-I (*.xtc), which cubeengine does not read" if old else ""
+        raise SpecError(
+            f"directory {folder} has no smallData file (*.h5) and no raw files (*.xtc2) in it{hint}"
+        )
     if len(files) > 1:
         names = "".join(f"\n  {path}" for path in files)
         raise SpecError(f"directory {folder} has {len(files)} smallData files; name the one you mean:{names}")
-    return files[0]
+    raw = () if xtc is None else (xtc,)
+    return Located(files[0], raw, run_of_name(files[0])) if files else Located(None, raw)
 
 
 def smalldata_files(folder: Path) -> list[Path]:
-    """Give the HDF5 files of a directory, without the parts that a joined file beside them refers to."""
+    """Give the HDF5 files of a directory, without the parts that a joined file beside them refers to.
+
+    Where some are named after a run, as smallData is, the others (constants, say) are left out.
+    """
     try:
         files = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())
     except OSError as err:
         raise SourceFormatError(f"directory {folder} cannot be listed: {err.strerror}") from err
     joined = {path.stem for path in files}
-    return [path for path in files if not _is_part_of(path, joined)]
+    whole = [path for path in files if not _is_part_of(path, joined)]
+    return [path for path in whole if run_of_name(path)] or whole
 
 
 def _is_part_of(path: Path, joined: set[str]) -> bool:
     match = _PART.fullmatch(path.stem)
     return match is not None and match[1] in joined
-
-
-def _described(path: Path) -> Located:
-    return Located(path, run_of_name(path))

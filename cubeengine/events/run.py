@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from html import escape
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -21,7 +20,6 @@ from cubeengine.events import selections
 from cubeengine.events.blocks import in_blocks, joined, part_of
 from cubeengine.events.expressions import Columns, Expression
 from cubeengine.events.field import EVENT_COORDS, Field, content_token, event_coords, variable
-from cubeengine.events.locate import locate
 from cubeengine.events.scan import Scan, find_scan
 from cubeengine.events.selections import Cut, CutRow, MaskCache, Node
 from cubeengine.events.states import States
@@ -36,36 +34,6 @@ KEEP_NBYTES = 64 * 2**20
 
 
 _LOG = logging.getLogger(__name__)
-
-
-def open_run(source: str | Path, run: int | None = None, *, units: Mapping[str, str] | None = None) -> Run:
-    """Open a run for reading: lists its fields and reads the event times, nothing else.
-
-    Parameters
-    ----------
-    source : str or Path
-        A smallData file, a directory with one, "experiment:run", or, beside `run`, an experiment; the
-        latter two are looked up under the data root, the environment variable SIT_PSDM_DATA.
-    run : int, optional
-        Run number of the experiment `source`.
-    units : mapping of field name to unit, optional
-        Units of fields; files carry none.
-
-    Raises
-    ------
-    SpecError
-        If there is no such run, or more than one file it could be.
-    SourceFormatError
-        If the file cannot be read as smallData.
-
-    Examples
-    --------
-    >>> open_run("data/xpptut15_Run0252.h5")["ipm2/sum"].read()  # doctest: +SKIP
-    """
-    from cubeengine.sources.registry import open_source
-
-    located = locate(source, run)
-    return Run(open_source(located.path), located.run_id, units=units)
 
 
 class Run:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cubeengine.errors import SpecError
-from cubeengine.events.locate import DATA_ROOT, locate, run_of_name, smalldata_files
+from cubeengine.events.locate import DATA_ROOT, Located, locate, raw_runs, run_of_name, smalldata_files
 from cubeengine.types import RunId
 
 
@@ -37,14 +37,14 @@ def put(path: Path) -> Path:
 def test_a_run_is_found_where_facilities_put_it(root: Path, place: str) -> None:
     path = put(root / place)
     for found in (locate("xpptut15:12"), locate("xpptut15", 12), locate("xpptut15", 12, root=root)):
-        assert found.path == path
+        assert found.smalldata == path
         assert found.run_id == RunId("xpptut15", 12)
 
 
 def test_the_usual_place_comes_first(root: Path) -> None:
     put(root / "xpptut15_Run0012.h5")
     usual = put(root / "xpp/xpptut15/hdf5/smalldata/xpptut15_Run0012.h5")
-    assert locate("xpptut15:12").path == usual
+    assert locate("xpptut15:12").smalldata == usual
 
 
 def test_a_run_that_is_not_there_names_every_place(root: Path) -> None:
@@ -81,7 +81,7 @@ def test_run_numbers_are_checked(root: Path, run: int) -> None:
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
     path = put(tmp_path / "mfx101_Run0007.h5")
-    assert locate(path).path == locate(str(path)).path == path
+    assert locate(path).smalldata == locate(str(path)).smalldata == path
     assert locate(path).run_id == RunId("mfx101", 7)
     assert locate(put(tmp_path / "other.h5")).run_id is None
 
@@ -96,7 +96,7 @@ def test_a_directory_with_one_file_stands_for_it(tmp_path: Path) -> None:
     put(tmp_path / "notes.txt")
     put(tmp_path / "xpptut15_Run0012_part0.h5")
     put(tmp_path / "xpptut15_Run0012_part1.h5")
-    assert locate(tmp_path).path == path
+    assert locate(tmp_path).smalldata == path
 
 
 def test_a_directory_with_several_files_lists_them(tmp_path: Path) -> None:
@@ -131,3 +131,64 @@ def test_parts_without_their_joined_file_are_files(tmp_path: Path) -> None:
 )
 def test_run_and_experiment_are_read_from_the_file_name(name: str, expected: RunId | None) -> None:
     assert run_of_name(Path(name)) == expected
+
+
+@pytest.mark.parametrize("place", ["xpp/xppx1/xtc", "xppx1/xtc"])
+def test_raw_files_of_a_run_are_found_with_or_without_smalldata(root: Path, place: str) -> None:
+    put(root / place / "xppx1-r0012-s000-c000.xtc2")
+    assert locate("xppx1:12") == Located(None, (root / place,), RunId("xppx1", 12), 12)
+    path = put(root / "xppx1_Run0012.h5")
+    assert locate("xppx1", 12) == Located(path, (root / place,), RunId("xppx1", 12), 12)
+    with pytest.raises(SpecError, match=r"no raw files; tried:(\n.*)*/xtc/xppx1-r0013-\*.xtc2"):
+        locate("xppx1:13")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x/xppx1-r0012-s000-c000.xtc2.inprogress", "smalldata/xppx1-r0012-s000-c000.smd.xtc2"],
+)
+def test_raw_files_that_are_written_and_smd_files_count(root: Path, name: str) -> None:
+    put(root / "xppx1/xtc" / name.removeprefix("x/"))
+    assert locate("xppx1:12").xtc == (root / "xppx1/xtc",)
+
+
+def test_raw_files_of_lcls1_are_passed_over(root: Path) -> None:
+    put(root / "xppx1/xtc/e101-r0012-s00-c00.xtc")
+    put(root / "xppx1/xtc/xppx1-r0012-s000-c000.xtc")
+    with pytest.raises(SpecError, match="no smallData file and no raw files"):
+        locate("xppx1:12")
+    path = put(root / "xppx1_Run0012.h5")
+    assert locate("xppx1:12").xtc == ()
+    with pytest.raises(SpecError, match="only raw files of LCLS-I"):
+        locate(root / "xppx1/xtc")
+    assert locate(root).smalldata == path
+
+
+@pytest.mark.parametrize("folder", [".", "xtc"])
+def test_a_directory_may_hold_smalldata_and_raw_files(tmp_path: Path, folder: str) -> None:
+    raw = put(tmp_path / folder / "xppx1-r0012-s000-c000.xtc2")
+    put(tmp_path / "jungfrau.h5")
+    path = put(tmp_path / "xppx1_Run0012.h5")
+    assert locate(tmp_path) == Located(path, (raw.parent,), RunId("xppx1", 12))
+    path.unlink()
+    (tmp_path / "jungfrau.h5").unlink()
+    assert locate(tmp_path) == Located(None, (raw.parent,))
+
+
+def test_files_are_told_apart(tmp_path: Path) -> None:
+    raw = [put(tmp_path / f"a-r0001-s00{n}-c000.xtc2") for n in range(2)]
+    path = put(tmp_path / "a_Run0001.h5")
+    assert locate(raw) == Located(None, tuple(raw))
+    assert locate([raw[0], path, raw[1]]) == Located(path, tuple(raw), RunId("a", 1))
+    with pytest.raises(SpecError, match="2 files are not raw"):
+        locate([path, put(tmp_path / "b.h5")])
+    with pytest.raises(SpecError, match=r"none.xtc2' is no file"):
+        locate([tmp_path / "none.xtc2"])
+
+
+def test_runs_of_a_directory_are_told_by_their_names(tmp_path: Path) -> None:
+    for name in ("a-r0001-s000-c000.xtc2", "a-r0001-s001-c000.xtc2", "smalldata/a-r0001-s000-c000.smd.xtc2"):
+        put(tmp_path / name)
+    assert raw_runs(tmp_path) == {"a-r0001"}
+    put(tmp_path / "a-r0012-s000-c000.xtc2.inprogress")
+    assert raw_runs(tmp_path) == {"a-r0001", "a-r0012"}

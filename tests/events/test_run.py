@@ -17,7 +17,8 @@ from cubeengine.events import states
 from cubeengine.events.blocks import block_events
 from cubeengine.events.expressions import Expression
 from cubeengine.events.lazy import events_per_chunk, lazy_column
-from cubeengine.events.run import Run, open_run
+from cubeengine.events.opening import open_run
+from cubeengine.events.run import Run
 from cubeengine.events.selections import Combine, Cut, CutRow, Interval, OneOf
 from cubeengine.sources.memory import ArrayReader, MemorySource
 from cubeengine.types import Column, FieldInfo, FieldKind, RunId, Storage

@@ -15,7 +15,7 @@ import pytest
 from cubeengine.errors import MissingExtra, SourceFormatError, SpecError
 from cubeengine.sources import hdf5
 from cubeengine.sources.hdf5 import explain_hdf5
-from cubeengine.sources.registry import open_source
+from cubeengine.sources.registry import is_raw, open_raw, open_source
 from cubeengine.types import FieldKind
 from tests.makers.smalldata import write_joined, write_lcls1, write_lcls2
 
@@ -343,8 +343,6 @@ class TestDamage:
         ("name", "content", "what"),
         [
             ("e10-r0001-s00-c00.xtc", b"\x00" * 64, "LCLS-I raw file .* its smallData is supported"),
-            ("e10-r0001-s00-c00.xtc2", b"\x00" * 64, "LCLS-II raw file"),
-            ("raw.xtc", b"\x01" * 11 + b"\x02" + b"\x00" * 8 + b"\x40\x00\x00\x00", "LCLS-II raw file"),
             ("notes.txt", b"hello", "not an HDF5 file"),
             ("empty.h5", b"", "not an HDF5 file"),
         ],
@@ -355,6 +353,24 @@ class TestDamage:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(SourceFormatError, match=what):
             open_source(tmp_path / name)
+
+    def test_raw_data_of_lcls2_are_known_by_their_content(self, tmp_path: Path) -> None:
+        raw = tmp_path / "raw.xtc"  # the header of a Configure; the rest is still being written
+        raw.write_bytes(b"\x01" * 11 + b"\x02" + b"\x00" * 8 + b"\x40\x00\x00\x00")
+        assert is_raw(raw)
+        assert open_source(raw).n_events == 0
+        assert is_raw(tmp_path / "a-r0001-s000-c000.xtc2.inprogress")
+        assert not is_raw(tmp_path / "none.h5")
+
+    def test_raw_data_asked_for_are_not_opened_as_something_else(self, tmp_path: Path) -> None:
+        path = write_lcls1(tmp_path / "a.h5").path
+        with pytest.raises(SourceFormatError, match=r"is an HDF5 file, not raw data"):
+            open_raw(path)
+        with pytest.raises(SourceFormatError, match=r"without raw files of LCLS-II"):
+            open_raw(tmp_path)
+        (tmp_path / "e10-r0001-s00-c00.xtc").touch()
+        with pytest.raises(SourceFormatError, match=r"an LCLS-I raw file"):
+            open_raw([tmp_path])
 
     def test_what_is_no_file_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(SourceFormatError, match="No such file"):
