@@ -7,9 +7,9 @@ the headers are read, in small pieces, and then the wanted bytes straight into t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from cubeengine.sources.xtc2.jit import jit
 from cubeengine.sources.xtc2.locate import FOUND, MALFORMED, MISSING, enter, locate
 from cubeengine.sources.xtc2.window import (
     AHEAD,
@@ -19,6 +19,7 @@ from cubeengine.sources.xtc2.window import (
     SHORT,
     START,
     STOP,
+    copy_bytes,
     fail,
     forget,
     read_fully,
@@ -41,7 +42,7 @@ LAYOUT_KEY, LAYOUT_FIRST, LAYOUT_FIELD, LAYOUT_SHAPES = range(4)
 the table of fields, and whether a shape must be read to find it."""
 
 
-@njit(nogil=True, cache=True)
+@jit
 def aim(state: IntArray, window: NDArray[np.uint8], places: IntArray, number: int) -> None:
     """Set what the window reads ahead: this datagram and the small ones close behind it, or a head."""
     if places[number, FILE] != state[DESCRIPTOR]:
@@ -60,19 +61,19 @@ def aim(state: IntArray, window: NDArray[np.uint8], places: IntArray, number: in
     state[AHEAD], state[LIMIT] = len(window), end
 
 
-@njit(nogil=True, cache=True)
+@jit
 def copy_values(state: IntArray, window: NDArray[np.uint8], begin: int, row: NDArray[np.uint8]) -> bool:
     """Fill a row with the file's bytes from `begin` on: out of the window, or by a read of its own."""
     size = len(row)
     if begin >= state[START] and begin + size <= state[STOP]:
         at = begin - state[START]
-        row[:] = window[at : at + size]
+        copy_bytes(row, window[at : at + size])
         return True
     got = read_fully(state[DESCRIPTOR], row.ctypes.data, size, begin)
     return got == size or fail(state, SHORT, begin, got, size)
 
 
-@njit(nogil=True, cache=True)
+@jit
 def fetch(
     state: IntArray,
     window: NDArray[np.uint8],

@@ -12,7 +12,6 @@ Byte layout: public lcls2 sources, xtcdata/xtcdata/xtc/{Dgram,Xtc,ShapesData}.hh
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cubeengine.sources.xtc2.dgram import (
@@ -26,6 +25,7 @@ from cubeengine.sources.xtc2.dgram import (
 )
 from cubeengine.sources.xtc2.dgram import DATA as DATA_TYPE
 from cubeengine.sources.xtc2.dgram import SHAPES as SHAPES_TYPE
+from cubeengine.sources.xtc2.jit import jit
 from cubeengine.sources.xtc2.window import (
     BEGIN,
     DAMAGE,
@@ -58,7 +58,7 @@ OTHER_TIME, OTHER_SIZE, BAD_EXTENT, TOO_DEEP, NO_DATA, NO_SHAPES, TOO_LONG, OTHE
 """Problems, beside those of the window."""
 
 
-@njit(nogil=True, cache=True)
+@jit
 def enter(
     state: IntArray, window: NDArray[np.uint8], stack: IntArray, offset: int, size: int, timestamp: int
 ) -> bool:
@@ -88,7 +88,7 @@ def enter(
     return True
 
 
-@njit(nogil=True, cache=True)
+@jit
 def has_header(state: IntArray, window: NDArray[np.uint8], pos: int, end: int) -> bool:
     """Have an Xtc's header in the window, and check that the Xtc ends within what it is in."""
     if end - pos < XTC_NBYTES:
@@ -101,7 +101,7 @@ def has_header(state: IntArray, window: NDArray[np.uint8], pos: int, end: int) -
     return True
 
 
-@njit(nogil=True, cache=True)
+@jit
 def next_contribution(state: IntArray, window: NDArray[np.uint8], stack: IntArray) -> int:
     """Go on to the next contribution: FOUND, MISSING if there is none any more, or MALFORMED."""
     if stack[0, 1] & CORRUPTED:
@@ -134,7 +134,7 @@ def next_contribution(state: IntArray, window: NDArray[np.uint8], stack: IntArra
             return FOUND
 
 
-@njit(nogil=True, cache=True)
+@jit
 def open_contribution(state: IntArray, window: NDArray[np.uint8], with_shapes: bool) -> bool:
     """Find shapes and values of the contribution, in whichever order they come; the first of each counts.
 
@@ -157,7 +157,7 @@ def open_contribution(state: IntArray, window: NDArray[np.uint8], with_shapes: b
     return True
 
 
-@njit(nogil=True, cache=True)
+@jit
 def array_nbytes(state: IntArray, window: NDArray[np.uint8], number: int, itemsize: int, rank: int) -> int:
     """Give the bytes of an array field from its shape words, or -1 with a problem noted.
 
@@ -180,7 +180,7 @@ def array_nbytes(state: IntArray, window: NDArray[np.uint8], number: int, itemsi
     return nbytes
 
 
-@njit(nogil=True, cache=True)
+@jit
 def find_values(
     state: IntArray, window: NDArray[np.uint8], fields: IntArray, wanted: int, shape: IntArray
 ) -> bool:
@@ -216,7 +216,7 @@ def find_values(
     return True
 
 
-@njit(nogil=True, cache=True)
+@jit
 def locate(
     state: IntArray,
     window: NDArray[np.uint8],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cubeengine.sources.xtc2.gather import OFFSET, SIZE, TIMESTAMP, aim
+from cubeengine.sources.xtc2.jit import jit
 from cubeengine.sources.xtc2.locate import (
     FOUND,
     MALFORMED,
@@ -22,7 +22,7 @@ from cubeengine.types import IntArray
 CONSTANT, VARYING = 0, 1
 
 
-@njit(nogil=True, cache=True)
+@jit
 def note_shapes(
     state: IntArray, window: NDArray[np.uint8], arrays: IntArray, shapes: IntArray, first: bool
 ) -> bool:
@@ -50,7 +50,7 @@ def note_shapes(
     return True
 
 
-@njit(nogil=True, cache=True)
+@jit
 def survey(
     state: IntArray,
     window: NDArray[np.uint8],

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numpy.typing import NDArray
 
+from cubeengine.sources.xtc2.jit import jit
 from cubeengine.types import IntArray
 
 START, STOP = 0, 1
@@ -37,8 +38,17 @@ SHORT = 1
 # ssize_t pread(int, void *, size_t, off_t)
 _PREAD: Any = types.ExternalFunction("pread", types.intp(types.int32, types.uintp, types.uintp, types.int64))
 
+# void *memcpy(void *, const void *, size_t)
+_MEMCPY: Any = types.ExternalFunction("memcpy", types.uintp(types.uintp, types.uintp, types.uintp))
 
-@njit(nogil=True, cache=True)
+
+@jit
+def copy_bytes(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> None:
+    """Copy bytes to others of the same number, which do not overlap them."""
+    _MEMCPY(target.ctypes.data, source.ctypes.data, len(target))
+
+
+@jit
 def read_fully(descriptor: int, address: int, size: int, offset: int) -> int:
     """Read a range of the file to an address; gives the bytes that were read, fewer if the file ends."""
     done = 0
@@ -50,14 +60,14 @@ def read_fully(descriptor: int, address: int, size: int, offset: int) -> int:
     return done
 
 
-@njit(nogil=True, cache=True)
+@jit
 def fail(state: IntArray, problem: int, at: int, got: int, wanted: int) -> bool:
     """Note what is wrong; gives False."""
     state[PROBLEM], state[AT], state[GOT], state[WANTED] = problem, at, got, wanted
     return False
 
 
-@njit(nogil=True, cache=True)
+@jit
 def reach(state: IntArray, window: NDArray[np.uint8], pos: int, size: int) -> bool:
     """Have bytes [pos, pos + size) of the file in the window; False with a problem noted if they cannot be.
 
@@ -75,19 +85,23 @@ def reach(state: IntArray, window: NDArray[np.uint8], pos: int, size: int) -> bo
     return got >= size or fail(state, SHORT, pos, got, size)
 
 
-@njit(nogil=True, cache=True)
+@jit
 def u2(window: NDArray[np.uint8], at: int) -> Any:
     """Read a little-endian number of 2 bytes at any address."""
-    return np.int64(window[at]) | np.int64(window[at + 1]) << 8
+    byte = np.uint64(at)  # unsigned, as a signed index costs a test for one from the end
+    return np.int64(window[byte]) | np.int64(window[byte + np.uint64(1)]) << 8
 
 
-@njit(nogil=True, cache=True)
+@jit
 def u4(window: NDArray[np.uint8], at: int) -> Any:
     """Read a little-endian number of 4 bytes at any address."""
-    return u2(window, at) | u2(window, at + 2) << 16
+    byte = np.uint64(at)
+    low = np.int64(window[byte]) | np.int64(window[byte + np.uint64(1)]) << 8
+    high = np.int64(window[byte + np.uint64(2)]) | np.int64(window[byte + np.uint64(3)]) << 8
+    return low | high << 16
 
 
-@njit(nogil=True, cache=True)
+@jit
 def forget(state: IntArray, descriptor: int) -> None:
     """Go on with another file: what is in the window is not of it."""
     state[DESCRIPTOR] = descriptor
