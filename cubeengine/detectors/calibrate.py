@@ -183,10 +183,10 @@ def _check_raw(frame: Frame, kind: Kind, context: Context) -> None:
     if not right:
         wanted = "uint16 with gain bits" if kind.ranges > 1 else "numbers"
         raise SpecError(
-            f"calibrate: {context.field!r} has values of {frame.dtype}; kind {kind.name!r} needs raw {wanted}"
+            f"field {context.field!r}: has values of {frame.dtype}; kind {kind.name!r} needs raw {wanted}"
         )
     if frame.unit in ("ADU", "keV"):
-        raise SpecError(f"calibrate: {context.field!r} is calibrated already, its unit is {frame.unit!r}")
+        raise SpecError(f"field {context.field!r}: is calibrated already, its unit is {frame.unit!r}")
 
 
 def _record(constants: Constants, kind: Kind, good: BoolArray, unit: str, limits: Limits | None) -> Facts:

@@ -135,7 +135,7 @@ def stored_limits(constants: Constants) -> Limits:
     values = np.ravel(constants.read("common_mode")).astype(float).tolist()
     if len(values) < 3 or not all(np.isfinite(values[:4])) or not values[2] > 0 or not 0 <= values[1] < 8:
         raise SpecError(
-            f"calibrate: {constants.file.path.name}: 'common_mode' must be algorithm, mode (0 to 7), largest "
+            f"{constants.file.path.name}: 'common_mode' must be algorithm, mode (0 to 7), largest "
             f"correction and least pixels, but is {values[:4]}"
         )
     mode = int(values[1])
@@ -153,7 +153,7 @@ def group_shapes(groups: Iterable[str], kind: Kind, panels: Panels) -> IntArray:
     """
     if panels.rows % kind.halves or panels.columns % kind.banks:
         raise SpecError(
-            f"calibrate: panels of {panels.rows} x {panels.columns} pixels cannot be divided into "
+            f"panels of {panels.rows} x {panels.columns} pixels cannot be divided into "
             f"{kind.halves} x {kind.banks} banks, as the common mode of kind {kind.name!r} needs"
         )
     height, width = panels.rows // kind.halves, panels.columns // kind.banks

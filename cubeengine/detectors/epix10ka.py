@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.detectors.kinds import Kind
+from cubeengine.detectors.kinds import FLAG_BIT, Kind
 from cubeengine.detectors.panels import Panels
 from cubeengine.detectors.tables import Ranges, Tables, as_table, eligible_pixels
 from cubeengine.errors import SpecError
@@ -20,9 +20,6 @@ from cubeengine.types import BoolArray, DetectorInfo
 
 HIGH_OR_MEDIUM = (0, 1, 3, 4)
 """Ranges in which the common mode is measured and corrected: all but the low gains."""
-
-FLAG_BIT = {"epix10ka": 14, "epixhr": 15}
-"""Number of the bit of a raw pixel that tells its low gain in an automatic mode."""
 
 _QUADRANTS = {"epix10ka": ((2, 1), (3, 0)), "epixhr": ((1, 3), (0, 2))}
 """Where the four ASICs of a panel lie: upper left and right, lower left and right."""
@@ -118,7 +115,7 @@ def control_bits(kind: Kind, panels: Panels, detector: DetectorInfo | None) -> N
     pixels, ramps = _setting(settings, "asicPixelConfig"), _setting(settings, "trbit")
     if pixels is None or ramps is None:
         raise SpecError(
-            f"calibrate: the gains of kind {kind.name!r} follow from its configuration, but the data hold no "
+            f"the gains of kind {kind.name!r} follow from its configuration, but the data hold no "
             "asicPixelConfig and trbit, nor cbitsConfig; for a camera of one gain add 'kind: single'"
         )
     panel = _joined if kind.name == "epix10ka" else _flat
@@ -137,7 +134,7 @@ def _setting(settings: Mapping[str, Any], name: str) -> Any:
 def _panel(words: NDArray[Any], panels: Panels, name: str) -> NDArray[np.uint8]:
     if words.shape != (panels.rows, panels.columns):
         raise SpecError(
-            f"calibrate: {name} of the configuration has shape {words.shape}, but panels have "
+            f"{name} of the configuration has shape {words.shape}, but panels have "
             f"{panels.rows} x {panels.columns} pixels"
         )
     return words.astype(np.uint8)
@@ -161,9 +158,7 @@ def _flat(words: NDArray[Any], panels: Panels) -> NDArray[np.uint8]:
 def _with_ramp(bits: NDArray[np.uint8], ramp: NDArray[Any], kind: Kind) -> NDArray[np.uint8]:
     """Set bit 4 in the ASICs whose `trbit` is set."""
     if np.shape(ramp) != (4,):
-        raise SpecError(
-            f"calibrate: trbit of the configuration must be of 4 ASICs, but has shape {ramp.shape}"
-        )
+        raise SpecError(f"trbit of the configuration must be of 4 ASICs, but has shape {ramp.shape}")
     quadrants = (np.asarray(ramp)[np.array(_QUADRANTS[kind.name])] != 0) * np.uint8(_TEST_RAMP)
     rows, columns = bits.shape
     height, width = -(-rows // 2), -(-columns // 2)

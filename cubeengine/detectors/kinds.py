@@ -44,6 +44,9 @@ KINDS = {
     )
 }
 
+FLAG_BIT = {"epix10ka": 14, "epixhr": 15}
+"""Kinds whose ranges follow from their configuration -> the bit of a raw pixel that tells its low gain."""
+
 _OTHER_NAMES = {
     "epix": "epix10ka",  # as the type was called before there were others
     "epix10kaquad": "epix10ka",
@@ -73,7 +76,7 @@ def choose_kind(wanted: str | None, detector: DetectorInfo | None, constants: Co
     if found is None:
         names = " and ".join(dict.fromkeys(repr(name) for name in said if name)) or "nothing"
         raise SpecError(
-            f"calibrate: no known kind of detector for {field!r}: the data and the constants say {names}; "
+            f"no known kind of detector for {field!r}: the data and the constants say {names}; "
             f"add 'kind: ' and one of {', '.join(KINDS)}"
         )
     return found
@@ -89,7 +92,7 @@ def check_detector(wanted: str | None, detector: DetectorInfo | None, constants:
     """
     if detector is None:
         return
-    place = f"calibrate: {constants.file.path.name} is for another detector than {detector.name!r}"
+    place = f"{constants.file.path.name} is for another detector than {detector.name!r}"
     of_file, of_data = kind_named(constants.kind), kind_named(wanted or detector.kind)
     if constants.kind not in ("", detector.kind) and of_file != of_data:
         raise SpecError(f"{place}: its kind is {constants.kind!r}, that of the data {detector.kind!r}")

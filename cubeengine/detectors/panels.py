@@ -55,15 +55,15 @@ def panels_of(frame: Frame, context: Context) -> Panels:
     """
     if len(frame.shape) not in (2, 3):
         raise SpecError(
-            f"calibrate: {context.field!r} must be of (segments, rows, columns) or (rows, columns), "
+            f"field {context.field!r}: must be of (segments, rows, columns) or (rows, columns), "
             f"but its shape is {frame.shape}"
         )
     count, rows, columns = (1, *frame.shape)[-3:]
     segments = context.detector.segments if context.detector else None
     if segments is not None and len(segments) != count:
         raise SpecError(
-            f"calibrate: {context.field!r} has shape {frame.shape}, but its detector has the "
-            f"{len(segments)} segments {_listed(segments)}; calibrate before any stage that changes the shape"
+            f"field {context.field!r}: frames have shape {frame.shape}, but the detector has "
+            f"{len(segments)} segments: {_listed(segments)}; stages that change the shape come after"
         )
     return Panels(rows, columns, segments, count)
 
@@ -100,8 +100,8 @@ def load(constants: Constants, key: str, kind: Kind, panels: Panels) -> NDArray[
     if axes is None:
         form = f"{kind.ranges}, segments" if kind.ranges > 1 else "segments"
         raise SpecError(
-            f"calibrate: {constants.file.path.name}: {key!r} has shape {shape}; {panels.count} panels of {panels.rows} x {panels.columns} "
-            f"from a detector of kind {kind.name!r} need ({form}, {panels.rows}, {panels.columns})"
+            f"{constants.file.path.name}: {key!r} has shape {shape}; for {panels.count} panels of kind "
+            f"{kind.name!r} it must be ({form}, {panels.rows}, {panels.columns})"
         )
     index: tuple[Any, ...] = ()
     if "segments" in axes:
@@ -139,17 +139,17 @@ def _places(constants: Constants, n_held: int, panels: Panels) -> list[int]:
     name = constants.file.path.name
     held = constants.segments if constants.segments is not None else tuple(range(n_held))
     if len(held) != n_held:
-        raise SpecError(f"calibrate: {name} lists {len(held)} segments, but its arrays hold {n_held}")
+        raise SpecError(f"{name} lists {len(held)} segments, but its arrays hold {n_held}")
     if panels.segments is None:
         if panels.count != n_held:
             raise SpecError(
-                f"calibrate: {name} holds {n_held} segments, but frames have {panels.count}, "
+                f"{name} holds {n_held} segments, but frames have {panels.count}, "
                 "and the data do not say which"
             )
         return list(range(n_held))
     missing = sorted(set(panels.segments) - set(held))
     if missing:
-        raise SpecError(f"calibrate: {name} holds segments {_listed(held)}, but not {_listed(missing)}")
+        raise SpecError(f"{name} holds segments {_listed(held)}, but not {_listed(missing)}")
     return [held.index(number) for number in panels.segments]
 
 

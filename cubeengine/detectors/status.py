@@ -46,5 +46,5 @@ def good_pixels(constants: Constants, kind: Kind, panels: Panels, bits: int = AL
 
 def _words(values: NDArray[np.generic], key: str, constants: Constants) -> NDArray[np.uint64]:
     if values.dtype.kind == "f":
-        raise SpecError(f"calibrate: {constants.file.path.name}: {key!r} must be whole numbers")
+        raise SpecError(f"{constants.file.path.name}: {key!r} must be whole numbers")
     return values.astype(np.uint64)

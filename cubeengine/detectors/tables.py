@@ -80,7 +80,7 @@ def read_ranges(constants: Constants, kind: Kind, panels: Panels, good: BoolArra
     pedestals = load(constants, "pedestals", kind, panels)
     if pedestals is None:
         held = ", ".join(constants.shapes) or "nothing"
-        raise SpecError(f"calibrate: {constants.file.path.name} holds no 'pedestals'; it has {held}")
+        raise SpecError(f"{constants.file.path.name} holds no 'pedestals'; it has {held}")
     offset = load(constants, "pixel_offset", kind, panels)
     # the sum as it is stored, then rounded, as the facility's software does
     total = pedestals if offset is None else pedestals + offset
