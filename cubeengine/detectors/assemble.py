@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cubeengine.detectors.base import Context, Coordinate, Elements, Frame, Options, Stage
 from cubeengine.detectors.geometry import Geometry, Pixels, read_geometry
+from cubeengine.detectors.views import copied_nbytes, read_only
 from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.kernels.jit import jit
 from cubeengine.schema.base import Text
@@ -100,7 +101,7 @@ def _places(centres: FloatArray, pitch: float) -> IntArray:
 def with_missing(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Give the floating type that holds values of a type, and NaN; 64-bit integers are rounded in it."""
     if dtype.kind == "f":
-        return dtype
+        return np.result_type(dtype, np.float32)
     return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
 
 
@@ -145,9 +146,12 @@ class Assembly(Stage):
 
     def apply(self, frames: NDArray[Any], elements: Elements, out: NDArray[Any]) -> None:
         """Take the cells; see `Stage.apply`."""
-        values, index = frames.view(), self.index.load()[slice(*elements)]
-        values.flags.writeable = index.flags.writeable = False  # numba would compile anew for other kinds
-        _take(values, index, self.needs(elements)[0], out)
+        index = read_only(self.index.load()[slice(*elements)])
+        _take(read_only(frames), index, self.needs(elements)[0], out)
+
+    def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - of any range
+        """Give the memory for frames that have to be converted."""
+        return copied_nbytes(self.input.dtype, n_frames * self.input.n_elements)
 
     def coordinates(self) -> Mapping[int, Coordinate]:
         """Give x of the rows and y of the columns."""

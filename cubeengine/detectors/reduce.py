@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.detectors.base import Elements, Frame, Stage
+from cubeengine.detectors.views import copied_nbytes, read_only
 from cubeengine.kernels.jit import jit
 from cubeengine.types import IntArray
 
@@ -73,9 +74,7 @@ class Reduction(Stage):
         OverflowError
             If a sum of 64-bit integers might not fit 64 bits.
         """
-        values = frames.view(np.uint8) if frames.dtype == np.bool_ else frames
-        values = values.astype(np.float32) if values.dtype == np.float16 else values.view()
-        values.flags.writeable = False  # numba would compile anew for the other kind
+        values = read_only(frames)
         if out.dtype == values.dtype == np.int64:
             _check_range(values, self.blocks.size)
         first = elements[0] % self.blocks.columns
@@ -84,10 +83,9 @@ class Reduction(Stage):
 
     def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:
         """Give the memory for the counts of a row, and for frames of float16 that become float32."""
-        half = self.input.dtype == np.float16
         rows = -(-n_elements // self.blocks.columns) + 1 if n_elements else 0
         needed = min(rows * self.blocks.columns * self.blocks.size, self.input.n_elements)
-        return 8 * (self.blocks.columns + 2 * _LANES) + half * 4 * n_frames * needed
+        return 8 * (self.blocks.columns + 2 * _LANES) + copied_nbytes(self.input.dtype, n_frames * needed)
 
     def _mode(self) -> int:
         if self.how == "mean":

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from cubeengine.detectors.base import Context, Coordinate, Elements, Frame, Options, Stage
 from cubeengine.detectors.dims import dim_names, pixel_numbers, segment_place
+from cubeengine.detectors.views import read_only
 from cubeengine.errors import SpecError
 from cubeengine.kernels.jit import jit
 from cubeengine.schema.base import FrozenMap, Model, NameMap
@@ -182,9 +183,9 @@ class Roi(Stage):
         if elements[0] == elements[1]:
             return
         begins, row = self._begins(elements)
-        values = frames.view()
-        values.flags.writeable = False  # numba would compile anew for the other kind
-        _copy_rows(values, begins - self.needs(elements)[0], row, elements[0] % row, out)
+        bits = f"u{frames.itemsize}"  # whatever they mean
+        starts = begins - self.needs(elements)[0]
+        _copy_rows(read_only(frames.view(bits)), starts, row, elements[0] % row, out.view(bits))
 
     def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - for any events
         """Give the memory for the places of the rows."""

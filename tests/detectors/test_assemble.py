@@ -32,6 +32,8 @@ class TestAssemble(StageSuite):
             Frame(FRAME.shape, np.dtype("f4")),
             Frame(FRAME.shape, np.dtype("i4")),
             Frame(FRAME.shape, np.dtype("f8")),
+            Frame(FRAME.shape, np.dtype("f2")),
+            Frame(FRAME.shape, np.dtype("?")),
         ],
         ids=str,
     )

@@ -28,6 +28,8 @@ class TestRoi(StageSuite):
             (PANELS, [[1, 3], [2, 6], [1, 4]]),
             (IMAGE, {"regions": {"late": [[8, 10], [1, 4]], "early": [[0, 2], [6, 9]]}}),
             (TRACE, [5, 30]),
+            (Frame((5, 4), np.dtype("?")), [[1, 3]]),
+            (Frame((5, 4), np.dtype("f2")), [[1, 3], [0, 2]]),
         ],
         ids=str,
     )
