@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cubeengine.errors import SourceFormatError
 from cubeengine.sources.xtc2.dgram import DGRAM_NBYTES, DgramTable
+from cubeengine.sources.xtc2.jit import jit
 from cubeengine.sources.xtc2.window import (
     AHEAD,
     AT,
@@ -82,7 +82,7 @@ def hop_file(descriptor: int, path: Path, size: int) -> tuple[DgramTable, int]:
     return DgramTable(*map(np.concatenate, zip(*parts, strict=True))), size - int(state[POS])
 
 
-@njit(nogil=True, cache=True)
+@jit
 def _hop(
     state: IntArray,
     window: NDArray[np.uint8],

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cubeengine.errors import SourceFormatError
 from cubeengine.sources.xtc2.dgram import DGRAM_NBYTES, MAX_DEPTH, DgramTable, Place, read_exactly
 from cubeengine.sources.xtc2.hop import WINDOW_NBYTES
+from cubeengine.sources.xtc2.jit import jit
 from cubeengine.sources.xtc2.locate import FOUND, enter, locate
 from cubeengine.sources.xtc2.names import MAX_RANK, Names, Schema
 from cubeengine.sources.xtc2.values import decode
@@ -27,8 +27,6 @@ size, how far ahead of it the offset is, first row in the table of fields."""
 
 _MOST = 1 << 62
 _WORD_NBYTES = 8
-_MODEL_NBYTES = 4096
-"""Larger datagrams, of which an smd file should have none, are walked through every time."""
 
 
 def read_pointers(
@@ -74,9 +72,10 @@ def read_pointers(
     state, window = np.zeros(N_STATE, np.int64), np.empty(WINDOW_NBYTES, np.uint8)
     state[DESCRIPTOR], state[AHEAD] = descriptor, WINDOW_NBYTES
     state[LIMIT] = table.offset[-1] + table.size[-1] if len(table) else 0
+    walk = (state, window, np.zeros((MAX_DEPTH, 2), np.int64), np.zeros(MAX_RANK, np.int64))
     pointers = np.empty((2, len(events)), np.int64)
     row = 0
-    while (row := _read(state, window, layouts, fields, *columns, pointers, row)) < len(events):
+    while (row := _read(*walk, layouts, fields, *columns, pointers, row)) < len(events):
         # Odd, or damaged.
         place = Place(path, int(columns[1][row]))
         data = read_exactly(descriptor, place.offset, int(columns[2][row]), path)
@@ -85,10 +84,12 @@ def read_pointers(
     return pointers[0], pointers[1]
 
 
-@njit(nogil=True, cache=True)
+@jit
 def _read(
     state: IntArray,
     window: NDArray[np.uint8],
+    stack: IntArray,
+    shape: IntArray,
     layouts: IntArray,
     fields: IntArray,
     timestamp: IntArray,
@@ -98,62 +99,27 @@ def _read(
     pointers: IntArray,
     begin: int,
 ) -> int:
-    """Read pointers from an event on, up to one that is not as expected; gives its number.
-
-    An event that equals the one before in all but time and values lies as that one does: no walk.
-    """
-    stack, shape = np.zeros((MAX_DEPTH, 2), np.int64), np.zeros(MAX_RANK, np.int64)
-    model, last, place = np.empty(_MODEL_NBYTES, np.uint8), -1, 0
+    """Read pointers from an event on, up to one that is not as expected; gives its number."""
     for row in range(begin, len(offset)):
-        layout, like = layouts[schema[row]], last >= 0 and size[row] == size[last]
-        apart = layout[_APART]
-        like = like and schema[row] == schema[last] and reach(state, window, offset[row], size[row])
-        if not (like and _alike(window, offset[row] - state[START], model, size[row], place - apart, place)):
-            if layout[_KEY] < 0:
+        layout = layouts[schema[row]]
+        if layout[_KEY] < 0:
+            return row
+        if not enter(state, window, stack, offset[row], size[row], timestamp[row]):
+            return row
+        rest = fields[layout[_FIRST] :]
+        if locate(state, window, stack, layout[_KEY], rest, layout[_FIELD], False, shape) != FOUND:
+            return row
+        for part in range(2):  # the walk ended at the size, so both are within the data
+            pos = state[PLACE] - (1 - part) * layout[_APART]
+            if not reach(state, window, pos, _WORD_NBYTES):
                 return row
-            if not enter(state, window, stack, offset[row], size[row], timestamp[row]):
+            high = u4(window, pos - state[START] + 4)
+            if high >= _MOST >> 32:
                 return row
-            rest = fields[layout[_FIRST] :]
-            if locate(state, window, stack, layout[_KEY], rest, layout[_FIELD], False, shape) != FOUND:
-                return row
-            place, last = state[PLACE] - offset[row], -1
-            if size[row] <= len(model) and reach(state, window, offset[row], size[row]):
-                at, last = offset[row] - state[START], row
-                model[: size[row]] = window[at : at + size[row]]
-        if not _take(state, window, offset[row] + place, apart, pointers, row):
+            pointers[part, row] = u4(window, pos - state[START]) | high << 32
+        if pointers[1, row] < DGRAM_NBYTES:
             return row
     return len(offset)
-
-
-@njit(nogil=True, cache=True)
-def _alike(
-    window: NDArray[np.uint8], at: int, model: NDArray[np.uint8], size: int, first: int, second: int
-) -> bool:
-    """Tell whether a datagram is the model in all but the first 12 bytes and the values of two fields."""
-    for byte in range(12, first):
-        if window[at + byte] != model[byte]:
-            return False
-    for byte in range(second + _WORD_NBYTES, size):  # noqa: SIM110 - numba knows no generators
-        if window[at + byte] != model[byte]:
-            return False
-    return True
-
-
-@njit(nogil=True, cache=True)
-def _take(
-    state: IntArray, window: NDArray[np.uint8], place: int, apart: int, pointers: IntArray, row: int
-) -> bool:
-    """Take offset and size from the file; False if they cannot be right."""
-    for part in range(2):
-        pos = place - (1 - part) * apart
-        if not reach(state, window, pos, _WORD_NBYTES):
-            return False
-        at = pos - state[START]
-        high = u4(window, at + 4)
-        if high >= _MOST >> 32:
-            return False
-        pointers[part, row] = u4(window, at) | high << 32
-    return bool(pointers[1, row] >= DGRAM_NBYTES)
 
 
 def _exactly(data: bytes, schema: Schema, place: Place) -> tuple[int, int]:
