@@ -111,13 +111,19 @@ class _NpzFile:
     """Arrays in a zip file."""
 
     def __init__(self, path: Path) -> None:
-        self._file: Any = np.load(path, allow_pickle=False)
+        self._stream = path.open("rb")
+        try:
+            self._file: Any = np.load(self._stream, allow_pickle=False)
+        except BaseException:
+            self._stream.close()
+            raise
 
     def __enter__(self) -> _NpzFile:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        self._stream.close()
 
     def names(self) -> tuple[str, ...]:
         return tuple(self._file.files)
@@ -146,7 +152,8 @@ class _NpyFile:
     """One array."""
 
     def __init__(self, path: Path) -> None:
-        self._array: NDArray[Any] = np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            self._array: NDArray[Any] = np.load(stream, allow_pickle=False)
 
     def __enter__(self) -> _NpyFile:
         return self

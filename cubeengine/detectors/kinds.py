@@ -85,6 +85,8 @@ def choose_kind(wanted: str | None, detector: DetectorInfo | None, constants: Co
 def check_detector(wanted: str | None, detector: DetectorInfo | None, constants: Constants) -> None:
     """Check that constants are those of the detector, as far as both say what they are of.
 
+    The serial numbers of the data's segments must be among those of the constants.
+
     Raises
     ------
     SpecError
@@ -93,10 +95,31 @@ def check_detector(wanted: str | None, detector: DetectorInfo | None, constants:
     if detector is None:
         return
     place = f"{constants.file.path.name} is for another detector than {detector.name!r}"
-    of_file, of_data = kind_named(constants.kind), kind_named(wanted or detector.kind)
-    if constants.kind not in ("", detector.kind) and of_file != of_data:
+    if not _same_kind(constants.kind, wanted or detector.kind):
         raise SpecError(f"{place}: its kind is {constants.kind!r}, that of the data {detector.kind!r}")
-    if constants.unique_id and detector.unique_id and constants.unique_id != detector.unique_id:
+    if not _is_part(_serials(detector.unique_id), _serials(constants.unique_id)):
         raise SpecError(
             f"{place}: its unique id is {constants.unique_id!r}, that of the data {detector.unique_id!r}"
         )
+
+
+def _same_kind(of_file: str, of_data: str) -> bool:
+    """Tell whether two names mean one kind; "" is not known, and "single" goes for any camera."""
+    if "" in (of_file, of_data) or of_file == of_data:
+        return True
+    known = kind_named(of_data)
+    return of_file == "single" if known is None else kind_named(of_file) == known
+
+
+def _serials(unique_id: str) -> tuple[str, ...]:
+    """Give the serial numbers in a unique id: what follows the type, between underscores."""
+    return tuple(serial for serial in unique_id.split("_")[1:] if serial)
+
+
+def _is_part(some: tuple[str, ...], whole: tuple[str, ...]) -> bool:
+    """Tell whether serial numbers are some of others, in their order; those that nobody says match.
+
+    The data may hold some segments of a detector only.
+    """
+    others = iter(whole)
+    return not whole or all(serial in others for serial in some)

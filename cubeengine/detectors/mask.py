@@ -128,9 +128,7 @@ def _read(path: Path, dataset: str | None) -> BoolArray:
         if name is None or file.shape(name) is None:
             near = nearest_names(name or "", names) or names[:5]
             said = f"holds no {name!r}" if name else f"holds {len(names)} arrays: say which by `dataset`"
-            raise SpecError(
-                f"{path}: {said}; {'there are' if near else 'there is'} {', '.join(near) or 'none'}"
-            )
+            raise SpecError(f"{path}: {said}; nearest: {', '.join(map(repr, near)) or 'none'}")
         values = file.array(name, ())
     if values.dtype.kind not in "biuf":
         raise SourceFormatError(f"{path}: a mask must be of numbers, but is of {values.dtype}")

@@ -258,7 +258,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         ("c.h5", detector("jungfrau", (0, 1, 4), "jf_1_3"), RAW, ("'jf_1_2'", "'jf_1_3'")),
         ("c.h5", detector("epix10ka", (0, 1, 4)), RAW, ("'jungfrau'", "'epix10ka'")),
         ("c.h5", None, Frame((2, ROWS, COLS), U2), ("3 segments", "2")),
-        ("c.h5", detector("jungfrau", (0, 1)), RAW, ("2 segments 0, 1", "(3, 8, 32)")),
+        ("c.h5", detector("jungfrau", (0, 1)), RAW, ("2 segments: 0, 1", "(3, 8, 32)")),
         ("c.h5", None, Frame((N, ROWS, 16), U2), ("'pixel_status'", "(3, 3, 8, 32)", "8, 16")),
         ("c.h5", None, Frame((N, ROWS, COLS), np.dtype("f4")), ("float32", "uint16")),
         ("c.h5", None, Frame((40,), U2), ("(40,)", "rows, columns")),
