@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,19 @@ class Contributor:
         Likewise: what its events were seen to hold.
     others : tuple of int
         Other streams that send the same, and are left out.
+    numbers : tuple of mapping
+        Per Configure: name of a field -> its number.
     """
 
     stream: int
     names: tuple[Names | None, ...]
     seen: tuple[Seen, ...]
     others: tuple[int, ...] = ()
+    numbers: tuple[Mapping[str, int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        numbers = tuple({} if block is None else _numbers(block) for block in self.names)
+        object.__setattr__(self, "numbers", numbers)
 
     @property
     def count(self) -> int:
@@ -46,17 +53,11 @@ class Contributor:
     @property
     def plain_names(self) -> tuple[str, ...]:
         """Names of its fields, in the order of the file."""
-        return tuple(
-            dict.fromkeys(name.plain for names in self._known for name in names.fields if not name.is_label)
-        )
+        return tuple(dict.fromkeys(plain for numbers in self.numbers for plain in numbers))
 
-    @property
-    def _known(self) -> Iterator[Names]:
-        return (names for names in self.names if names is not None)
-
-    def field(self, plain: str) -> SegmentField:
+    def describe(self, plain: str) -> SegmentField:
         """Describe one of its fields."""
-        places = [None if names is None else _number(names, plain) for names in self.names]
+        places = [numbers.get(plain) for numbers in self.numbers]
         names = [
             block.fields[number]
             for block, number in zip(self.names, places, strict=True)
@@ -154,12 +155,9 @@ def _most(found: Sequence[Contributor], streams: Sequence[Stream]) -> Contributo
     return Contributor(best.stream, best.names, best.seen, others)
 
 
-def _number(names: Names, plain: str) -> int | None:
-    """Give the number of a field; the last one where several have the name."""
-    numbers = [
-        number for number, name in enumerate(names.fields) if name.plain == plain and not name.is_label
-    ]
-    return numbers[-1] if numbers else None
+def _numbers(names: Names) -> dict[str, int]:
+    """Give the number of every field; the last one where several have the name."""
+    return {name.plain: number for number, name in enumerate(names.fields) if not name.is_label}
 
 
 def _problem(contributor: Contributor, names: Sequence[Name], shapes: set[tuple[int, ...] | None]) -> str:

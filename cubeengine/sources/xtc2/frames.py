@@ -104,15 +104,11 @@ def stacked_shape(n_segments: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 def event_fields(groups: Mapping[GroupName, Mapping[int, Contributor]]) -> Iterator[EventField]:
     """Give every event field of every detector, stacked ones ahead of those of their segments."""
     for (detector, alg), contributors in groups.items():
-        names = dict.fromkeys(
-            name for contributor in contributors.values() for name in contributor.plain_names
-        )
-        for plain in names:
-            parts = {
-                segment: contributor.field(plain)
-                for segment, contributor in contributors.items()
-                if plain in contributor.plain_names
-            }
+        parts_of: dict[str, dict[int, SegmentField]] = {}
+        for segment, contributor in contributors.items():
+            for plain in contributor.plain_names:
+                parts_of.setdefault(plain, {})[segment] = contributor.describe(plain)
+        for plain, parts in parts_of.items():
             yield from _fields(detector, alg, plain, parts, several=len(contributors) > 1)
 
 

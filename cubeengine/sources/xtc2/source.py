@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.errors import FieldNotFound, SpecError
+from cubeengine.errors import FieldNotFound, SourceFormatError, SpecError
 from cubeengine.sources.base import Reader
 from cubeengine.sources.columns import read_column
 from cubeengine.sources.leading import leading_zeros
@@ -24,6 +24,9 @@ from cubeengine.sources.xtc2.run_files import find_run
 from cubeengine.sources.xtc2.stream import Stream, open_stream
 from cubeengine.sources.xtc2.survey import look
 from cubeengine.types import Column, DetectorInfo, FieldInfo, FieldKind, InputFile, IntArray, RunId
+
+_HARMLESS_NBYTES = 256 * 2**20
+"""Columns may be larger than the files by this."""
 
 
 def open_xtc2(paths: Path | Sequence[Path], run: RunId | None = None) -> Xtc2Source:
@@ -117,7 +120,9 @@ class Xtc2Source:
         """
         if self._info(name).kind is FieldKind.RUN:
             return Column(self.catalogue.run_value(name))
-        return read_column(self.reader(name), rows_of(events, None, self.n_events))
+        rows = rows_of(events, None, self.n_events)
+        self._check_size(name, min(len(rows), self.n_events))
+        return read_column(self.reader(name), rows)
 
     def reader(self, name: str) -> Reader:
         """Give the reader of an event field, to be used by tasks.
@@ -187,6 +192,16 @@ class Xtc2Source:
         """Give the same source with more rows counted as missing: field -> "leading_zeros"."""
         check_marks(marks, self.fields, self._where)
         return replace(self, marks={**self.marks, **marks}, _readers={}, _matched={})
+
+    def _check_size(self, name: str, n_events: int) -> None:
+        """Raise if a column is much larger than all files: few events have it, or a shape is wrong."""
+        wanted = self.fields[name].event_nbytes * n_events
+        there = sum(file.size for file in self.files)
+        if wanted > there + _HARMLESS_NBYTES:
+            raise SourceFormatError(
+                f"{self._where}: field {name!r} of {n_events:,} events takes {wanted:,} bytes, but all files "
+                f"have {there:,}: most events lack it, or a file is damaged; read some events at a time"
+            )
 
     def _plain_reader(self, name: str) -> Reader:
         if name in self.catalogue.held:
