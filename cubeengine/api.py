@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from cubeengine.budget import Budget, parse_size
 from cubeengine.engine import Progress, Result, run_to_store
 from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.events.locate import Located, locate, run_id
-from cubeengine.events.opening import open_located, open_run
+from cubeengine.events.opening import open_located, open_run, with_raw
 from cubeengine.events.run import Run
 from cubeengine.graph.compile import SignalInput, compile_plan, lazy_arrays
 from cubeengine.graph.work import WorkFolder
@@ -116,21 +116,38 @@ def _changes_nothing(what: str, key: str, template: str, missing: str) -> str:
     return f"{what} changes nothing, as run.{key} is always {template!r}; write {missing} in it"
 
 
-def open_source(source: str, *, xtc: str | None = None) -> Run:
-    """Open a run that a user names: a file, a directory or experiment:run, with raw data beside it.
+def open_source(source: str, xtc: Sequence[str] = ()) -> Run:
+    """Open a run that a user names; see `locate_source`.
+
+    Raises
+    ------
+    SourceFormatError
+        If nothing is there, or it cannot be read.
+    """
+    return open_located(locate_source(source, xtc))
+
+
+def locate_source(source: str, xtc: Sequence[str] = ()) -> Located:
+    """Find the files of a run that a user names: a file, a directory or experiment:run.
+
+    Parameters
+    ----------
+    source : str
+        What is named.
+    xtc : sequence of str
+        Raw files, or their directory, beside smallData.
 
     Raises
     ------
     SpecError
         If an experiment or run is no such name, or `xtc` stands beside raw data.
     SourceFormatError
-        If nothing is there, or it cannot be read.
+        If nothing is there.
     """
     name, colon, number = source.partition(":")
     if colon and number.isdecimal() and not Path(source).exists():
         run_id(name, int(number))  # a wrong name is the user's, not missing data
-    _locate(source)
-    return open_run(source, xtc=xtc)
+    return with_raw(_locate(source), xtc)
 
 
 def _locate(source: str) -> Located:

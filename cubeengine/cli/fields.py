@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cubeengine.cli.base import Command, printable, show_table
-from cubeengine.cli.options import open_source
+from cubeengine.cli.options import open_source, source_options
 from cubeengine.errors import SourceFormatError
 
 if TYPE_CHECKING:
@@ -20,17 +20,24 @@ if TYPE_CHECKING:
 
 NAMING = ("name", "shape", "dtype", "kind")
 LYING = ("size", "storage")
+MANY_SETTINGS = 100
 STATS = ("min", "median", "max", "missing", "zero")
 
 
 @click.command("fields", cls=Command, short_help="List the fields of a run.")
-@click.argument("source")
+@source_options
 @click.option("--stats", is_flag=True, help="Add min, median, max, % missing and % zero of scalars.")
+@click.option("--all", "settings", is_flag=True, help="List also the many settings that raw data may hold.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @click.pass_context
-def command(ctx: click.Context, source: str, stats: bool, as_json: bool) -> None:
-    """List the fields of SOURCE, a file, a directory or experiment:run, with events, time span and scan."""
-    run = open_source(source)
+def command(
+    ctx: click.Context, source: str, xtc: tuple[str, ...], stats: bool, settings: bool, as_json: bool
+) -> None:
+    """List the fields of SOURCE, a file, a directory or experiment:run, with events, time span and scan.
+
+    SOURCE is smallData or raw data (xtc2), or a directory with both, which are joined by time.
+    """
+    run = open_source(source, xtc)
     summaries, unreadable = column_summaries(run) if stats else ({}, {})
     if as_json:
         import json
@@ -39,7 +46,7 @@ def command(ctx: click.Context, source: str, stats: bool, as_json: bool) -> None
     else:
         click.echo(printable(_heading(run)))
         click.echo()
-        _print_table(run, summaries)
+        _print_table(run, summaries, settings=settings)
     for message in unreadable.values():
         click.secho(f"error: {printable(message)}", fg="red", err=True)
     if unreadable:
@@ -74,7 +81,14 @@ def _heading(run: Run) -> str:
     return f"{run!r}\nscan    {repr(run.scan).removeprefix('Scan: ')}"
 
 
-def _print_table(run: Run, summaries: Mapping[str, ColumnStats]) -> None:
+def shown_fields(fields: Mapping[str, FieldInfo], *, settings: bool) -> dict[str, FieldInfo]:
+    """Give the fields to list: all, or without what is once per run where there is much of it."""
+    per_event = {name: info for name, info in fields.items() if info.kind.value != "run"}
+    many = len(fields) - len(per_event) > MANY_SETTINGS
+    return per_event if many and not settings else dict(fields)
+
+
+def _print_table(run: Run, summaries: Mapping[str, ColumnStats], *, settings: bool) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -83,12 +97,16 @@ def _print_table(run: Run, summaries: Mapping[str, ColumnStats]) -> None:
     for title in (*NAMING, *(STATS if summaries else LYING)):
         table.add_column(title, justify="right" if title in STATS else "left", no_wrap=True)
     table.add_column("origin", overflow="ellipsis")  # gives way first where the terminal is narrow
-    for name, info in run.fields.items():
+    shown = shown_fields(run.fields, settings=settings)
+    for name, info in shown.items():
         middle = _stat_cells(summaries.get(name)) if summaries else _lying_cells(info)
         cells = (*_naming_cells(name, info), *middle, Path(info.origin).name)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     show_table(table)
-    for name, info in run.fields.items():
+    if len(shown) < len(run.fields):
+        left = len(run.fields) - len(shown)
+        click.echo(f"and {left:,} fields that are once per run, mostly settings; --all lists them")
+    for name, info in shown.items():
         if info.note and not info.group:  # the group is in the table
             click.echo(printable(f"{name}: {info.note}"))
 
@@ -115,7 +133,9 @@ def _facts(run: Run, summaries: Mapping[str, ColumnStats]) -> dict[str, Any]:
     span = [str(moment) for moment in (run.time[0], run.time[-1])] if run.n_events else None
     return {
         "run": run.label,
+        "run_id": None if run.run_id is None else str(run.run_id),
         "n_events": run.n_events,
+        "join": None if run.join is None else run.join.facts,
         "time": span,
         "scan": {"variables": list(run.scan.variables), "n_steps": run.scan.n_steps},
         "fields": [_field_facts(name, info, summaries.get(name)) for name, info in run.fields.items()],

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from cubeengine.cli.base import Command
-from cubeengine.cli.options import open_source
+from cubeengine.cli.options import source_options
 
 
 @click.command("new", cls=Command, short_help="Print a starter spec that fits a run.")
-@click.argument("source")
-def command(source: str) -> None:
+@source_options
+def command(source: str, xtc: tuple[str, ...]) -> None:
     r"""Print a starter spec for SOURCE, a file, a directory or experiment:run.
 
     It has the scan axis, i0, laser and selections that fit the run, and runs as it is:
@@ -19,6 +21,16 @@ def command(source: str) -> None:
       cubeengine new data/xpptut15_Run0252.h5 > cube.yaml
       cubeengine run cube.yaml
     """
+    from cubeengine import api
+    from cubeengine.events.opening import open_located
     from cubeengine.spec.starter import starter
 
-    click.echo(starter(open_source(source)), nl=False)
+    located = api.locate_source(source, xtc)
+    raw = [_full(path) for path in located.xtc]
+    smalldata = None if located.smalldata is None else _full(located.smalldata)
+    click.echo(starter(open_located(located), smalldata, raw or None), nl=False)
+
+
+def _full(path: Path) -> str:
+    """Give a full path that still goes through links: it may have the run's number in its name."""
+    return str(path.absolute())

@@ -56,11 +56,22 @@ class SpecArguments:
         return run_of(spec, self.path, overrides=self.overrides)
 
 
-def open_source(source: str) -> Run:
+def open_source(source: str, xtc: tuple[str, ...] = ()) -> Run:
     """Open a run that a user names; see `api.open_source`."""
     from cubeengine import api
 
-    return api.open_source(source)
+    return api.open_source(source, xtc)
+
+
+def source_options(command: F) -> F:
+    """Add SOURCE and --xtc."""
+    raw = click.option(
+        "--xtc",
+        multiple=True,
+        metavar="PATH",
+        help="Raw data (xtc2) to join with the smallData SOURCE: a directory or a file. May be repeated.",
+    )
+    return click.argument("source")(raw(command))
 
 
 def spec_options(command: F) -> F:

@@ -160,8 +160,10 @@ def _condition_of(name: str, value: Value) -> Value:
 def _eventcode(field: Value, code: Value) -> Value:
     word, bit = divmod(int(code.data), WORD_BITS)
     if field.is_constant or field.kind != "i" or len(field.shape) != 1:
+        found = "a number" if field.is_constant else f"{field.data.dtype} of shape {field.shape}"
         raise SpecError(
-            "eventcode() needs a field of integer words per event, as `timing/raw/sequenceValues`"
+            "eventcode() needs a field of integer words per event, as `timing/raw/sequenceValues`, but this "
+            f"is {found}"
         )
     if word >= field.shape[0]:
         last = field.shape[0] * WORD_BITS - 1

@@ -46,17 +46,23 @@ def open_run(
     --------
     >>> open_run("data/xpptut15_Run0252.h5", xtc="data/xtc")["jungfrau/raw"].dask()  # doctest: +SKIP
     """
-    located = locate(source, run)
-    if xtc is not None:
-        if located.smalldata is None:
-            raise SpecError(f"{source} is raw data already; `xtc` names the raw data beside a smallData file")
-        located = replace(located, xtc=paths_of(xtc))
-    return open_located(located, units=units)
+    beside = () if xtc is None else (xtc,) if isinstance(xtc, str | Path) else xtc
+    return open_located(with_raw(locate(source, run), beside), units=units)
 
 
-def paths_of(files: Files) -> tuple[Path, ...]:
-    """Give one path or several as paths."""
-    return (Path(files),) if isinstance(files, str | Path) else tuple(map(Path, files))
+def with_raw(located: Located, xtc: Sequence[str | Path]) -> Located:
+    """Give smallData with the raw files, or their directory, that are named beside it, if any are.
+
+    Raises
+    ------
+    SpecError
+        If what was located is raw data itself.
+    """
+    if not xtc:
+        return located
+    if located.smalldata is None:
+        raise SpecError(f"{located.xtc[0]} is raw data already; name a smallData file to join it with others")
+    return replace(located, xtc=tuple(map(Path, xtc)))
 
 
 def open_located(located: Located, *, units: Mapping[str, str] | None = None) -> Run:

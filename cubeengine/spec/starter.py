@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 from cubeengine.budget import format_size
 from cubeengine.events.run import Run
 from cubeengine.schema.texts import NAME
+from cubeengine.sources.registry import is_raw
 from cubeengine.spec.nice import centers_of, centers_over, edges_between, rounded
-from cubeengine.spec.survey import LASER, XRAY, Survey
+from cubeengine.spec.shots import LASER, XRAY
+from cubeengine.spec.survey import Survey
 from cubeengine.spec.writing import flow
 from cubeengine.types import FieldInfo
 from cubeengine.units import convert
@@ -24,15 +26,22 @@ MAX_SCALARS, MAX_ARRAYS = 12, 8
 MAX_CUBE_NBYTES = 2**30  # above that a signal is left for the user to decide on
 
 
-def starter(run: Run, smalldata: str | Path | None = None) -> str:
+RAW_KINDS = ("jungfrau", "epix10k", "epixquad", "epixhr")
+"""Beginnings of the types of detectors whose raw values hold gain bits as well."""
+
+Names = str | Path | Sequence[str | Path]
+
+
+def starter(run: Run, smalldata: str | Path | None = None, xtc: Names | None = None) -> str:
     """Write a spec for a run, with the scan axis, cuts, laser and signals that fit it.
 
     Parameters
     ----------
     run : Run
         The run; only scalars are read.
-    smalldata : str or Path, optional
-        How the spec is to name the file. Default: its full path.
+    smalldata, xtc : str or Path, optional
+        How the spec is to name the smallData file, and the raw files or their directory. Default, where
+        neither is given: their full paths.
 
     Returns
     -------
@@ -40,8 +49,10 @@ def starter(run: Run, smalldata: str | Path | None = None) -> str:
         YAML with comments.
     """
     survey = Survey(run)
+    if smalldata is None and xtc is None:
+        smalldata, xtc = _places(run)
     sections = [
-        _head(survey, smalldata),
+        _head(survey, smalldata, xtc),
         _units(survey),
         _derive(survey),
         _select(survey),
@@ -53,7 +64,15 @@ def starter(run: Run, smalldata: str | Path | None = None) -> str:
     return "\n".join("\n".join(lines) + "\n" for lines in map(list, sections) if lines)
 
 
-def _head(survey: Survey, smalldata: str | Path | None) -> Iterator[str]:
+def _places(run: Run) -> tuple[Path | None, Path | None]:
+    """Give the smallData file and the raw file, or the directory of several."""
+    files = [file.path for file in run.source.files]
+    raw = [path for path in files if is_raw(path) and ".smd" not in path.suffixes]
+    smalldata = next((path for path in files if not is_raw(path)), None)
+    return smalldata, (raw[0] if len(raw) == 1 else raw[0].parent) if raw else None
+
+
+def _head(survey: Survey, smalldata: str | Path | None, xtc: Names | None) -> Iterator[str]:
     run = survey.run
     yield f"# Cube of {run.label}: {run.n_events:,} events. Look at it with `cubeengine check` and `plan`."
     yield f"cube: {_cube_name(survey)}"
@@ -61,8 +80,23 @@ def _head(survey: Survey, smalldata: str | Path | None) -> Iterator[str]:
     if run.run_id is not None:
         yield f"  experiment: {flow(run.run_id.experiment)}"
         yield f"  run: {run.run_id.run}"
-    name = str(smalldata if smalldata is not None else run.source.files[0].path)
-    yield f"  smalldata: {flow(_template(name, run))}"
+    if smalldata is not None:
+        yield f"  smalldata: {flow(_template(str(smalldata), run))}"
+    if xtc is not None:
+        files = [xtc] if isinstance(xtc, str | Path) else list(xtc)
+        names = [_template(str(name), run) for name in files]
+        yield f"  xtc: {flow(names if len(names) > 1 else names[0])}"
+    yield from _states(survey)
+
+
+def _states(survey: Survey) -> Iterator[str]:
+    """Say what `laser: on` and `xray: on` mean where that is not what they mean by default."""
+    found = {"laser": survey.laser_shots, "xray": survey.xray_shots}
+    told = {key: shots.text for key, shots in found.items() if shots.by_code}
+    if told:
+        yield "  # Event codes by the usual convention. Each hutch may have its own: please confirm them."
+    for key, text in told.items():
+        yield f"  {key}: {flow(text)}"
 
 
 def _cube_name(survey: Survey) -> str:
@@ -78,7 +112,7 @@ def _template(name: str, run: Run) -> str:
     if run.run_id is None:
         return name
     folder, slash, leaf = name.rpartition("/")
-    leaf = re.sub(rf"Run{run.run_id.run:04d}(?=\D|$)", "Run{run:04d}", leaf)
+    leaf = re.sub(rf"(Run|-r){run.run_id.run:04d}(?=\D|$)", r"\1{run:04d}", leaf)
     return f"{folder}{slash}{leaf}"
 
 
@@ -86,7 +120,7 @@ def _units(survey: Survey) -> Iterator[str]:
     clock = survey.delay_clock
     if clock is None:
         return
-    yield "# smallData files carry no units. These are the facility's conventions: please confirm them."
+    yield "# Files carry no units. These are the facility's conventions: please confirm them."
     yield "units:"
     values = survey.distinct(clock[0])
     yield f"  {flow(clock[0])}: {clock[1]}  # here from {values[0]:.6g} to {values[-1]:.6g}"
@@ -110,7 +144,7 @@ def _derive(survey: Survey) -> Iterator[str]:
         yield f"# Where the time tool found no edge, {survey.timetool.position} is 0: no delay is known then."
         recipe["valid"] = f"`{survey.timetool.position}` != 0"
     if not any(survey.laser):
-        yield f"# The file does not say when the laser was on ({LASER}): all events count as pumped."
+        yield f"# The run does not say when the laser was on ({LASER}): all events count as pumped."
         recipe["laser"] = "none"
     yield "derive:"
     yield f"  delay: {flow({'delay': recipe})}"
@@ -140,7 +174,9 @@ def _select(survey: Survey) -> Iterator[str]:
 
 
 def _good(survey: Survey) -> Iterator[str]:
-    if survey.has_xray:
+    if survey.has_xray and survey.xray_shots.by_code:
+        yield "    - {xray: on}"
+    elif survey.has_xray:
         yield f"    - {flow({'field': XRAY, 'equal': 1})}  # X-rays delivered; 0 is dropped, -1 unknown"
     if survey.i0 is None:
         return
@@ -217,7 +253,16 @@ def _array_signal(survey: Survey, info: FieldInfo, *, wanted: bool) -> str:
     nbytes = info.n_elements * 8 * 3 * _n_groups(survey)
     large = f"; {format_size(nbytes)} in the cube" if nbytes > MAX_CUBE_NBYTES else ""
     off = "" if wanted and not large else "# "
-    return f"  {off}- {flow(info.name)}  # {shape}{large}"
+    return f"  {off}- {flow(info.name)}  # {shape}{large}{_advice(survey, info)}"
+
+
+def _advice(survey: Survey, info: FieldInfo) -> str:
+    """Say what to do with raw frames: they mean little before they are calibrated."""
+    detector = survey.run.detector(info.name)
+    if detector is None or not detector.kind.lower().startswith(RAW_KINDS) or info.dtype.kind not in "iu":
+        return ""
+    signal = {"field": info.name, "stages": [{"calibrate": f"{detector.name}.h5"}]}
+    return f"; raw, with gain bits. With constants: {flow(signal)}"
 
 
 def _n_groups(survey: Survey) -> int:

@@ -19,14 +19,16 @@ import numpy as np
 
 from cubeengine.events.derived import numbers
 from cubeengine.events.run import Run
-from cubeengine.types import BoolArray, FieldInfo, FieldKind, FloatArray
+from cubeengine.spec.shots import Shots, laser_shots, xray_shots
+from cubeengine.types import FieldInfo, FieldKind, FloatArray
 
-LASER, XRAY = "lightStatus/laser", "lightStatus/xray"
 MIN_FAST_SETTINGS = 10  # fewer distinct values of a delay encoder are no fast scan
 _I0 = (
     r"ipm2/sum", r"ipm\w*/sum", r"(dg|bmmon|xcs_ipm|mfx_dg)\w*/sum", r"gas_detector/\w+",
     r"x?gmd/\w*energy\w*", r"x?gmd/\w+", r"fim\w*/\w*sum\w*", r"fim\w*/(pulse|energy|i0)\w*",
     r"\w*i0\w*(/sum)?",
+    r"ipm2/raw/TotalIntensity", r"(\w*ipm|dg|bmmon)\w*/raw/TotalIntensity", r"gasdet\w*/raw/\w*enrc",
+    r"x?gmd/raw/(\w*energy\w*|milliJoulesPerPulse)", r"fim\w*/\w+/(pulse|energy|i0|sum)\w*",
 )  # fmt: skip
 _ENCODERS = ("enc/lasDelay", "enc/lasDelay2")
 _LASER_CLOCKS = ("epics/lxt_ttc", "epics/lxt")
@@ -38,9 +40,12 @@ _TIMETOOL = (
 )
 _HOUSEKEEPING = re.compile(
     r"(scan|epics\w*|evr|damage|timing|lightStatus|tt|ttCorr|enc|ebeam|phase_cav|pcav|EvtID|intg)/.*"
-    r"|event_time|fiducials|timestamp"
+    r"|event_time|fiducials|timestamp|.*/(timestamp|frame_?(cnt|count|no)|fiducials|pulse_?id|aux|trailer)",
+    re.IGNORECASE,
 )
 _SCALAR_SIGNAL = re.compile(r"diode\w*/.*|.*/sum|.*_sum", re.IGNORECASE)
+_SEGMENT = re.compile(r"([^/]+)/[0-9]+/(.+)")
+_TIME_UNIT = re.compile(r".*_(fs|ps|ns|us|ms|s)", re.IGNORECASE)
 _NO_ARRAY_SIGNAL = re.compile(r".*(_com|_x|_y|_adu|_npix|_row|_col)|.*/ragged_.*", re.IGNORECASE)
 
 
@@ -70,7 +75,7 @@ class Survey:
         found = [
             info
             for name, info in self._events.items()
-            if info.shape and info.n_elements > 0
+            if info.shape and info.n_elements > 0 and not self._in_stack(name)
             and not _HOUSEKEEPING.fullmatch(name) and not _NO_ARRAY_SIGNAL.fullmatch(name)
         ]  # fmt: skip
         return tuple(sorted(found, key=lambda info: info.n_elements))
@@ -78,7 +83,9 @@ class Survey:
     @cached_property
     def scalar_signals(self) -> tuple[str, ...]:
         """Scalars that are usually averaged: intensity monitors, diodes, sums; else the first few."""
-        candidates = [name for name in self.scalars if not _HOUSEKEEPING.fullmatch(name)]
+        candidates = [
+            name for name in self.scalars if not (_HOUSEKEEPING.fullmatch(name) or self._in_stack(name))
+        ]
         found = [name for name in candidates if name in self.i0_candidates or _SCALAR_SIGNAL.fullmatch(name)]
         return tuple(dict.fromkeys([*self.i0_candidates, *(found or candidates[:4])]))
 
@@ -94,23 +101,36 @@ class Survey:
         return self.i0_candidates[0] if self.i0_candidates else None
 
     @cached_property
-    def laser(self) -> tuple[bool, bool]:
-        """Whether there are events with the laser on, and with it off."""
-        return self._has(LASER, 1), self._has(LASER, 0)
+    def laser_shots(self) -> Shots:
+        """Which events have the laser on, and off."""
+        return laser_shots(self.run)
 
     @cached_property
+    def xray_shots(self) -> Shots:
+        """Which events have X-rays."""
+        return xray_shots(self.run)
+
+    @property
+    def laser(self) -> tuple[bool, bool]:
+        """Whether there are events with the laser on, and with it off."""
+        return bool(self.laser_shots.on.any()), bool(self.laser_shots.off.any())
+
+    @property
     def has_xray(self) -> bool:
-        """Whether the file says which events have X-rays, and some do."""
-        return self._has(XRAY, 1)
+        """Whether the run says which events have X-rays, and some do."""
+        return bool(self.xray_shots.on.any())
 
     @cached_property
     def delay_clock(self) -> tuple[str, str] | None:
         """Field and unit of the nominal delay; None if the delay does not move.
 
-        By convention: a scanned `lxt` is in s, `enc/lasDelay` in ps, EPICS `lxt` in s.
+        By convention: a scanned `lxt` is in s, or in the unit at the end of its name, `enc/lasDelay` in ps,
+        EPICS `lxt` in s.
         """
         motors = self.run.scan.variables
-        stepped = [(name, "s") for name in motors if "lxt" in name.rsplit("/", 1)[-1].lower()]
+        stepped = [
+            (name, _unit_in(name) or "s") for name in motors if "lxt" in name.rsplit("/", 1)[-1].lower()
+        ]
         if stepped or any(name.rsplit("/", 1)[-1].lower() == "lasdelay" for name in motors):
             return (stepped or [(name, "ps") for name in motors])[0]
         fast = [(name, "ps") for name in _ENCODERS if len(self._moves(name)) > MIN_FAST_SETTINGS]
@@ -130,9 +150,10 @@ class Survey:
     def values(self, name: str, *, pumped: bool | None = None) -> FloatArray:
         """Give the finite values of a scalar in events with X-rays (and with the laser on, or off)."""
         keep = np.isfinite(self._column(name))
-        for field, state in ((XRAY, True if self.has_xray else None), (LASER, pumped)):
-            if state is not None and field in self.scalars:
-                keep &= self._column(field) == (1 if state else 0)
+        if self.has_xray:
+            keep &= self.xray_shots.on
+        if pumped is not None and self.laser_shots.text is not None:
+            keep &= self.laser_shots.on if pumped else self.laser_shots.off
         return self._column(name)[keep]
 
     def distinct(self, name: str) -> FloatArray:
@@ -154,14 +175,19 @@ class Survey:
     def _moves(self, name: str) -> FloatArray:
         return self.distinct(name) if name in self.scalars else np.empty(0)
 
-    def _has(self, name: str, value: int) -> bool:
-        if name not in self.scalars:
-            return False
-        found: BoolArray = self._column(name) == value
-        return bool(found.any())
+    def _in_stack(self, name: str) -> bool:
+        """Whether a field is one segment of a detector whose segments are there together."""
+        match = _SEGMENT.fullmatch(name)
+        return match is not None and f"{match[1]}/{match[2]}" in self._events
 
     def _first(self, pattern: str) -> str | None:
         return next(iter(_matching(pattern, self.scalars)), None)
+
+
+def _unit_in(name: str) -> str | None:
+    """Give the unit of time that a name ends with."""
+    match = _TIME_UNIT.fullmatch(name)
+    return match[1].lower() if match else None
 
 
 def _matching(pattern: str, names: Iterable[str]) -> list[str]:

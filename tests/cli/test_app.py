@@ -129,7 +129,7 @@ def test_closed_pipe_is_quiet(folder: Path) -> None:
 def test_fault_of_ours_is_one_readable_message(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     import cubeengine.cli.fields as fields
 
-    def broken(source: str) -> None:
+    def broken(*_: object) -> None:
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr(fields, "open_source", broken)

@@ -420,3 +420,16 @@ def test_no_events_give_no_values() -> None:
     none = {"frame": Column(np.empty((0, 2, 3))), "a": Column(np.empty(0))}
     for text in ("mean(frame)", "max(frame) > a", "any(frame > 1)", "frame[0] * a", "round(a)"):
         assert len(compute(text, none)) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.uint64])
+def test_event_codes_are_bits_of_words_whatever_the_width(dtype):
+    words = np.zeros((4, 3), dtype)
+    words[0, 1], words[1, 1], words[2, 2] = 1 << 3, 1 << 4, 1
+    column = Column(words, np.array([True, True, True, False]))
+    found = {
+        code: Expression.parse(f"eventcode(x, {code})").evaluate(lambda _: column, 4) for code in (19, 20, 32)
+    }
+    for number, code in enumerate((19, 20, 32)):
+        assert found[code].data[:3].tolist() == [event == number for event in range(3)]
+        assert found[code].valid.tolist() == [True, True, True, False]

@@ -1,4 +1,5 @@
 import random
+import re
 
 import numpy as np
 import pytest
@@ -219,3 +220,32 @@ def test_any_data_make_a_spec_or_a_spec_error(data):
         assert err.problems  # noqa: PT017 - either outcome is right
     else:
         assert CubeSpec.from_dict(spec.to_dict()) == spec
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("codes/u2", None),
+        ("codes/u1", None),
+        ("codes/few", r"event code 90: the field holds 5 words, codes 0 to 79"),
+        ("codes/f4", r"needs a field of integer words per event.*, but this is float32 of shape \(18,\)"),
+        ("codes/one", r"but this is uint16 of shape \(\)"),
+    ],
+)
+def test_event_codes_need_a_field_of_integer_words(field, message):
+    shapes = {"u2": (18,), "u1": (18,), "few": (5,), "f4": (18,), "one": ()}
+    dtypes = {"u2": "u2", "u1": "u1", "few": "u2", "f4": "f4", "one": "u2"}
+    fields = {
+        f"codes/{name}": FieldInfo(f"codes/{name}", shape, np.dtype(dtypes[name]))
+        for name, shape in shapes.items()
+    }
+    text = (
+        f"cube: x\nrun: {{laser: 'eventcode(`{field}`, 90)'}}\nselect: {{on: {{laser: on}}}}\ncubes: [on]\n"
+    )
+    found = told(text, fields)
+    if message is None:
+        assert found == []
+    else:
+        assert len(found) == 1
+        assert found[0].startswith("cube.yaml:3:22: select.on.laser: expression eventcode(")
+        assert re.search(message, found[0])

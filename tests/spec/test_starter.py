@@ -16,6 +16,8 @@ SMALLDATA = [
     "smalldata_lcls2/real_intg_det.h5",
 ]
 
+RAW = ["delayscan", "x21", "chunking", "intg_det", "multi-seg-epics", "single/test_epix_calib.xtc2"]
+
 
 def checked(run, text):
     """The spec of a text that is right in itself and on the run."""
@@ -31,6 +33,75 @@ def test_the_starter_of_a_real_file_is_right_as_it_is(shared_data, name):
     run = ce.open_run(shared_data / name)
     spec = checked(run, starter(run))
     assert ce.plan(run, spec).bound.n_events.sum() > 0
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", RAW)
+def test_the_starter_of_a_raw_run_is_right_as_it_is(shared_data, name):
+    run = ce.open_run(shared_data / "xtc2" / name)
+    spec = checked(run, starter(run))
+    assert spec.run.xtc == str(shared_data.resolve() / "xtc2" / name)
+    assert (spec.run.experiment, spec.run.run) == (run.run_id.experiment, run.run_id.run)
+    assert ce.plan(run, spec).bound.n_events.sum() > 0
+
+
+@pytest.mark.realdata
+def test_the_starter_of_a_raw_delay_scan_knows_codes_units_and_frames(shared_data):
+    run = ce.open_run(shared_data / "xtc2" / "delayscan")
+    text = starter(run, xtc=["a/xppx20415-r0057-s000-c000.xtc2", "a/xppx20415-r0057-s001-c000.xtc2"])
+    spec = checked(run, text)
+    assert spec.run.xtc == tuple(f"a/xppx20415-r{{run:04d}}-s00{n}-c000.xtc2" for n in range(2))
+    assert spec.run.laser == "eventcode(`timing/raw/sequenceValues`, 90)"
+    assert spec.run.xray == "eventcode(`timing/raw/sequenceValues`, 137)"
+    assert spec.units == {"scan/lxt_delay_ps": "ps"}
+    assert spec.to_dict()["axes"][0]["centers"] == {"start": -2, "stop": 3.5, "step": 0.5}
+    fields = [signal.field for signal in spec.signals]
+    assert fields[0] == "ipm2/raw/TotalIntensity"
+    assert fields[-2:] == ["epixs/raw/array", "jungfrau/raw/raw"]
+    assert "epixs/0/raw/array" not in fields
+    assert "stages: [{calibrate: jungfrau.h5}]" in text
+    on, off = ce.plan(run, spec).bound.n_events
+    assert on.min() > 0
+    assert off.min() > 0
+
+
+@pytest.mark.realdata
+def test_the_starter_of_both_names_both(shared_data):
+    run = ce.open_run(shared_data / SMALLDATA[2], xtc=shared_data / "xtc2" / "x21")
+    spec = checked(run, starter(run))
+    assert spec.run.smalldata == str((shared_data / SMALLDATA[2]).resolve())
+    assert spec.run.xtc == str(shared_data.resolve() / "xtc2" / "x21")
+    assert {"epx/raw/img", "epx/ROI_0_area"} <= {signal.field for signal in spec.signals}
+
+
+def words(*codes):
+    """Event codes of 240 events, each given with the events that have it."""
+    found = np.zeros((240, 18), np.uint16)
+    for code, events in codes:
+        found[events, code // 16] |= 1 << (code % 16)
+    return {"timing__raw__sequenceValues": found}
+
+
+EVERY = np.arange(240)
+
+
+@pytest.mark.parametrize(
+    ("codes", "laser", "xray"),
+    [
+        ([(90, EVERY % 3 > 0), (91, EVERY % 3 == 0), (137, EVERY > 4)], 90, "eventcode(`{}`, 137)"),
+        ([(90, EVERY % 3 > 0), (91, EVERY % 2 == 0), (162, EVERY == 4)], None, "not eventcode(`{}`, 162)"),
+        ([(90, EVERY >= 0)], None, None),
+    ],
+)
+def test_event_codes_tell_laser_and_xrays_where_they_are_consistent(codes, laser, xray):
+    run = memory_run(**words(*codes))
+    run = ce.Run(ce.MemorySource({n: a for n, a in run.source.arrays.items() if n != "lightStatus/xray"}))
+    spec = spec_of(run)
+    name = "timing/raw/sequenceValues"
+    expected = f"eventcode(`{name}`, {laser})" if laser else "lightStatus/laser"
+    assert spec.run.laser == expected
+    assert spec.run.xray == (xray.format(name) if xray else "lightStatus/xray")
+    assert spec.cubes == (("on", "off") if laser else ("good",))
 
 
 @pytest.mark.realdata
