@@ -98,9 +98,10 @@ def test_parts_of_specs_in_the_guide_plan(folder: Path, block: str) -> None:
     part = load_data(block, "guide")
     assert isinstance(part, dict)
     whole = merged(load_data(SPEC, "demo"), part)
-    run = open_run(folder / "cubeengine-demo" / "xppdemo20_Run0012.h5")
+    home = folder / "cubeengine-demo"
+    run = open_run(home / "xppdemo20_Run0012.h5", xtc=home / "xtc")
 
-    made = plan(run, CubeSpec.from_dict(whole))
+    made = plan(run, CubeSpec.from_dict(whole).at(home))
 
     assert made.work.n_selected > 0
     assert CubeSpec.loads(made.bound.spec.to_yaml()) == made.bound.spec

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 @click.command("demo", cls=Command, short_help="Write a run with known truth and make its cube.")
 @click.argument("folder", metavar="[DIR]", default="cubeengine-demo")
 @click.option(
-    "--events", "n_events", type=click.IntRange(min=500), default=12_000, show_default=True, metavar="N",
-    help="Shots to simulate; 12.5 kB each.",
+    "--events", "n_events", type=click.IntRange(min=500), default=6000, show_default=True, metavar="N",
+    help="Shots to simulate; 20 kB each.",
 )  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, folder: str, n_events: int) -> None:
     """Write a seeded pump-probe run with known truth into DIR (default: ./cubeengine-demo), and a spec.
 
-    Makes the cube, prints what came out against the truth, and saves a plot.
+    The run is a smallData file, raw data (xtc2) in four streams, and constants to calibrate them with. Makes
+    the cube of both, prints what came out against the truth, and saves a plot.
     """
     from cubeengine import api, demo
     from cubeengine.budget import format_size
@@ -37,14 +38,14 @@ def command(ctx: click.Context, folder: str, n_events: int) -> None:
     home = Path(folder)
     home.mkdir(parents=True, exist_ok=True)
     spec = demo.write_spec(home)
-    data = home / f"{demo.EXPERIMENT}_Run{demo.RUN:04d}.h5"
-    cube = home / f"{demo.EXPERIMENT}_r{demo.RUN:04d}_delay.zarr"
-    demo.write_run(data, n_events=n_events)
+    data, raw, cube = home / demo.DATA_NAME, home / demo.RAW_FOLDER, home / demo.CUBE_NAME
+    demo.write_run(home, n_events=n_events)
     click.echo(f"wrote {data}, {n_events:,} shots, {format_size(data.stat().st_size)}; the spec is {spec}")
+    click.echo(f"wrote {raw}, {_raw_text(raw)}")
     click.echo(f"\n$ cubeengine check {spec}")
     ctx.invoke(check, spec=str(spec), settings=())
     click.echo(f"\n$ cubeengine plan {spec}")
-    opened = api.open_run(data)
+    opened = api.open_run(data, xtc=raw)
     click.echo(printable(api.plan(opened, CubeSpec.load(spec)).explain()))
     click.echo(f"\n$ cubeengine run {spec} -o {cube} --overwrite")
     ctx.invoke(run, spec=str(spec), settings=(), output=str(cube), launcher="threads", overwrite=True)
@@ -52,9 +53,19 @@ def command(ctx: click.Context, folder: str, n_events: int) -> None:
     comparison = demo.compare(made, data)
     click.echo(f"\nagainst the truth\n{comparison_text(comparison)}")
     if not comparison.good:
-        raise CubeEngineError(f"the cube {cube} is not what was put into {data}: please report this")
+        raise CubeEngineError(f"the cube {cube} is not what was put into {home}: please report this")
     save_plot(made, home / "delay.png", signal="diode_ratio")
-    click.echo(f"\nwrote {home / 'delay.png'}\n\n{_next(spec, cube, data)}")
+    click.echo(f"\nwrote {home / 'delay.png'}\n\n{_next(spec, cube, home)}")
+
+
+def _raw_text(folder: Path) -> str:
+    """Describe raw files in one line."""
+    from cubeengine.budget import format_size
+
+    files = sorted(folder.glob("*.xtc2"))
+    streams = {path.name.rpartition("-")[0] for path in files}
+    size = format_size(sum(path.stat().st_size for path in files))
+    return f"{len(streams)} streams in {len(files)} files, {size}"
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -72,16 +83,18 @@ def comparison_text(comparison: Comparison) -> str:
         f"  step at time zero: {comparison.amplitude:.4f} +- {comparison.amplitude_error:.4f}, "
         f"put in {comparison.true_amplitude:.4f} ({off_by:.1f} standard errors away)"
     )
-    lines.append(f"  mean frame against plain numpy: {comparison.frame_difference:.1e} of its largest pixel")
+    difference = f"{comparison.frame_difference:.1e} of its largest pixel"
+    lines.append(f"  mean calibrated frame against plain numpy: {difference}")
+    lines.append(f"    against the photons put in: chi2 {comparison.frame_chi2:.2f} per pixel")
     return "\n".join(lines)
 
 
-def _next(spec: Path, cube: Path, data: Path) -> str:
+def _next(spec: Path, cube: Path, home: Path) -> str:
     tries = (
         f"cubeengine show {cube}",
         f"cubeengine show {cube} --plot frames.png --signal frame --difference on,off",
         f"cubeengine show {cube} --plot azav.png --signal azav --over ipm2/sum --difference on,off",
-        f"cubeengine fields {data} --stats",
+        f"cubeengine fields {home} --stats",
         f"cubeengine run {spec} --set axes.0.centers.step=0.25 -o finer.zarr",
     )
     return "try next:\n" + "\n".join(f"  {line}" for line in tries)

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.demo.physics import AMPLITUDE, DELAYS_PS, response
-from cubeengine.types import BoolArray, FloatArray
+from cubeengine.types import BoolArray, FloatArray, IntArray
 
 Columns = dict[str, NDArray[Any]]
 
-START = 1_700_000_000
-"""Seconds of the first event (Unix)."""
+START = 1_078_500_000
+"""Seconds of the first event, from 1990 on as LCLS-II counts them: 2024-03-05."""
 
 SECONDS_PER_EVENT = 1 / 120
 LASER_OFF_EVERY = 6
@@ -34,7 +34,7 @@ def make_columns(n_events: int, rng: np.random.Generator) -> tuple[Columns, Floa
         Response of every event, 0 where the laser is off.
     """
     events = np.arange(n_events)
-    nominal: FloatArray = DELAYS_PS[events * len(DELAYS_PS) // max(n_events, 1)]
+    nominal: FloatArray = DELAYS_PS[setting_of(n_events)]
     laser = events % LASER_OFF_EVERY != LASER_OFF_EVERY - 1
     xray = rng.random(n_events) > 0.02
     jitter = rng.normal(0.0, 0.15, n_events)
@@ -53,8 +53,12 @@ def make_columns(n_events: int, rng: np.random.Generator) -> tuple[Columns, Floa
 
 def _times(n_events: int) -> Columns:
     nanoseconds = (np.arange(n_events) * SECONDS_PER_EVENT * 1e9).astype(np.int64)
-    packed = ((START + nanoseconds // 10**9) << 32) | (nanoseconds % 10**9)
-    return {"event_time": packed, "fiducials": (1200 + 3 * np.arange(n_events)) % 131_040}
+    return {"timestamp": ((START + nanoseconds // 10**9) << 32) | (nanoseconds % 10**9)}
+
+
+def setting_of(n_events: int) -> IntArray:
+    """Give the number of the delay setting of every event, (n_events,): they are gone through once."""
+    return np.arange(n_events) * len(DELAYS_PS) // max(n_events, 1)
 
 
 def _states(xray: BoolArray, laser: BoolArray) -> Columns:

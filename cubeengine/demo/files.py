@@ -8,9 +8,12 @@ from cubeengine.errors import SpecError
 
 EXPERIMENT, RUN = "xppdemo20", 12
 SPEC_NAME = "delay.yaml"
+DATA_NAME, RAW_FOLDER, CONSTANTS_FOLDER = "xppdemo20_Run0012.h5", "xtc", "constants"
+CUBE_NAME = "xppdemo20_r0012_delay.zarr"
 
 SPEC = """\
-# Diode and detector frames over the pump-probe delay, with the laser on and off.
+# Diode and detector frames over the pump-probe delay, with the laser on and off:
+# scalars from smallData, frames from the raw data, joined by time.
 # cubeengine check delay.yaml     tells what is wrong with it
 # cubeengine plan delay.yaml      tells what a run would do
 # cubeengine run delay.yaml       makes the cube
@@ -19,6 +22,8 @@ run:
   experiment: xppdemo20
   run: 12
   smalldata: xppdemo20_Run{run:04d}.h5       # relative to this file
+  xtc: xtc                                   # raw data: a folder, or files
+  xray: "eventcode(`timing/raw/sequenceValues`, 137)"   # what `xray: on` means
 
 units: {scan/lxt: s, tt/ttCorr: ps}          # files carry no units: declare what is used
 
@@ -29,8 +34,8 @@ derive:
 
 select:
   good:
-    - {field: lightStatus/xray, equal: 1}
-    - {field: ipm2/sum, min: 0.4, max: 2.0}  # drops the weak shots
+    all: [{field: ipm2/sum, min: 0.4, max: 2.0}]   # drops the weak shots
+    xray: on
   timed: [good, "`tt/AMPL` > 0.02"]          # below that the time tool saw nothing
   on: {all: [timed], laser: on}
   off: {all: [timed], laser: off, without: [tt/*]}   # no laser, no time tool to ask
@@ -45,7 +50,12 @@ signals:
   - diode_ratio
   - {field: diode2/channels, name: diode}
   - {field: jungfrau/azav_azav, name: azav}
-  - {field: jungfrau/ROI_0_area, name: frame}
+  - field: jungfrau/raw/raw                  # two panels; pedestals, gains and bad pixels are in the file
+    name: frame
+    stages: [{calibrate: constants/jungfrau.h5}]
+  - field: epix/raw/raw                      # in every fifth event only: missing is never 0
+    name: line
+    stages: [{calibrate: constants/epix.h5}, {project: columns}]
 """
 
 

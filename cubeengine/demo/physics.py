@@ -57,8 +57,8 @@ def radii() -> FloatArray:
     return found
 
 
-def frames(intensity: FloatArray, pumped: FloatArray, noise: np.random.Generator) -> NDArray[np.float32]:
-    """Make the frames of some events: a ring that is larger the stronger the response.
+def mean_frames(intensity: FloatArray, pumped: FloatArray) -> NDArray[np.float32]:
+    """Give the photons to be expected in some events: a ring that is larger the stronger the response.
 
     Parameters
     ----------
@@ -66,8 +66,6 @@ def frames(intensity: FloatArray, pumped: FloatArray, noise: np.random.Generator
         1 on average.
     pumped : (n,) float64
         Response, 0 to 1.
-    noise : Generator
-        For the photon statistics.
 
     Returns
     -------
@@ -77,9 +75,16 @@ def frames(intensity: FloatArray, pumped: FloatArray, noise: np.random.Generator
     radius = radii().astype(np.float32)
     top = (RING_RADIUS + RING_GROWTH * pumped).astype(np.float32)[:, None, None]
     ring = np.exp(-0.5 * ((radius - top) / np.float32(RING_WIDTH)) ** 2)
-    mean = intensity.astype(np.float32)[:, None, None] * (COUNTS * ring + np.float32(BACKGROUND))
+    brightness = intensity.astype(np.float32)[:, None, None]
+    found: NDArray[np.float32] = brightness * (np.float32(COUNTS) * ring + np.float32(BACKGROUND))
+    return found
+
+
+def frames(intensity: FloatArray, pumped: FloatArray, noise: np.random.Generator) -> NDArray[np.float32]:
+    """Make the frames of some events, in photons: `mean_frames` with a variance of one more than the mean."""
+    mean = mean_frames(intensity, pumped)
     spread = noise.standard_normal(mean.shape, dtype=np.float32)
-    found: NDArray[np.float32] = mean + np.sqrt(mean + 1) * spread
+    found: NDArray[np.float32] = mean + np.sqrt(mean + np.float32(1)) * spread
     return found
 
 

@@ -1,4 +1,4 @@
-"""Writes the demonstration run as an LCLS-I smallData file."""
+"""Writes the demonstration run: smallData as LCLS-II lays it out, raw data (xtc2), and constants."""
 
 from __future__ import annotations
 
@@ -8,38 +8,43 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.demo.columns import Columns, make_columns
-from cubeengine.demo.physics import FRAME, N_Q, azimuthal_weights, frames, radii
-from cubeengine.types import BoolArray, FloatArray
+from cubeengine.demo.camera import write_calibration
+from cubeengine.demo.columns import Columns
+from cubeengine.demo.files import CONSTANTS_FOLDER, DATA_NAME, EXPERIMENT, RAW_FOLDER, RUN
+from cubeengine.demo.physics import FRAME, N_Q, azimuthal_weights, radii
+from cubeengine.demo.raw import RawRun, open_raw_run
+from cubeengine.demo.shots import Shots
+from cubeengine.types import FloatArray
 
-N_EVENTS = 12_000
+N_EVENTS = 6000
 CHUNK_EVENTS = 100
-BLOCK_EVENTS = 1000
-DAMAGED = 0.005
-"""Part of the events whose frame did not arrive."""
+
+_CAMERA = {"ROI_0_area": (FRAME, "f4"), "azav_azav": ((N_Q,), "f4"), "ROI_0_sum": ((), "f8")}
+"""Of the jungfrau in smallData: shape and type of one event, in photons."""
 
 
-def write_run(path: Path, *, n_events: int = N_EVENTS, seed: int = 20) -> None:
-    """Write the run: about 12.5 kB per event. The same seed gives the same values.
+def write_run(folder: Path, *, n_events: int = N_EVENTS, seed: int = 20) -> None:
+    """Write the run: about 20 kB per event. The same seed gives the same values.
 
     Parameters
     ----------
-    path : Path
-        The file; it appears when it is complete.
+    folder : Path
+        Gets the smallData file, the folder of raw data, and the files of constants. Those with events
+        appear when they are complete.
     n_events : int
         Shots, at 120 Hz.
     seed : int
         Of all random numbers.
     """
-    rng = np.random.default_rng(seed)
-    columns, pumped = make_columns(n_events, rng)
-    damaged = rng.random(n_events) < DAMAGED
-    columns["damage/jungfrau"] = (~damaged).astype(np.int64)
+    shots = Shots(n_events, seed)
+    path = folder / DATA_NAME
     partial = path.with_name(f".{path.name}.partial")
+    write_calibration(folder / CONSTANTS_FOLDER, shots.camera)
     try:
-        with h5py.File(partial, "w") as file:
-            _write_columns(file, columns)
-            _write_frames(file, columns["ipm2/sum"], pumped, damaged, rng)
+        with h5py.File(partial, "w") as file, open_raw_run(folder / RAW_FOLDER, EXPERIMENT, RUN) as out:
+            file.attrs["seed"] = seed
+            _write_columns(file, shots.columns)
+            _write_frames(file, RawRun(out, shots), shots)
             _write_settings(file)
         partial.replace(path)
     finally:
@@ -51,22 +56,21 @@ def _write_columns(file: h5py.File, columns: Columns) -> None:
         file.create_dataset(name, data=values, chunks=(CHUNK_EVENTS, *values.shape[1:]))
 
 
-def _write_frames(
-    file: h5py.File, intensity: FloatArray, pumped: FloatArray, damaged: BoolArray, rng: np.random.Generator
-) -> None:
-    n_events, weights = len(intensity), azimuthal_weights()
-    area, curve, total = (
-        file.create_dataset(f"jungfrau/{name}", (n_events, *shape), dtype, chunks=(CHUNK_EVENTS, *shape))
-        for name, shape, dtype in (
-            ("ROI_0_area", FRAME, "f4"), ("azav_azav", (N_Q,), "f4"), ("ROI_0_sum", (), "f8")
+def _write_frames(file: h5py.File, raw: RawRun, shots: Shots) -> None:
+    """Write the frames, block after block: raw, and as the facility's analysis has them in smallData."""
+    weights = azimuthal_weights()
+    for name, (shape, dtype) in _CAMERA.items():
+        file.create_dataset(
+            f"jungfrau/{name}", (shots.n_events, *shape), dtype, chunks=(CHUNK_EVENTS, *shape)
         )
-    )  # fmt: skip
-    for start in range(0, n_events, BLOCK_EVENTS):
-        block = slice(start, min(start + BLOCK_EVENTS, n_events))
-        images = frames(np.maximum(intensity[block], 0.0), pumped[block], rng)
-        images[damaged[block]] = np.nan
+    for step, block in shots.blocks():
+        images = shots.photons(block)
+        raw.write(step, block, shots.camera.digitize(images))
+        images[~shots.whole[block]] = np.nan
         flat = images.reshape(len(images), -1)
-        area[block], curve[block], total[block] = images, flat @ weights, _sum(flat)
+        for name, values in zip(_CAMERA, (images, flat @ weights, _sum(flat)), strict=True):
+            file[f"jungfrau/{name}"][block] = values
+    raw.end()
 
 
 def _sum(flat: NDArray[np.float32]) -> FloatArray:
