@@ -54,7 +54,7 @@ def _against_run(arguments: SpecArguments, checked: Checked) -> list[Problem]:
     errors = any(problem.severity == "error" for problem in found)
     if checked.spec is None or errors:
         return found
-    warnings = api.plan(run, checked.spec).warnings
+    warnings = api.plan(run, checked.spec.at(arguments.path.parent)).warnings
     return found + [checked.positions.problem(w.path, w.message, "warning") for w in warnings]
 
 
