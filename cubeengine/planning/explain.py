@@ -46,6 +46,7 @@ def plan_facts(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[
     return {
         "cube": bound.spec.cube,
         "events": {"run": bound.run.n_events, "considered": bound.considered, "sample": str(bound.sample)},
+        "join": bound.run.join.facts if bound.run.join else None,
         "cut_flow": {name: [asdict(row) for row in rows] for name, rows in bound.cut_flows.items()},
         "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
         "delays": delay_facts(bound.run, bound.spec, bound.delays),
@@ -96,6 +97,8 @@ _DELAYS = {
 def _events(bound: Bound) -> Iterator[str]:
     sample = f"; looked at: {bound.considered:,} ({bound.sample})" if str(bound.sample) else ""
     yield f"events: {bound.run.n_events:,} in the run{sample}"
+    if bound.run.join:
+        yield f"  joined: {bound.run.join}"
     labels = [row.label for cuts in bound.cut_flows.values() for row in cuts]
     width = max(map(len, labels), default=0)
     number = max(len(f"{bound.considered:,}"), len("alone"))

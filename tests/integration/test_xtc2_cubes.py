@@ -255,5 +255,7 @@ signals: [epx/raw/img, "fim/raw/wave"]
     spec, run = api.open_spec(tmp_path / "cube.yaml")
     assert run.join.matched == 240
     plan = api.plan(run, spec)
+    assert "joined: 240 events in smallData and raw data, 0 only in smallData" in str(plan)
+    assert plan.to_dict()["join"]["matched"] == 240
     cube = plan.compute(workers=2)
     assert int(cube["fim__raw__wave_count"].sum()) == 240
