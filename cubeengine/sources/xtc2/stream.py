@@ -109,6 +109,7 @@ def _from_data(files: StreamFiles) -> Stream:
         for _, name in next_chunks(contents[-1]):
             paths.append(find_chunk(files.data, name, paths))
     parts = [_events_of(content, number) for number, content in enumerate(contents)]
+    _check_configured(schemas, files.data)
     events = Events(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     transitions = tuple(transition for content in contents for transition in content.transitions)
     notes = tuple(note for content in contents for note in content.notes)
@@ -127,8 +128,9 @@ def _from_index(files: StreamFiles, index: Path) -> Stream:
     """Take offset and size of every event from the smd file."""
     schemas: list[Schema] = []
     content = read_content(index, schemas)
-    check_has_pointers(schemas, index)
     rows = _event_rows(content)
+    _check_configured(schemas, index)
+    check_has_pointers(schemas, index)
     with opened(index) as (descriptor, _):
         pointers = read_pointers(descriptor, index, content.table, rows, content.schema[rows], schemas)
     chunks = next_chunks(content)
@@ -151,6 +153,14 @@ def _event_rows(content: FileContent) -> IntArray:
             0, "an event before the first Configure: does the file continue another one (c000)? Name that one"
         )
     return rows
+
+
+def _check_configured(schemas: Sequence[Schema], path: Path) -> None:
+    if not schemas:
+        raise SourceFormatError(
+            f"{path}: has no whole Configure, with which a stream begins; is it cut off, just begun, or the "
+            "continuation of another file?"
+        )
 
 
 def _within_files(events: Events, files: Sequence[InputFile]) -> tuple[Events, tuple[str, ...]]:

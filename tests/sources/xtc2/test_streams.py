@@ -103,6 +103,17 @@ def test_a_file_without_events_is_a_stream_without_events(tmp_path: Path) -> Non
         assert len(stream.transitions) == 3
 
 
+@pytest.mark.parametrize("content", [b"", hand.data_file(1)[:1000], hand.dgram(hand.ENABLE, 1)])
+def test_a_stream_without_a_whole_configure_is_an_error(tmp_path: Path, content: bytes) -> None:
+    files = write_stream(tmp_path, hand.data_file(1), index=content)
+    with pytest.raises(SourceFormatError, match=r"first.smd.xtc2: has no whole Configure"):
+        open_stream(files)
+
+    write(files.data, content)
+    with pytest.raises(SourceFormatError, match=r"first.xtc2: has no whole Configure"):
+        open_stream(StreamFiles(0, files.data))
+
+
 def test_large_datagrams_between_small_ones_are_hopped_over(tmp_path: Path) -> None:
     frames = hand.names(20, "camera", [("frame", hand.U1, 1)])
     parts = [hand.configure(frames)]
