@@ -152,14 +152,22 @@ def read_run(psana: Any, folder: str, experiment: str, number: int) -> dict[str,
     run = next(iter(source.runs()))
     epics = {name: run.Detector(name) for name, _ in run.epicsinfo}
     scan = {name: run.Detector(name) for name, _ in run.scaninfo}
+    frames = {name: run.Detector(name) for name in ("jungfrau", "epix") if name in run.detnames}
     steps, events = [], []
     for number_of_step, step in enumerate(run.steps()):
         steps.append({name: plain(detector(step)) for name, detector in scan.items()})
         for event in step.events():
             streams = [None if dgram is None else describe(dgram) for dgram in event._dgrams]
             slow = {name: plain(detector(event)) for name, detector in epics.items()}
+            stacked = {name: plain(detector.raw.raw(event)) for name, detector in frames.items()}
             events.append(
-                {"timestamp": event.timestamp, "step": number_of_step, "streams": streams, "epics": slow}
+                {
+                    "timestamp": event.timestamp,
+                    "step": number_of_step,
+                    "streams": streams,
+                    "epics": slow,
+                    "frames": stacked,
+                }
             )
     return {"expt": run.expt, "runnum": run.runnum, "steps": steps, "events": events}
 

@@ -28,7 +28,7 @@ JUNGFRAU = tuple(
     )
     for segment, name in enumerate(JUNGFRAU_SERIALS)
 )  # fmt: skip
-EPIX = OutNames("epix", (OutField("raw", "u2", 2),), kind="epix100", unique_id=EPIX_SERIAL)
+EPIX = OutNames("epix", (OutField("raw", "u2", 2),), kind="epix100", version=(2, 0, 1), unique_id=EPIX_SERIAL)
 
 STREAMS = (
     OutStream(0, (TIMING, IPM, SCAN, EPICS)),
