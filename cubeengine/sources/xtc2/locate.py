@@ -18,7 +18,6 @@ from cubeengine.sources.xtc2.dgram import (
     CORRUPTED,
     DGRAM_NBYTES,
     DROPPED,
-    MAX_DEPTH,
     PARENT,
     SHAPES_DATA,
     XTC_NBYTES,
@@ -66,8 +65,8 @@ def enter(
 
     Parameters
     ----------
-    stack : (MAX_DEPTH, 2) int64
-        End and damage of every Xtc that the walk is in.
+    stack : (n, 2) int64
+        End and damage of every Xtc that the walk is in; n is the most that lie in one another.
     offset, size : int
         Bytes of the datagram in the file.
     timestamp : int
@@ -119,8 +118,8 @@ def next_contribution(state: IntArray, window: NDArray[np.uint8], stack: IntArra
         at = pos - state[START]
         damage, kind, stop = u2(window, at + 4), u2(window, at + 6) & 0xFFF, pos + u4(window, at + 8)
         if kind == PARENT and not damage & CORRUPTED:
-            if depth + 1 == MAX_DEPTH:
-                fail(state, TOO_DEEP, pos, depth + 1, MAX_DEPTH)
+            if depth + 1 == len(stack):
+                fail(state, TOO_DEEP, pos, depth + 1, len(stack))
                 return MALFORMED
             stack[depth + 1, 0], stack[depth + 1, 1] = stop, stack[depth, 1] | damage & ~DROPPED
             state[POS], state[DEPTH] = pos + XTC_NBYTES, depth + 1

@@ -68,7 +68,7 @@ def look(stream: Stream, events: StreamEvents) -> Survey:
     Raises
     ------
     SourceFormatError
-        If one of these contradicts itself.
+        If all of these contradict themselves, or a file cannot be read.
     """
     n = len(stream.events)
     tallies = [_Tally.of(schema) for schema in stream.schemas]
@@ -121,17 +121,27 @@ class _Tally:
         )
 
     def add(self, numbers: IntArray, opened: OpenEvents) -> None:
-        """Look at datagrams."""
+        """Look at datagrams; those that contradict themselves are left for the reading to complain of.
+
+        Raises
+        ------
+        SourceFormatError
+            If all of them do.
+        """
         places = opened.places(numbers)
         state, stack = np.zeros(N_STATE, np.int64), np.zeros((MAX_DEPTH, 2), np.int64)
         state[DESCRIPTOR] = -1
         window: NDArray[np.uint8] = np.empty(WINDOW_NBYTES, np.uint8)
-        done = survey(
-            state, window, stack, places, self.keys, self.first_array, self.arrays, self.shapes, self.counts
-        )
-        if done < len(places):
-            number = int(numbers[done])
-            raise fault(opened.path(number), state, f"event datagram {number:,} of the stream")
+        tables = self.keys, self.first_array, self.arrays, self.shapes, self.counts
+        first, faults = 0, []
+        while first < len(places):
+            first += survey(state, window, stack, places[first:], *tables)
+            if first < len(places):
+                number = int(numbers[first])
+                faults.append(fault(opened.path(number), state, f"event datagram {number:,} of the stream"))
+                first += 1
+        if faults and len(faults) == len(places):
+            raise faults[0]
 
     def seen(self) -> dict[int, Seen]:
         """Give what was seen so far."""
