@@ -14,7 +14,9 @@ from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.events.locate import Located, locate, run_id
 from cubeengine.events.opening import open_located, open_run, with_raw
 from cubeengine.events.run import Run
-from cubeengine.graph.compile import SignalInput, compile_plan, lazy_arrays
+from cubeengine.graph.compile import compile_plan
+from cubeengine.graph.inputs import SignalInput
+from cubeengine.graph.lazy import lazy_arrays
 from cubeengine.graph.work import WorkFolder
 from cubeengine.launch.base import Executor
 from cubeengine.planning.bind import Bound, Sample, bind
@@ -287,6 +289,7 @@ class Plan:
         launcher: str | Executor = "threads",
         workers: int | None = None,
         overwrite: bool = False,
+        resume: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Result:
         """Compute the cube and publish it as a zarr store.
@@ -299,6 +302,8 @@ class Plan:
             As for `compute`.
         overwrite : bool
             Whether a cube that is there may be replaced.
+        resume : bool
+            Whether to go on from what an earlier run left, and to leave what is done if this one ends early.
         on_progress : callable, optional
             Called with a `Progress` as parts of the input are done.
 
@@ -318,6 +323,7 @@ class Plan:
             workers=workers,
             budget=self.budget,
             overwrite=overwrite,
+            resume=resume,
             on_progress=on_progress,
         )
 
@@ -325,7 +331,13 @@ class Plan:
     def _inputs(self) -> dict[str, SignalInput]:
         run, grouping = self.bound.run, self.bound.grouping
         return {
-            signal.name: SignalInput(run.reader(signal.source), grouping, run.rows, signal.pipeline)
+            signal.name: SignalInput(
+                run.reader(signal.source),
+                grouping,
+                run.rows,
+                signal.pipeline,
+                self.bound.spec.on_error,
+            )
             for signal in self.bound.signals
         }
 

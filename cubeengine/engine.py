@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cubeengine.budget import Budget, format_size
 from cubeengine.errors import BudgetExceeded
-from cubeengine.graph.compile import SignalInput, Writing, compile_plan
-from cubeengine.graph.tasks import Tally, add_tallies
+from cubeengine.graph.compile import Compiled, Writing, compile_plan
+from cubeengine.graph.inputs import SignalInput
+from cubeengine.graph.tasks import LEFT_OUT, Tally, add_tallies
 from cubeengine.graph.work import WorkFolder
 from cubeengine.launch import launch
 from cubeengine.launch.base import Executor
@@ -20,7 +23,17 @@ from cubeengine.measure import PeakMemory
 from cubeengine.planning.cost import Tuning
 from cubeengine.planning.output import Output
 from cubeengine.planning.plan import CubePlan
-from cubeengine.store.write import create, discard, publish, update_attrs
+from cubeengine.store.metadata import read_root
+from cubeengine.store.state import RunState, held_state, remove_state
+from cubeengine.store.write import (
+    check_target,
+    create,
+    discard,
+    is_made,
+    publish,
+    temporary_of,
+    update_attrs,
+)
 
 LeftOut = Mapping[str, Mapping[str, Mapping[str, int]]]
 
@@ -65,8 +78,9 @@ class Result:
     measured_memory, projected_memory : int
         Peak of anonymous memory over the process tree, and what the plan had promised.
     left_out : mapping
-        Signal -> selection -> {"missing": n, "damaged": n}: selected events whose value for the signal is
-        not there or was damaged; signals that lack none, or whose source cannot tell, are not listed.
+        Signal -> selection -> {"missing": n, "damaged": n, "failed": n}: selected events whose value for the
+        signal is not there, was damaged, or could not be read; signals that lack none, or whose source cannot
+        tell, are not listed.
     """
 
     path: Path
@@ -87,44 +101,101 @@ def run_to_store(
     workers: int | None,
     budget: Budget,
     overwrite: bool,
+    resume: bool,
     on_progress: Callable[[Progress], None] | None,
 ) -> Result:
-    """Compute a plan into a store and publish it; on any failure nothing is left behind, nor after Ctrl-C.
+    """Compute a plan into a store and publish it.
+
+    On any failure, and after Ctrl-C, nothing is left behind, unless `resume` asks for that: then what is
+    done stays, and a later run with `resume` goes on from it. A run that was killed leaves it in any case.
 
     Raises
     ------
     StoreMismatch
-        If something is at `target` that may not be replaced.
+        If something is at `target` that may not be replaced; or what is to be resumed is of another plan.
     LaunchError
         If the workers cannot be started, or are lost.
     """
-    with deferred_interrupts() as check, ExitStack() as leftovers:
-        temporary = create(target, output.layout, output.small, overwrite=overwrite)
-        leftovers.enter_context(_discarded_on_failure(temporary))
-        folder = WorkFolder(target.parent)
-        leftovers.callback(folder.close)
-        with PeakMemory() as peak, _executor(launcher, workers, budget) as executor:
-            threads = fitting_threads(plan, executor, budget)
-            seconds, tally = _compute(plan, inputs, temporary, folder, executor, threads, on_progress, check)
-        projected = plan.projected_memory(
-            threads=threads, workers=executor.workers if executor.separate else 0
-        )
-        memory = {"measured": peak.total, "projected": projected}
-        left_out = _left_out(plan, tally)
-        launcher_name = executor.description.split(",")[0]
-        update_attrs(temporary, {"memory": memory, "launcher": launcher_name, "left_out": left_out})
-        check()
-        publish(temporary, target, overwrite=overwrite)
-    return Result(target, seconds, plan.read_nbytes, peak.total, projected, left_out)
+    with deferred_interrupts() as check:
+        if resume and is_made(target, plan.key):
+            return _made_before(plan, target)
+        with _workspace(plan, output, target, overwrite=overwrite, resume=resume) as space:
+            with PeakMemory() as peak, _executor(launcher, workers, budget) as executor:
+                threads = fitting_threads(plan, executor, budget)
+                seconds, tally = _compute(plan, inputs, space, executor, threads, on_progress, check)
+            separate = executor.workers if executor.separate else 0
+            projected = plan.projected_memory(threads=threads, workers=separate)
+            found = {
+                "memory": {"measured": peak.total, "projected": projected},
+                "launcher": executor.description.split(",")[0],
+                "left_out": _left_out(plan, tally),
+            }
+            update_attrs(space.store, found)
+            check()
+            publish(space.store, target, overwrite=overwrite)
+    return Result(target, seconds, plan.read_nbytes, peak.total, projected, _left_out(plan, tally))
+
+
+@dataclass(frozen=True, slots=True)
+class _Workspace:
+    """What a run works in: its temporary store, what is done of it, and files that tasks share."""
+
+    store: Path
+    state: RunState
+    folder: WorkFolder
 
 
 @contextmanager
-def _discarded_on_failure(temporary: Path) -> Iterator[None]:
+def _workspace(
+    plan: CubePlan, output: Output, target: Path, *, overwrite: bool, resume: bool
+) -> Iterator[_Workspace]:
+    """Make or find what a run works in; if it fails, that stays only where it is to be gone on with."""
+    check_target(target, overwrite=overwrite)
+    store = temporary_of(target, plan.key)
+    with ExitStack() as leaving:
+        facts = _facts(output.layout.attrs)
+        state = leaving.enter_context(held_state(target, plan.key, facts, resume=resume))
+        leaving.enter_context(_kept_only(store, state, resume=resume))
+        if not (state.is_begun and is_made(store, plan.key)):
+            state.clear()
+            create(target, output.layout, output.small, overwrite=overwrite, token=plan.key)
+            state.begin()
+        folder = WorkFolder(state.folder)
+        leaving.callback(folder.close)
+        yield _Workspace(store, state, folder)
+
+
+@contextmanager
+def _kept_only(store: Path, state: RunState, *, resume: bool) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        discard(temporary)
+        if not resume:
+            discard(store)
+            remove_state(state)
         raise
+    remove_state(state)
+
+
+def _facts(attrs: Mapping[str, Any]) -> dict[str, str]:
+    """Give what the answer rests on, by the names that a user knows."""
+    return {
+        "the software": json.dumps([attrs["cubeengine"], attrs["versions"]]),
+        "the spec": attrs["spec_yaml"],
+        "the input": json.dumps(attrs["inputs"]),
+        "the memory per worker": str(attrs["plan"]["memory_per_worker"]),
+        "the part of the run": str(attrs["partial_run"]),
+    }
+
+
+def _made_before(plan: CubePlan, target: Path) -> Result:
+    """Tell of a cube that an earlier run has published, and remove what that left."""
+    attrs = read_root(target)["attributes"]
+    discard(temporary_of(target, plan.key))
+    with held_state(target, plan.key, {}, resume=True) as state:
+        remove_state(state)
+    memory = attrs["memory"]
+    return Result(target, 0.0, plan.read_nbytes, memory["measured"], memory["projected"], attrs["left_out"])
 
 
 @contextmanager
@@ -179,28 +250,29 @@ def fitting_threads(plan: CubePlan, executor: Executor, budget: Budget) -> int:
 def _compute(
     plan: CubePlan,
     inputs: Mapping[str, SignalInput],
-    store: Path,
-    folder: WorkFolder,
+    space: _Workspace,
     executor: Executor,
     threads: int,
     on_progress: Callable[[Progress], None] | None,
     check: Check,
 ) -> tuple[float, Tally]:
     check()
-    writing = Writing(store, Tuning().write_nbytes)
-    compiled = compile_plan(plan, inputs, folder, window=window_of(executor, threads), writing=writing)
+    writing = Writing(space.store, Tuning().write_nbytes, space.state)
+    window = window_of(executor, threads)
+    compiled = compile_plan(plan, inputs, space.folder, window=window, writing=writing)
     check()
     start = time.perf_counter()
-    tracker = _Tracker(compiled.weights, executor.description, start, on_progress)
+    tracker = _Tracker(compiled, executor.description, start, on_progress)
     executor.run(compiled.graph, list(compiled.weights), tracker, threads=threads)
     return time.perf_counter() - start, tracker.tally
 
 
 def _left_out(plan: CubePlan, tally: Tally) -> LeftOut:
     """Name what was counted."""
+    kinds = len(LEFT_OUT)
     return {
         name: {
-            selection: dict(zip(("missing", "damaged"), counts[2 * number : 2 * number + 2], strict=True))
+            selection: dict(zip(LEFT_OUT, counts[number * kinds : (number + 1) * kinds], strict=True))
             for number, selection in enumerate(plan.selections)
         }
         for name, counts in sorted(tally.items())
@@ -212,14 +284,15 @@ class _Tracker:
 
     def __init__(
         self,
-        weights: Mapping[str, int],
+        compiled: Compiled,
         message: str,
         start: float,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
-        self._weights, self._message, self._start = weights, message, start
-        self._on_progress, self._done, self._total = on_progress, 0, sum(weights.values())
-        self.tally: Tally = {}
+        self._weights, self._message, self._start = compiled.weights, message, start
+        self._on_progress, self._done = on_progress, compiled.finished
+        self._total = compiled.finished + sum(compiled.weights.values())
+        self.tally = compiled.tally
         self("", {})
 
     def __call__(self, key: str, counted: Tally) -> None:

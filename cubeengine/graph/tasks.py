@@ -5,21 +5,29 @@ Tasks take paths, ranges and values, open files themselves, and can be run again
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import errno
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cubeengine.errors import SourceFormatError
 from cubeengine.graph.work import WorkFolder, load_range
 from cubeengine.kernels.moments import GroupedMoments, Partial, Statistics, finish, merge, regroup
 from cubeengine.planning.chunks import Chunk
 from cubeengine.shared import SharedArray
 from cubeengine.sources.base import Block, Reader
+from cubeengine.store.state import mark_done
 from cubeengine.store.write import write_regions
 from cubeengine.types import IntArray
+
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +38,29 @@ class Sums:
     ----------
     tiles : tuple of Partial
         Partial sums of a part, one for each of its tiles.
-    left_out : (2, n_groups) int64
-        Events of each group that were missing, and damaged, as far as the reader told.
+    left_out : (3, n_groups) int64
+        Events of each group that were missing, that were damaged, as far as the reader told, and that could
+        not be read: the kinds of `LEFT_OUT`.
     """
 
     tiles: tuple[Partial, ...]
     left_out: IntArray
 
 
+LEFT_OUT = ("missing", "damaged", "failed")
+
 Tally = dict[str, list[int]]
-"""Signal -> for each selection in turn, events that were missing and events that were damaged."""
+"""Signal -> for each selection in turn, the events of every kind of `LEFT_OUT`."""
+
+RETRY_SECONDS = (0.2, 2.0, 15.0)
+"""Waits before a read is tried again: for a hiccup, for a server that fails over, for one that restarts."""
+
+TRANSIENT = {
+    errno.EIO, errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENETDOWN,
+    errno.ENETUNREACH, errno.ENETRESET, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EBUSY,
+    errno.ENOTCONN, errno.ESHUTDOWN,
+}  # fmt: skip
+"""What network file systems report when something may be better in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +79,10 @@ class LeafJob:
         Decoded bytes per block.
     folder : WorkFolder or Path
         Keeps the side files while the job is alive.
+    label : str
+        Names the signal in messages.
+    on_error : "stop" or "skip"
+        Whether a leaf that cannot be read ends the run, or is left out and counted.
     """
 
     rows: Path
@@ -66,6 +91,18 @@ class LeafJob:
     tiles: tuple[tuple[int, int], ...]
     block_nbytes: int
     folder: WorkFolder | Path
+    label: str = ""
+    on_error: str = "stop"
+
+    @property
+    def n_groups(self) -> int:
+        """Groups of the part."""
+        return self.group_range[1] - self.group_range[0]
+
+    def pairs(self, start: int, stop: int) -> tuple[IntArray, NDArray[np.int32]]:
+        """Give storage rows, and groups within the part, of the pairs of a leaf."""
+        groups = load_range(self.groups, start, stop) - np.int32(self.group_range[0])
+        return load_range(self.rows, start, stop), groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +147,60 @@ def reduce_leaf(job: LeafJob, reader: Reader, start: int, stop: int, gate: objec
 
     `gate` is a task that has to be done before: it keeps reading from running ahead of folding.
     """
-    rows = load_range(job.rows, start, stop)
-    groups = load_range(job.groups, start, stop) - np.int32(job.group_range[0])
-    reduced = [_reduce_tile(job, reader, tile, rows, groups) for tile in job.tiles]
-    # Every tile leaves out the same events.
+    rows, groups = job.pairs(start, stop)
+    try:
+        # Every tile leaves out the same events.
+        reduced = [_persistently(_reduce_tile, job, reader, tile, rows, groups) for tile in job.tiles]
+    except OSError as err:
+        if job.on_error == "skip":
+            _LOG.warning("%s: %d events left out: %s", job.label, len(rows), err)
+            return skip_leaf(job, reader, start, stop)
+        raise _named(err, job, rows) from err
     return Sums(tuple(partial for partial, _ in reduced), reduced[0][1])
+
+
+def skip_leaf(job: LeafJob, reader: Reader, start: int, stop: int, gate: object = None) -> Sums:  # noqa: ARG001
+    """Count the pairs of a leaf as failed, in place of adding them up."""
+    left_out = np.zeros((len(LEFT_OUT), job.n_groups), np.int64)
+    np.add.at(left_out[LEFT_OUT.index("failed")], job.pairs(start, stop)[1], 1)
+    tiles = (GroupedMoments(reader.dtype, job.n_groups, high - low).partial() for low, high in job.tiles)
+    return Sums(tuple(tiles), left_out)
+
+
+def _persistently(work: Callable[..., T], *arguments: Any) -> T:
+    """Try again, after a while, what failed for a reason that may pass."""
+    for seconds in RETRY_SECONDS:
+        try:
+            return work(*arguments)
+        except OSError as err:
+            if not is_transient(err):
+                raise
+            _LOG.warning("%s; trying again in %g s", err, seconds)
+            time.sleep(seconds)
+    return work(*arguments)
+
+
+def is_transient(error: BaseException | None) -> bool:
+    """Tell whether an error, or what it came from, is one that may pass."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in TRANSIENT:
+            return True
+        error = error.__cause__
+    return False
+
+
+def _named(error: OSError, job: LeafJob, rows: IntArray) -> SourceFormatError:
+    """Say which signal and which rows of storage could not be read."""
+    tries = f" after {len(RETRY_SECONDS) + 1} tries" if is_transient(error) else ""
+    where = f"{len(rows):,} events, rows {rows.min():,} to {rows.max():,}" if len(rows) else "no events"
+    return SourceFormatError(f"signal {job.label!r} ({where}) cannot be read{tries}: {error}")
 
 
 def _reduce_tile(
     job: LeafJob, reader: Reader, tile: tuple[int, int], rows: IntArray, groups: NDArray[np.int32]
 ) -> tuple[Partial, IntArray]:
-    n_groups = job.group_range[1] - job.group_range[0]
-    moments = GroupedMoments(reader.dtype, n_groups, tile[1] - tile[0])
-    left_out = np.zeros((2, n_groups), np.int64)
+    moments = GroupedMoments(reader.dtype, job.n_groups, tile[1] - tile[0])
+    left_out = np.zeros((len(LEFT_OUT), job.n_groups), np.int64)
     for block in reader.blocks(rows, elements=slice(*tile), block_nbytes=job.block_nbytes):
         _add_block(moments, left_out, block, groups[block.start : block.stop])
     return moments.partial(), left_out
@@ -184,7 +262,7 @@ def _finish_selection(
 ) -> dict[str, NDArray[Any]]:
     members = _members(job, bins, selection)
     if len(partials) == 1 and partials[0].n_elements:  # as a rule: nothing to put together, no copies
-        finished = _named(job, finish(regroup(partials[0], members)))
+        finished = _as_asked(job, finish(regroup(partials[0], members)))
     else:
         finished = _joined(job, partials, members)
     return finished if job.gather is None else _gathered(finished, job.gather.load())
@@ -214,7 +292,7 @@ def _gathered(finished: dict[str, NDArray[Any]], index: NDArray[Any]) -> dict[st
     return images
 
 
-def _named(job: OutputJob, statistics: Statistics) -> dict[str, NDArray[Any]]:
+def _as_asked(job: OutputJob, statistics: Statistics) -> dict[str, NDArray[Any]]:
     mean, std = (values.astype(job.dtype, copy=False) for values in (statistics.mean, statistics.std))
     return {
         "mean": mean,
@@ -249,14 +327,19 @@ def _shape(chunk: Chunk) -> tuple[int, ...]:
     return tuple(part.stop - part.start for part in chunk.region)
 
 
-def write_bins(store: Path, job: OutputJob, bin_chunks: Sequence[Chunk], sums: Sums) -> Tally:
-    """Write the store chunks of some bins of a part, selection by selection.
+def write_bins(
+    store: Path, job: OutputJob, bin_chunks: Sequence[Chunk], sums: Sums, mark: Path | None = None
+) -> Tally:
+    """Write the store chunks of some bins of a part, selection by selection; the file `mark` says it is done.
 
     Gives the events that were left out of these bins, if the part holds the first element: others tell
     of the same events.
     """
     write_regions(store, _regions(job, bin_chunks, sums.tiles))
-    return _tally(job, bin_chunks, sums) if job.tiles[0][0] == 0 else {}
+    counted = _tally(job, bin_chunks, sums) if job.tiles[0][0] == 0 else {}
+    if mark is not None:
+        mark_done(mark, counted)
+    return counted
 
 
 def _tally(job: OutputJob, bin_chunks: Sequence[Chunk], sums: Sums) -> Tally:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cubeengine.store.state import WORK_PREFIX
+
 
 class WorkFolder:
     """A folder for the side files of one plan, removed when its last owner in this process lets go.
@@ -24,7 +26,7 @@ class WorkFolder:
     """
 
     def __init__(self, beside: Path | None = None) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix=".cubeengine-work-", dir=beside))
+        self.path = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=beside))
         self._remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     def close(self) -> None:

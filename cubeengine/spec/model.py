@@ -190,6 +190,8 @@ class CubeSpec(Model):
         What is averaged, beside the axis variables.
     resources : Resources
         Memory per worker.
+    on_error : "stop" or "skip"
+        Whether events that cannot be read end the run, or are left out and counted in the cube.
     """
 
     cube: Name
@@ -202,6 +204,7 @@ class CubeSpec(Model):
     cubes: Annotated[tuple[Name, ...], BeforeValidator(_few)] = ()
     signals: Annotated[tuple[Signal, ...], BeforeValidator(_few)] = ()
     resources: Resources = Resources()
+    on_error: Literal["stop", "skip"] = "stop"
 
     _folder: Path = PrivateAttr(default_factory=Path)
 

@@ -30,7 +30,12 @@ _TEMPORARY = re.compile(r"\..+\.tmp-[0-9a-f]{16}")
 
 
 def create(
-    target: Path, layout: CubeLayout, small: Mapping[str, NDArray[np.generic]], *, overwrite: bool = False
+    target: Path,
+    layout: CubeLayout,
+    small: Mapping[str, NDArray[np.generic]],
+    *,
+    overwrite: bool = False,
+    token: str | None = None,
 ) -> Path:
     """Make an empty cube under a temporary name beside `target`, with its small arrays filled in.
 
@@ -44,6 +49,9 @@ def create(
         Arrays known beforehand (coordinates, bin edges, event counts), of the shape in the layout.
     overwrite : bool
         Whether a cube at `target` may be replaced when this one is published.
+    token : str, optional
+        16 hexadecimal digits that the temporary name ends with, for a run that may be resumed; what an
+        earlier run left under that name is removed. Default: random.
 
     Returns
     -------
@@ -58,7 +66,9 @@ def create(
         If the file system fails; nothing is left behind.
     """
     check_target(target, overwrite=overwrite)
-    temporary = target.with_name(f".{target.name}.tmp-{uuid.uuid4().hex[:16]}")
+    temporary = temporary_of(target, token or uuid.uuid4().hex[:16])
+    if token:
+        discard(temporary)
     with files.writing(temporary, "creating the cube"):
         temporary.mkdir()
     try:
@@ -70,6 +80,17 @@ def create(
         _remove_quietly(temporary)
         raise
     return temporary
+
+
+def temporary_of(target: Path, token: str) -> Path:
+    """Give the name of a temporary store."""
+    return target.with_name(f".{target.name}.tmp-{token}")
+
+
+def is_made(path: Path, key: str) -> bool:
+    """Tell whether there is a cube, published or not, of the plan with that key."""
+    plan = metadata.read_root(path).get("attributes", {}).get("plan") if metadata.is_cube(path) else None
+    return isinstance(plan, dict) and plan.get("key") == key
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:

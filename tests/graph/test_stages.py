@@ -84,7 +84,7 @@ def test_missing_events_are_left_out_and_counted(tmp_path):
 
     inside = (arrays["x"] >= 0) & (arrays["x"] <= 10)
     lacking = int((missing & inside).sum())
-    assert result.left_out == {"det": {"all": {"missing": lacking, "damaged": 0}}}
+    assert result.left_out == {"det": {"all": {"missing": lacking, "damaged": 0, "failed": 0}}}
     cube = open_cube(tmp_path / "cube.zarr")
     assert cube.attrs["left_out"] == result.left_out
     assert int(cube["det_count"].sum()) == int((inside & ~missing).sum())

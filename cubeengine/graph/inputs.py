@@ -1,0 +1,89 @@
+"""What the tasks of a signal share: its reader with its stages, and the order of its events, in files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cubeengine.detectors.base import Stage
+from cubeengine.detectors.pipeline import Pipeline
+from cubeengine.graph.staged import StagedReader
+from cubeengine.graph.tasks import LeafJob
+from cubeengine.graph.work import WorkFolder
+from cubeengine.planning.grouping import Grouping
+from cubeengine.planning.pairs import order_pairs
+from cubeengine.planning.plan import SignalPlan
+from cubeengine.shared import SharedArray, in_files
+from cubeengine.sources.base import Reader
+from cubeengine.sources.memory import ArrayReader, NpyReader
+from cubeengine.types import IntArray
+
+
+@dataclass(frozen=True)
+class SignalInput:
+    """Where the events of a signal come from.
+
+    Attributes
+    ----------
+    reader : Reader
+        Reads its rows.
+    grouping : Grouping
+        Which events go where.
+    event_rows : (n_events,) int64, or None
+        Storage row of each event.
+    pipeline : Pipeline, or None
+        What is done to every frame.
+    on_error : "stop" or "skip"
+        Whether events that cannot be read end the run, or are left out and counted.
+    """
+
+    reader: Reader
+    grouping: Grouping
+    event_rows: IntArray | None
+    pipeline: Pipeline | None = None
+    on_error: str = "stop"
+
+
+def leaf_job(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> LeafJob:
+    """Put the ordered pairs of a signal into files; parts and tiles are filled in later."""
+    rows, groups = order_pairs(signal, source.grouping, source.event_rows)
+    return LeafJob(
+        rows=folder.save(f"{signal.name}.rows", rows),
+        groups=folder.save(f"{signal.name}.groups", groups),
+        group_range=(0, source.grouping.n_groups),
+        tiles=(),
+        block_nbytes=signal.block_nbytes,
+        folder=folder,
+        label=signal.name,
+        on_error=source.on_error,
+    )
+
+
+def task_reader(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> Reader:
+    """Give the reader that tasks use: stages included, arrays of memory in side files for every worker."""
+    reader: Reader = in_files(_in_file(source.reader, signal.name, folder), folder.save, signal.name)
+    stages = _stages(signal, source.pipeline)
+    if not stages or source.pipeline is None:
+        return reader
+    pipeline = Pipeline(source.pipeline.input, in_files(stages, folder.save, f"{signal.name}.stages"))
+    return StagedReader(reader, pipeline)
+
+
+def _stages(signal: SignalPlan, pipeline: Pipeline | None) -> tuple[Stage, ...]:
+    """Give the stages that every event goes through."""
+    if pipeline is None:
+        return ()
+    return pipeline.before_gather().stages if signal.late_image else pipeline.stages
+
+
+def _in_file(reader: Reader, name: str, folder: WorkFolder) -> Reader:
+    if not isinstance(reader, ArrayReader):
+        return reader
+    valid = None if reader.valid is None else folder.save(f"{name}.valid", reader.valid)
+    return NpyReader.of(folder.save(f"{name}.data", reader.array), valid)
+
+
+def late_gather(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> SharedArray | None:
+    """Give where images take their elements from, if they are put together on the finished cube."""
+    if not signal.late_image or source.pipeline is None or source.pipeline.gather is None:
+        return None
+    return in_files(source.pipeline.gather, folder.save, f"{signal.name}.gather")

@@ -1,0 +1,216 @@
+"""What is done of a cube that is being made: kept beside the target, so that a later run can go on from it.
+
+Beside `delay.zarr` lie, while a run makes it, the temporary store and a hidden folder
+`.delay.zarr.state-<key of the plan>` with
+
+    lock          held by the run as long as it lives
+    facts.json    what the plan rests on, to name what has changed
+    begun         there once the temporary store is made
+    done/         one small file per write task that is done, with what it counted
+    partials/     sums of long streams, as far as they are
+    skipped/      tasks that were given up
+
+A run that is killed leaves them. The next run of the same target removes them, or, told to resume, goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from cubeengine.errors import StoreMismatch
+from cubeengine.store import files
+
+logger = logging.getLogger(__name__)
+
+Facts = Mapping[str, str]
+Counts = dict[str, list[int]]
+
+WORK_PREFIX = ".cubeengine-work-"
+"""Begins the names of folders with files that tasks share; of no use after the run."""
+
+_STATE = re.compile(r"\..+\.state-[0-9a-f]{16}")
+_FACTS, _BEGUN = "facts.json", "begun"
+_FOLDERS = ("done", "partials", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The state of one run.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    """
+
+    folder: Path
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the temporary store was made, so that tasks may be done."""
+        return (self.folder / _BEGUN).exists()
+
+    def begin(self) -> None:
+        """Note that the temporary store is made."""
+        with files.writing(self.folder, "writing the state of the run"):
+            files.replace_file(self.folder / _BEGUN, b"")
+
+    def clear(self) -> None:
+        """Forget all that is done."""
+        with files.writing(self.folder, "clearing the state of the run"):
+            (self.folder / _BEGUN).unlink(missing_ok=True)  # first: the rest means nothing without it
+            for name in _FOLDERS:
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+                (self.folder / name).mkdir()
+
+    def marker(self, task: str) -> Path:
+        """Give the file that says that a write task is done; see `mark_done`."""
+        return self.folder / "done" / f"{task}.json"
+
+    def done(self, task: str) -> Counts | None:
+        """Give what a write task counted; None where it is not done."""
+        path = self.marker(task)
+        try:
+            counts: Counts = json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as err:
+            raise StoreMismatch(f"{path}: cannot be read ({err}); run again without --resume") from err
+        return counts
+
+    def is_skipped(self, task: str) -> bool:
+        """Whether a task was given up, to be counted and left out."""
+        return (self.folder / "skipped" / task).exists()
+
+    def skip(self, task: str) -> None:
+        """Give a task up."""
+        with files.writing(self.folder, "writing the state of the run"):
+            files.replace_file(self.folder / "skipped" / task, b"")
+
+    @property
+    def partials(self) -> Path:
+        """Folder of partial sums."""
+        return self.folder / "partials"
+
+
+def mark_done(marker: Path, counts: Counts) -> None:
+    """Mark a write task as done, its chunks being on the disk."""
+    with files.writing(marker, "writing the state of the run"):
+        files.replace_file(marker, json.dumps(counts).encode())
+
+
+@contextmanager
+def held_state(target: Path, key: str, facts: Facts, *, resume: bool) -> Iterator[RunState]:
+    """Hold the state of a run, new or as an earlier run left it. It stays when the context is left.
+
+    Parameters
+    ----------
+    target : Path
+        The cube that is made.
+    key : str
+        Names the plan, 16 hexadecimal digits.
+    facts : mapping of str to str
+        What the plan rests on, e.g. "spec" -> its text.
+    resume : bool
+        Whether to go on from what an earlier run left.
+
+    Raises
+    ------
+    StoreMismatch
+        If another run makes the same cube now; or, with `resume`, if what was left is of another plan:
+        names what is different.
+    StoreWriteError
+        If the file system fails.
+    """
+    folder = target.with_name(f".{target.name}.state-{key}")
+    with files.writing(folder, "keeping the state of the run"):
+        for other in _states(target):
+            if other != folder:
+                _deal_with(other, target, facts, resume=resume)
+        folder.mkdir(exist_ok=True)
+        with _locked(folder, target):
+            state = RunState(folder)
+            for litter in folder.glob(f"{WORK_PREFIX}*"):
+                shutil.rmtree(litter)
+            if not (resume and state.is_begun):
+                state.clear()
+            files.replace_file(folder / _FACTS, json.dumps(dict(facts)).encode())
+            yield state
+
+
+def remove_state(state: RunState) -> None:
+    """Remove the state of a run that is finished, or that nobody will go on with."""
+    shutil.rmtree(state.folder, ignore_errors=True)
+
+
+def _states(target: Path) -> list[Path]:
+    start = f".{target.name}.state-"
+    return sorted(
+        path
+        for path in target.parent.iterdir()
+        if path.name.startswith(start) and _STATE.fullmatch(path.name) and not path.is_symlink()
+    )
+
+
+def _deal_with(other: Path, target: Path, facts: Facts, *, resume: bool) -> None:
+    """Remove what a run of another plan left; told to resume, say instead what has changed."""
+    with _locked(other, target):
+        if resume:
+            raise StoreMismatch(
+                f"{target}: cannot go on with what an earlier run left, as {_difference(other, facts)}; "
+                "put that back, or run without --resume to begin anew"
+            )
+        _remove_store_of(other, target)
+        shutil.rmtree(other)
+
+
+def _remove_store_of(state: Path, target: Path) -> None:
+    store = target.with_name(f".{target.name}.tmp-{state.name[-16:]}")
+    if store.is_dir() and not store.is_symlink():
+        shutil.rmtree(store)
+
+
+def _difference(other: Path, facts: Facts) -> str:
+    try:
+        before: Facts = json.loads((other / _FACTS).read_text())
+    except (OSError, ValueError):
+        return "it cannot be told what that run was to make"
+    changed = [name for name in facts if before.get(name) != facts[name]]
+    if not changed:
+        return "the plan is another one"
+    name = changed[0]
+    return f"{name} changed: {_short(before.get(name, 'none'), facts[name])}"
+
+
+def _short(before: str, now: str) -> str:
+    """Show where two texts begin to differ, in a line."""
+    equal = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(before, now, strict=False))))
+    start = max(equal - 20, 0)
+    return f"{before[start : start + 60]!r} then, {now[start : start + 60]!r} now"
+
+
+@contextmanager
+def _locked(folder: Path, target: Path) -> Iterator[None]:
+    """Hold the lock of a state; the system lets go of it when the process ends, however it ends."""
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise StoreMismatch(
+                f"{target}: another run makes it just now; wait for that, or name another output with -o"
+            ) from err
+        except OSError as err:
+            # Some network file systems have no locks.
+            logger.warning(
+                "%s: cannot be locked (%s): see to it that one run makes it at a time", target, err
+            )
+        yield
