@@ -26,6 +26,9 @@ from cubeengine.types import BoolArray, IntArray
 _ROW_NBYTES = 200
 """Bytes of index arrays per row of a block, beside 8 per stream."""
 
+_LEAST_ROWS = 512
+"""Rows of a block of large frames at most, those that are nowhere included."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
@@ -121,9 +124,10 @@ class _Reading:
         row_nbytes = (self._stop - self._first) * self._reader.stored.itemsize
         capacity = slot_capacity(block_nbytes, row_nbytes)
         buffer = np.empty((min(capacity, len(rows)), row_nbytes), np.uint8)
+        seen = min(max(4 * capacity, _LEAST_ROWS), MAX_ROWS)
         start = 0
         while start < len(rows):
-            window = rows[start : start + MAX_ROWS]
+            window = rows[start : start + seen]
             slots = next_slots(window, self._present(window), start, capacity)
             yield self._block(slots, buffer[: slots.n_slots])
             start = slots.stop
