@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cubeengine.api import Plan, open_run, open_spec, plan
+    from cubeengine.combine.merge import merge_cubes
+    from cubeengine.combine.rebin import rebin_cube
     from cubeengine.errors import (
         BudgetExceeded,
         CubeEngineError,
@@ -33,6 +35,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api": ("Plan", "open_run", "open_spec", "plan"),
+    "combine.merge": ("merge_cubes",),
+    "combine.rebin": ("rebin_cube",),
     "errors": (
         "BudgetExceeded", "CubeEngineError", "FieldNotFound", "LaunchError", "MissingExtra", "PlanError",
         "SourceFormatError", "SpecError", "StoreMismatch",
@@ -52,7 +56,8 @@ __all__ = [
     "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayRecipe", "Derived", "FieldNotFound",
     "LaunchError", "MemorySource", "MissingExtra", "Plan", "PlanError", "Resources", "Run", "RunSpec",
     "Selection", "Signal", "SourceFormatError", "SpecError", "StoreMismatch", "__version__", "cube_hash",
-    "describe_cube", "is_cube", "open_cube", "open_run", "open_spec", "plan", "plot_cube", "sem",
+    "describe_cube", "is_cube", "merge_cubes", "open_cube", "open_run", "open_spec", "plan", "plot_cube",
+    "rebin_cube", "sem",
 ]  # fmt: skip
 
 

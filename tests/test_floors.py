@@ -15,7 +15,7 @@ FLOORS = {
     "errors": 0, "types": 0, "units": 0, "budget": 0, "measure": 0,
     "schema": 0, "shared": 0,
     "kernels": 1, "sources": 1, "store": 1,
-    "detectors": 2, "plots": 2,
+    "detectors": 2, "plots": 2, "combine": 2,
     "events": 3,
     "spec": 4,
     "planning": 5,
@@ -27,7 +27,7 @@ FLOORS = {
     "cli": 10,
 }  # fmt: skip
 
-SIBLINGS = {"kernels", "sources", "store", "detectors", "plots"}
+SIBLINGS = {"kernels", "sources", "store", "detectors", "plots", "combine"}
 """Parts of one floor that know nothing of one another."""
 
 ALLOWED = {
@@ -39,6 +39,7 @@ ALLOWED = {
     # of the floors below them, these use nothing else
     ("detectors", "kernels"): None,
     ("plots", "store"): None,
+    ("combine", "store"): None,
     ("events", "sources"): None,
     ("events", "kernels"): None,
     ("spec", "events"): None,

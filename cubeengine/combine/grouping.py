@@ -1,0 +1,101 @@
+"""Which old bins make up each new one, and what is possible where a wish is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from cubeengine.combine.content import Cube
+from cubeengine.errors import SpecError, nearest_names
+from cubeengine.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """How the bins of one axis are joined.
+
+    Attributes
+    ----------
+    groups : tuple of (start, stop)
+        Old bins of each new one: ranges without gaps.
+    edges : tuple of float, or None
+        New edges; None for an axis that is summed over entirely.
+    """
+
+    groups: tuple[tuple[int, int], ...]
+    edges: tuple[float, ...] | None
+
+    @property
+    def told(self) -> list[float] | str:
+        """What the cube says of it."""
+        return "all" if self.edges is None else list(self.edges)
+
+
+def groupings(
+    cube: Cube, by: Mapping[str, int], edges: Mapping[str, Sequence[float]], drop: Sequence[str]
+) -> dict[str, Grouping]:
+    """Find the groups for all axes that change.
+
+    Raises
+    ------
+    SpecError
+        If there is no such axis, or one is named twice, or its bins cannot be joined like that.
+    """
+    named = [*by, *edges, *drop]
+    for axis in named:
+        if axis not in cube.axes:
+            near = nearest_names(axis, cube.axes) or cube.axes
+            raise SpecError(f"{cube.path}: has no axis {axis!r}; nearest: {', '.join(map(repr, near))}")
+        if named.count(axis) > 1:
+            raise SpecError(f"axis {axis!r}: is named twice; give one of by, edges and drop")
+    found = {axis: _by(axis, _edges(cube, axis), number) for axis, number in by.items()}
+    found |= {axis: _to_edges(axis, _edges(cube, axis), wanted) for axis, wanted in edges.items()}
+    return found | {axis: Grouping(((0, _size(cube, axis)),), None) for axis in drop}
+
+
+def _size(cube: Cube, axis: str) -> int:
+    return cube.shape[cube.dims.index(axis)]
+
+
+def _edges(cube: Cube, axis: str) -> FloatArray:
+    """Give the edges of an axis whose bins touch one another."""
+    bounds = cube.bounds(axis)
+    if bounds is None or not np.array_equal(bounds[1:, 0], bounds[:-1, 1]):
+        raise SpecError(
+            f"axis {axis!r}: its bins do not touch one another, so none can be joined; it can be summed over "
+            f"as a whole with --drop {axis}"
+        )
+    return np.append(bounds[:, 0], bounds[-1, 1])
+
+
+def _by(axis: str, edges: FloatArray, number: int) -> Grouping:
+    n_bins = len(edges) - 1
+    if number < 1 or n_bins % number:
+        possible = [n for n in range(2, n_bins + 1) if n_bins % n == 0]
+        raise SpecError(
+            f"axis {axis!r}: {n_bins} bins cannot be joined by {number}; possible: "
+            f"{', '.join(map(str, possible))}; or give the edges of the new bins"
+        )
+    return _grouping(edges, range(0, n_bins + 1, number))
+
+
+def _to_edges(axis: str, edges: FloatArray, wanted: Sequence[float]) -> Grouping:
+    values = np.asarray(wanted, np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.all(values[:-1] < values[1:]):
+        raise SpecError(f"axis {axis!r}: new edges must be two or more numbers that rise, got {list(wanted)}")
+    places = np.searchsorted(edges, values)
+    for value, place in zip(values.tolist(), places.tolist(), strict=True):
+        if place == len(edges) or edges[place] != value:
+            near = edges[max(place - 1, 0) : place + 1].tolist()
+            raise SpecError(
+                f"axis {axis!r}: {value!r} is no edge of the cube, so bins would have to be split; nearest: "
+                f"{', '.join(map(repr, near))}"
+            )
+    return _grouping(edges, places.tolist())
+
+
+def _grouping(edges: FloatArray, places: Sequence[int]) -> Grouping:
+    return Grouping(tuple(pairwise(places)), tuple(float(edges[place]) for place in places))

@@ -1,0 +1,77 @@
+"""How far the work is, and how it ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """A cube that was made of cubes.
+
+    Attributes
+    ----------
+    path : Path
+        The store.
+    notes : tuple of str
+        What should be known: signals that some cubes lack, specs that differ.
+    seconds : float
+        For everything.
+    read_nbytes : int
+        Bytes of the signals that were read, before compression.
+    """
+
+    path: Path
+    notes: tuple[str, ...]
+    seconds: float
+    read_nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the work is.
+
+    Attributes
+    ----------
+    done, total : int
+        Bytes of the cubes that are read, before compression.
+    seconds : float
+        Since the start.
+    message : str
+        What is done.
+    """
+
+    done: int
+    total: int
+    seconds: float
+    message: str
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second so far."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+
+class Report:
+    """Adds up, over threads, what is done, and passes it on."""
+
+    def __init__(self, on_progress: Callable[[Progress], None] | None, total: int, message: str) -> None:
+        self._on_progress, self._total, self._message = on_progress, total, message
+        self._start, self._done, self._lock = time.perf_counter(), 0, threading.Lock()
+        self.add(0)
+
+    def add(self, nbytes: int) -> None:
+        """Count bytes as read."""
+        with self._lock:
+            self._done += nbytes
+            if self._on_progress is not None:
+                self._on_progress(Progress(self._done, self._total, self.seconds, self._message))
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self._start
