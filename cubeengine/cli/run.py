@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     default="threads",
     show_default=True,
     metavar="NAME",
-    help="threads, processes, local (with a dashboard), or a scheduler's address.",
+    help="threads, processes, local (with a dashboard), slurm, mpi, or a scheduler's address.",
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads or worker processes.")
 @click.option("--overwrite", is_flag=True, help="Replace a cube that is there already.")
@@ -49,16 +49,18 @@ def command(
     """
     from cubeengine import api
     from cubeengine.cli.progress import ProgressDisplay
+    from cubeengine.launch import taking_part
 
-    loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
-    plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
-    print_warnings(plan.warnings)
-    target = Path(output) if output else default_output(loaded, opened)
-    with ProgressDisplay() as display:
-        result = plan.to_zarr(
-            target, launcher=launcher, workers=workers, overwrite=overwrite, on_progress=display
-        )
-    print_result(result)
+    with taking_part(launcher):
+        loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
+        plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
+        print_warnings(plan.warnings)
+        target = Path(output) if output else default_output(loaded, opened)
+        with ProgressDisplay() as display:
+            result = plan.to_zarr(
+                target, launcher=launcher, workers=workers, overwrite=overwrite, on_progress=display
+            )
+        print_result(result)
 
 
 def default_output(spec: CubeSpec, run: Run) -> Path:

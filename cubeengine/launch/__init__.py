@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from cubeengine.budget import Budget
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.launch.base import Executor
 
-LAUNCHERS = ("threads", "processes", "local")
+LAUNCHERS = ("threads", "processes", "local", "slurm", "mpi")
 ADDRESS_SCHEMES = ("tcp://", "tls://", "inproc://", "ucx://")
+
+
+@contextmanager
+def taking_part(name: str) -> Iterator[None]:
+    """Run the block where the cube is made; elsewhere serve it.
+
+    Only `mpi` starts several processes with the same command: all but the first serve the first one from
+    here on, and end here with its exit code. To be entered before anything is read or planned.
+
+    Parameters
+    ----------
+    name : str
+        The launcher that the block will use.
+
+    Raises
+    ------
+    LaunchError, MissingExtra
+        If the processes cannot be brought together.
+    SystemExit
+        In processes that have served.
+    """
+    if name != "mpi":
+        yield
+        return
+    from cubeengine.launch.mpi import ranks
+
+    with ranks():
+        yield
 
 
 def launch(name: str, *, workers: int | None, budget: Budget) -> Executor:
@@ -16,7 +47,7 @@ def launch(name: str, *, workers: int | None, budget: Budget) -> Executor:
     Parameters
     ----------
     name : str
-        "threads", "processes", "local", or the address of a scheduler ("tcp://host:port").
+        "threads", "processes", "local", "slurm", "mpi", or the address of a scheduler ("tcp://host:port").
     workers : int, optional
         Threads or processes. Default: the processors this process may use.
     budget : Budget
@@ -37,6 +68,10 @@ def launch(name: str, *, workers: int | None, budget: Budget) -> Executor:
         from cubeengine.launch.threads import ThreadExecutor
 
         return ThreadExecutor(workers)
+    if name == "mpi":
+        from cubeengine.launch.mpi import start_mpi
+
+        return start_mpi(workers, budget)
     if name in LAUNCHERS:
         from cubeengine.launch.cluster import start_local
 

@@ -11,23 +11,11 @@ from typing import Any
 from cubeengine.budget import Budget
 from cubeengine.errors import LaunchError
 from cubeengine.launch.base import OnDone
+from cubeengine.launch.network import LOOPBACK
+from cubeengine.launch.settings import SETTINGS
 from cubeengine.launch.signals import Check, children_without_interrupts, deferred_interrupts
 
-LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.02
-
-SETTINGS = {
-    # Partials are few and their memory is planned: spilling or pausing would only hide a wrong projection.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    # Tasks of seconds need no more than one in reserve; more would hold partials that nobody waits for.
-    "distributed.scheduler.worker-saturation": 1.0,
-    "distributed.scheduler.allowed-failures": 3,
-    # The nanny would have the allocator give back every 64 KiB: buffers of frames are used again at once,
-    # and fetching their pages anew doubles the time of decoding (measured on bitshuffle).
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
-}
 
 
 class ClusterExecutor:
@@ -108,6 +96,33 @@ def start_local(workers: int | None, budget: Budget, *, dashboard: bool) -> Clus
     dashboard : bool
         Whether to serve Dask's dashboard on loopback.
     """
+    client, cluster = _start_cluster(
+        n_workers=workers or len(os.sched_getaffinity(0)),
+        host=LOOPBACK,
+        scheduler_kwargs={"dashboard": dashboard},
+        memory_limit=budget.per_worker,
+    )
+    n_workers = len(cluster.workers)
+    seen = f", dashboard at {cluster.dashboard_link}" if dashboard else ""
+    return ClusterExecutor(client, f"{n_workers} worker processes{seen}", [cluster])
+
+
+def start_scheduler(host: str, security: Any) -> tuple[Any, Any]:
+    """Start a scheduler for workers that are started elsewhere; give a client and the scheduler's cluster.
+
+    Parameters
+    ----------
+    host : str
+        Address to listen at.
+    security : distributed.Security
+        What workers and clients have to show.
+    """
+    return _start_cluster(
+        n_workers=0, host=host, scheduler_kwargs={"dashboard": False}, protocol="tls://", security=security
+    )
+
+
+def _start_cluster(**options: Any) -> tuple[Any, Any]:
     import dask
     from distributed import Client, LocalCluster
 
@@ -115,21 +130,15 @@ def start_local(workers: int | None, budget: Budget, *, dashboard: bool) -> Clus
     # An interrupt in between would leave workers behind; one meant for us must not end the workers.
     with dask.config.set(SETTINGS), deferred_interrupts(), children_without_interrupts():
         cluster = LocalCluster(
-            n_workers=workers or len(os.sched_getaffinity(0)),
             threads_per_worker=1,
             processes=True,
-            host=LOOPBACK,
             # Its HTTP server is there in any case: at a free port, where another run does not use it.
             dashboard_address=f"{LOOPBACK}:0",
-            scheduler_kwargs={"dashboard": dashboard},
             worker_dashboard_address=None,
-            memory_limit=budget.per_worker,
             silence_logs=logging.CRITICAL,
+            **options,
         )
-        client = Client(cluster, set_as_default=False)
-    n_workers = len(cluster.workers)
-    seen = f", dashboard at {cluster.dashboard_link}" if dashboard else ""
-    return ClusterExecutor(client, f"{n_workers} worker processes{seen}", [cluster])
+        return Client(cluster, set_as_default=False), cluster
 
 
 def connect(address: str) -> ClusterExecutor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cubeengine.budget import Budget
-from cubeengine.launch.cluster import LOOPBACK, start_local
+from cubeengine.launch.cluster import start_local
+from cubeengine.launch.network import LOOPBACK
 
 
 def test_two_runs_at_a_time_are_quiet_and_on_loopback_only() -> None:
