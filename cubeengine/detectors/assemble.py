@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cubeengine.detectors.base import Context, Coordinate, Elements, Frame, Options, Stage
 from cubeengine.detectors.geometry import Geometry, Pixels, read_geometry
+from cubeengine.detectors.missing import with_missing
 from cubeengine.detectors.views import copied_nbytes, read_only
 from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.kernels.jit import jit
@@ -48,7 +49,7 @@ class StageOptions(Options):
             )
         index = np.full(shape, -1, np.int32 if rows.size < 2**31 else np.int64)
         index[rows, columns] = np.arange(rows.size).reshape(rows.shape)  # the last one stays
-        output = Frame(shape, with_missing(frame.dtype), frame.unit)
+        output = Frame(shape, np.result_type(with_missing(frame.dtype), np.float32), frame.unit)
         origin = float(pixels.x.min()), float(pixels.y.min())
         return Assembly(frame, output, SharedArray(index.ravel()), origin, pixels.pitch, InputFile.of(path))
 
@@ -96,13 +97,6 @@ def _places(centres: FloatArray, pitch: float) -> IntArray:
     """Give the cell that each pixel falls into along one dimension."""
     cells: FloatArray = np.floor((centres - centres.min() + pitch / 2) / pitch)
     return cells.astype(np.int64)
-
-
-def with_missing(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Give the floating type that holds values of a type, and NaN; 64-bit integers are rounded in it."""
-    if dtype.kind == "f":
-        return np.result_type(dtype, np.float32)
-    return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,219 @@
+"""What pyFAI works out for `azav`, once per run: the share of each pixel in each bin, and its norm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cubeengine.detectors.geometry import Pixels
+from cubeengine.detectors.sparse import SparseMeans
+from cubeengine.errors import MissingExtra, SourceFormatError, SpecError
+from cubeengine.types import FloatArray
+
+_UM = 1e-6  # metres
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """A detector at right angles to the beam; None stands for what is not given.
+
+    Attributes
+    ----------
+    distance, pixel_size, wavelength : float, m
+        Of sample and detector; of a pixel; of the photons.
+    center : (float, float)
+        Row and column that the beam hits.
+    """
+
+    distance: float | None = None
+    pixel_size: float | None = None
+    center: tuple[float, float] | None = None
+    wavelength: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Binning:
+    """What is averaged; as the options of `azav`."""
+
+    bins: int
+    unit: str
+    range: tuple[float, float] | None
+    azimuth: tuple[float, float] | None
+    split: str
+    solid_angle: bool
+    polarization: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Integration:
+    """Azimuthal averages of frames of one shape.
+
+    Attributes
+    ----------
+    means : SparseMeans
+        The average of each bin.
+    centers : (n_bins,) float64
+        Middles of the bins, in the unit of the binning.
+    facts : mapping
+        Where the detector stands, in words of pyFAI, for the record.
+    """
+
+    means: SparseMeans
+    centers: FloatArray
+    facts: Mapping[str, object]
+
+
+def integration(integrator: Any, shape: tuple[int, int], binning: Binning) -> Integration:
+    """Let pyFAI make the matrix for images of a shape.
+
+    Raises
+    ------
+    SpecError
+        If photons of no known wavelength are to be binned in q, or no pixel lies in the range.
+    """
+    if binning.unit.startswith("q") and not integrator.wavelength:
+        raise SpecError(f"azav: the wavelength is not known, which {binning.unit!r} needs; give 'wavelength'")
+    azimuth = integrator.normalize_azimuth_range(binning.azimuth) if binning.azimuth else None
+    mask = integrator.detector.mask
+    engine = integrator.setup_sparse_integrator(
+        shape,
+        binning.bins,
+        mask=None if mask is None or mask.shape != shape else np.ascontiguousarray(mask, np.int8),
+        pos0_range=binning.range,
+        pos1_range=azimuth,
+        unit=binning.unit,
+        split={"none": "no"}.get(binning.split, binning.split),
+        algo="CSR",
+    )
+    if not len(engine.indices):
+        raise SpecError(f"azav: no pixel lies in the range {binning.range} ({binning.unit})")
+    norm = np.ones(shape, np.float32)
+    if binning.solid_angle:
+        norm = norm * integrator.solidAngleArray(shape)
+    if binning.polarization is not None:
+        norm = norm * integrator.polarization(shape, factor=binning.polarization)
+    means = SparseMeans.of_rows(engine.indptr, engine.indices, engine.data, norm.ravel())
+    scale = import_pyfai().units.to_unit(binning.unit).scale  # the engine counts in radians and 1/nm
+    return Integration(means, np.array(engine.bin_centers) * scale, _facts(integrator, engine))
+
+
+def open_integrator(poni: Path | None, beam: Beam, shape: tuple[int, int], pixels: Pixels | None) -> Any:
+    """Make pyFAI's integrator for images of a shape.
+
+    Parameters
+    ----------
+    poni : Path or None
+        pyFAI's description of the experiment.
+    beam : Beam
+        The experiment where there is no such file, and the wavelength if it is to be another.
+    shape : (int, int)
+        Of an image, or of panels one above the other.
+    pixels : Pixels or None
+        Where the pixels of panels lie.
+
+    Raises
+    ------
+    MissingExtra
+        If pyFAI is not installed.
+    SpecError
+        If there is no such file, or its detector has another shape.
+    SourceFormatError
+        If the file is none of pyFAI's.
+    """
+    pyfai = import_pyfai()
+    made = _from_beam(pyfai, beam, pixels) if poni is None else _from_file(pyfai, poni)
+    if pixels is not None:
+        made.detector = _panels(pyfai, pixels, shape)
+    elif made.detector.shape is None or poni is None:
+        made.detector.shape = made.detector.max_shape = shape
+    elif tuple(made.detector.shape) != shape:
+        raise SpecError(f"{poni}: is for images of shape {tuple(made.detector.shape)}, but they have {shape}")
+    if beam.wavelength:
+        made.wavelength = beam.wavelength
+    return made
+
+
+def import_pyfai() -> Any:
+    """Give the package.
+
+    Raises
+    ------
+    MissingExtra
+        If it is not installed.
+    """
+    try:
+        import pyFAI.detectors
+        import pyFAI.integrator.azimuthal
+        import pyFAI.units
+    except ImportError as err:
+        raise MissingExtra("azav needs pyFAI; install it with: pip install 'cubeengine[azav]'") from err
+    return pyFAI
+
+
+def _from_file(pyfai: Any, path: Path) -> Any:
+    try:
+        text = path.read_text(errors="replace")
+    except OSError as err:
+        raise SpecError(f"{path}: the geometry of the experiment cannot be read ({err.strerror})") from err
+    missing = [key for key in ("distance", "poni1", "poni2") if key not in text.lower()]
+    if missing:
+        raise SourceFormatError(f"{path}: is not a file of pyFAI's: it has no {missing[0]!r}")
+    try:
+        return pyfai.load(str(path))
+    except Exception as err:
+        raise SourceFormatError(f"{path}: pyFAI cannot read it: {err}") from err
+
+
+def _from_beam(pyfai: Any, beam: Beam, pixels: Pixels | None) -> Any:
+    size = pixels.pitch * _UM if pixels is not None else beam.pixel_size
+    if size is None or beam.center is None:
+        raise SpecError("azav: needs 'pixel_size' and 'center'")
+    row, column = beam.center
+    return pyfai.integrator.azimuthal.AzimuthalIntegrator(
+        dist=beam.distance,
+        poni1=(row + 0.5) * size,
+        poni2=(column + 0.5) * size,
+        detector=pyfai.detectors.Detector(size, size),
+    )
+
+
+def _panels(pyfai: Any, pixels: Pixels, shape: tuple[int, int]) -> Any:
+    """Make a detector of pixels that lie where they would in the assembled image, but not on its grid."""
+    size = pixels.pitch * _UM
+    detector = pyfai.detectors.Detector(size, size, max_shape=shape)
+    detector.set_pixel_corners(_corners(pixels).reshape(*shape, 4, 3))
+    detector.uniform_pixel = False
+    return detector
+
+
+def _corners(pixels: Pixels) -> FloatArray:
+    """Give (0, along rows, along columns) of the corners of each pixel, in metres; all are `pitch` wide."""
+    corners = np.zeros((*pixels.x.shape, 4, 3))
+    for axis, centres in ((1, pixels.x), (2, pixels.y)):
+        middle = centres - centres.min() + pixels.pitch / 2
+        down, right = (_half(pixels, centres, along) for along in (1, 2))
+        for corner, (i, j) in enumerate(((-1, -1), (1, -1), (1, 1), (-1, 1))):
+            corners[..., corner, axis] = (middle + i * down + j * right) * _UM
+    return corners
+
+
+def _half(pixels: Pixels, centres: FloatArray, along: int) -> FloatArray:
+    """Give half a pixel along the rows (1) or columns (2) of each panel."""
+    steps = [np.diff(axis, axis=along)[:, :1, :1] for axis in (pixels.x, pixels.y)]
+    length = np.hypot(*steps)
+    step = np.diff(centres, axis=along)[:, :1, :1]
+    half: FloatArray = step / length * pixels.pitch / 2
+    return half
+
+
+def _facts(integrator: Any, engine: Any) -> dict[str, object]:
+    lengths = {"distance_m": "dist", "poni1_m": "poni1", "poni2_m": "poni2", "wavelength_m": "wavelength"}
+    angles = {"rot1_rad": "rot1", "rot2_rad": "rot2", "rot3_rad": "rot3"}
+    values = {key: getattr(integrator, name) for key, name in {**lengths, **angles}.items()}
+    used = len(np.unique(engine.indices))
+    known: dict[str, object] = {key: float(value) for key, value in values.items() if value is not None}
+    return known | {"pixels_used": used}

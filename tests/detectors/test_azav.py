@@ -1,0 +1,298 @@
+"""Azimuthal averages: the kernel against numpy, the stage against pyFAI's own integrator."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from cubeengine.detectors.azav import Azav
+from cubeengine.detectors.base import Frame, Stage
+from cubeengine.detectors.registry import stage_options
+from cubeengine.detectors.sparse import SparseMeans
+from cubeengine.errors import MissingExtra, SourceFormatError, SpecError
+from cubeengine.shared import SharedArray
+from tests.makers.geometry import camera
+from tests.suites.stages import StageSuite, applied, built, context, some_frames
+
+IMAGE = Frame((40, 50), np.dtype("f4"), "keV")
+SIMPLE = {
+    "distance": "20 mm",
+    "pixel_size": "200 um",
+    "center": [17.3, 22.8],
+    "wavelength": "1.5 angstrom",
+    "bins": 25,
+}
+
+
+@pytest.fixture
+def pyfai() -> Any:
+    """The package with its integrators; skips where it is not installed."""
+    pytest.importorskip("pyFAI", reason="pyFAI (extra azav) is not installed")
+    from cubeengine.detectors.integrator import import_pyfai
+
+    return import_pyfai()
+
+
+# means through a sparse matrix
+
+
+def matrix_of(frame: Frame, n_means: int, seed: int = 1) -> tuple[SparseMeans, np.ndarray, np.ndarray]:
+    """Give a matrix of some entries by rows, and the same as dense shares with the norms of elements."""
+    rng = np.random.default_rng(seed)
+    dense = np.where(
+        rng.random((n_means, frame.n_elements)) < 0.2, rng.random((n_means, frame.n_elements)), 0
+    )
+    dense[n_means // 2] = 0  # a bin without pixels
+    dense = dense.astype(np.float32)
+    norm = rng.random(frame.n_elements) + 0.5
+    rows, elements = np.nonzero(dense)
+    starts = np.searchsorted(rows, np.arange(n_means + 1))
+    return SparseMeans.of_rows(starts, elements, dense[rows, elements], norm), dense, norm
+
+
+def by_numpy(frames: np.ndarray, dense: np.ndarray, norm: np.ndarray) -> np.ndarray:
+    values = frames.astype(np.float64)
+    there = np.isfinite(values)
+    sums = np.where(there, values, 0) @ dense.T.astype(np.float64)
+    norms = (there * norm) @ dense.T.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.where(norms > 0, sums / norms, np.nan)
+
+
+class TestAzavOfAnyMatrix(StageSuite):
+    @pytest.fixture(params=["f4", "u2", "f8", "f2", "i4", "?"])
+    def stage(self, request: pytest.FixtureRequest) -> Stage:
+        frame = Frame((20, 30), np.dtype(request.param))
+        means, _, _ = matrix_of(frame, 11)
+        output = Frame((11,), np.dtype("f8"))
+        return Azav(frame, output, means, SharedArray(np.arange(11.0)), "r_mm", (("pixels_used", 600),))
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 20), st.integers(1, 700), st.integers(1, 9), st.sampled_from(["f4", "u2", "f8"]))
+def test_means_agree_with_numpy(n: int, n_elements: int, n_means: int, dtype: str) -> None:
+    frame = Frame((n_elements,), np.dtype(dtype))
+    means, dense, norm = matrix_of(frame, n_means)
+    frames, out = some_frames(frame, n), np.empty((n, n_means))
+
+    means.apply(frames, (0, n_means), out)
+
+    assert_allclose(out, by_numpy(frames, dense, norm), rtol=2e-6, atol=1e-4)
+
+
+def test_bin_whose_pixels_are_all_missing_is_missing() -> None:
+    frame = Frame((4,), np.dtype("f4"))
+    means = SparseMeans.of_rows(
+        np.array([0, 2, 4]), np.array([0, 1, 2, 3]), np.ones(4), np.array([1.0, 1, 2, 2])
+    )
+    out = np.empty((1, 2))
+
+    means.apply(np.array([[np.nan, np.inf, 6, np.nan]], frame.dtype), (0, 2), out)
+
+    assert_array_equal(out, [[np.nan, 3]])
+
+
+# pyFAI
+
+
+class TestAzavOfPyfai(StageSuite):
+    @pytest.fixture(
+        params=[
+            {},
+            {"split": "none", "unit": "2th_deg"},
+            {"split": "full", "unit": "r_mm", "range": [1, 5]},
+        ],
+        ids=str,
+    )
+    def stage(self, request: pytest.FixtureRequest, pyfai: Any) -> Stage:
+        return built("azav", {**SIMPLE, **request.param}, IMAGE)
+
+
+@pytest.mark.parametrize("split", ["none", "bbox", "full"])
+@pytest.mark.parametrize(
+    ("unit", "options"),
+    [
+        ("q_A^-1", {}),
+        ("q_nm^-1", {"polarization": 0.95}),
+        ("2th_deg", {"solid_angle": False, "polarization": -0.2}),
+        ("2th_rad", {"azimuth": [20, 75]}),
+        ("r_mm", {"range": [0.8, 3.5]}),
+        ("q_A^-1", {"range": [0.3, 0.6], "azimuth": [170, 200]}),
+        ("2th_deg", {"range": [3, 12]}),
+    ],
+    ids=str,
+)
+def test_averages_are_those_of_pyfai(pyfai: Any, split: str, unit: str, options: dict[str, Any]) -> None:
+    frames = some_frames(IMAGE, 2) + 500
+    stage = built("azav", {**SIMPLE, **options, "split": split, "unit": unit}, IMAGE)
+    integrator = pyfai.integrator.azimuthal.AzimuthalIntegrator(
+        0.02, 17.8 * 2e-4, 23.3 * 2e-4, detector=pyfai.detectors.Detector(2e-4, 2e-4, max_shape=(40, 50)),
+        wavelength=1.5e-10,
+    )  # fmt: skip
+
+    averages = applied(stage, frames)
+
+    for frame, average in zip(frames, averages, strict=True):
+        wanted = integrator.integrate1d(
+            np.where(np.isfinite(frame), frame, np.nan).reshape(40, 50),
+            25,
+            unit=unit,
+            method=({"none": "no"}.get(split, split), "csr", "cython"),
+            correctSolidAngle=options.get("solid_angle", True),
+            polarization_factor=options.get("polarization"),
+            radial_range=options.get("range"),
+            azimuth_range=options.get("azimuth"),
+        )
+        assert_allclose(stage.coordinates()[0].values, wanted.radial, rtol=1e-12)
+        intensity = np.where(wanted.count > 0, wanted.intensity, np.nan)
+        assert_allclose(average, intensity, rtol=1e-6)
+        assert np.isfinite(average).any()
+
+
+def poni_file(pyfai: Any, path: Path, **changes: Any) -> Any:
+    """Write a file for a tilted detector with a mask; give the integrator."""
+    detector = pyfai.detectors.Detector(2e-4, 2e-4, max_shape=(40, 50))
+    integrator = pyfai.integrator.azimuthal.AzimuthalIntegrator(
+        **{"dist": 0.03, "poni1": 4e-3, "poni2": 5e-3, "rot1": 0.2, "rot2": -0.1, "rot3": 0.05}
+        | {"detector": detector, "wavelength": 1.1e-10}
+        | changes
+    )
+    integrator.save(str(path))
+    return integrator
+
+
+def test_experiment_can_be_a_file_of_pyfai(pyfai: Any, tmp_path: Path) -> None:
+    integrator = poni_file(pyfai, tmp_path / "geometry.poni")
+    frames = some_frames(IMAGE, 2) + 300
+
+    stage = built("azav", {"poni": "geometry.poni", "bins": 30}, IMAGE, context(folder=tmp_path))
+
+    wanted = integrator.integrate1d(
+        np.where(np.isfinite(frames[0]), frames[0], np.nan).reshape(40, 50), 30, unit="q_A^-1"
+    )
+    averages = applied(stage, frames)[0]
+    assert_allclose(averages, np.where(wanted.count > 0, wanted.intensity, np.nan), rtol=1e-6)
+    assert_allclose(stage.coordinates()[0].values, wanted.radial, rtol=1e-12)
+    assert stage.coordinates()[0].unit == "1/angstrom"
+    assert stage.output == Frame((30,), np.dtype("f8"), "keV")
+    assert stage.facts()["rot1_rad"] == 0.2
+    assert stage.facts()["poni"] == str(tmp_path / "geometry.poni")
+
+
+def test_wavelength_may_be_another_than_in_the_file(pyfai: Any, tmp_path: Path) -> None:
+    poni_file(pyfai, tmp_path / "geometry.poni")
+    where, options = context(folder=tmp_path), {"poni": "geometry.poni", "bins": 30}
+
+    plain = built("azav", options, IMAGE, where).coordinates()[0].values
+    half = built("azav", {**options, "wavelength": "0.55 angstrom"}, IMAGE, where).coordinates()[0].values
+    hard = built("azav", {**options, "energy": "22.54258 keV"}, IMAGE, where).coordinates()[0].values
+
+    assert_allclose(half, 2 * plain, rtol=1e-6)
+    assert_allclose(hard, half, rtol=1e-6)
+
+
+def test_masked_pixels_of_a_known_detector_do_not_count(pyfai: Any, tmp_path: Path) -> None:
+    detector = pyfai.detectors.Detector(2e-4, 2e-4, max_shape=(40, 50))
+    detector.mask = np.zeros((40, 50), np.int8)
+    detector.mask[5:10] = 1
+    from cubeengine.detectors.integrator import Binning, integration
+
+    integrator = poni_file(pyfai, tmp_path / "x.poni", detector=detector)
+    binning = Binning(20, "q_A^-1", None, None, "none", True, None)
+
+    made = integration(integrator, (40, 50), binning)
+
+    assert made.facts["pixels_used"] == 35 * 50
+    whole = integrator.integrate1d(np.full((40, 50), 7.0), 20, unit="q_A^-1", method=("no", "csr", "cython"))
+    assert_allclose(made.centers, whole.radial)
+
+
+PANELS = camera("MTRX:V2:20:30:200:200", [(0, 0), (5000, 200, 0, 90), (-400, 7000, 0, 180, 0, 180)])
+
+
+@pytest.mark.parametrize("split", ["none", "bbox", "full"])
+def test_panels_give_what_their_image_gives(pyfai: Any, tmp_path: Path, split: str) -> None:
+    (tmp_path / "panels.data").write_text(PANELS)
+    frame = Frame((3, 20, 30), np.dtype("f4"))
+    frames = np.random.default_rng(4).normal(500, 30, (2, frame.n_elements)).astype("f4")
+    frames[0, 100:200] = np.nan
+    where = context(folder=tmp_path)
+    options = {key: value for key, value in SIMPLE.items() if key != "pixel_size"}
+    options |= {"center": [30.2, 20.7], "split": split, "range": [0.2, 1.2]}
+
+    direct = built("azav", {**options, "geometry": "panels.data"}, frame, where)
+    assembled = built("assemble", "panels.data", frame, where)
+    late = built("azav", {**options, "pixel_size": "200 um"}, assembled.output, where)
+
+    assert assembled.output.n_elements > frame.n_elements
+    wanted = applied(late, applied(assembled, frames))
+    assert_allclose(direct.coordinates()[0].values, late.coordinates()[0].values)
+    assert_allclose(applied(direct, frames), wanted, rtol=1e-4)
+
+
+def test_frames_of_panels_need_a_geometry(pyfai: Any) -> None:
+    with pytest.raises(
+        SpecError, match=r"'area/raw': azav takes images .* shape \(3, 4, 5\); give 'geometry'"
+    ):
+        built("azav", SIMPLE, Frame((3, 4, 5), np.dtype("f4")))
+
+
+def test_files_that_do_not_fit_are_refused(pyfai: Any, tmp_path: Path) -> None:
+    poni_file(pyfai, tmp_path / "good.poni")
+    poni_file(pyfai, tmp_path / "no.poni", wavelength=None)
+    (tmp_path / "bad.poni").write_text("# nothing\nDistance: 1\n")
+    (tmp_path / "worse.poni").write_text("Distance: x\nPoni1: 1\nPoni2: 2\n")
+    where = context(folder=tmp_path)
+    with pytest.raises(SpecError, match=r"is for images of shape \(40, 50\), but they have \(40, 51\)"):
+        built("azav", {"poni": "good.poni", "bins": 5}, Frame((40, 51), np.dtype("f4")), where)
+    with pytest.raises(SpecError, match="wavelength is not known"):
+        built("azav", {"poni": "no.poni", "bins": 5}, IMAGE, where)
+    with pytest.raises(SpecError, match="cannot be read"):
+        built("azav", {"poni": "none.poni", "bins": 5}, IMAGE, where)
+    with pytest.raises(SourceFormatError, match="has no 'poni1'"):
+        built("azav", {"poni": "bad.poni", "bins": 5}, IMAGE, where)
+    with pytest.raises(SourceFormatError, match="pyFAI cannot read it"):
+        built("azav", {"poni": "worse.poni", "bins": 5}, IMAGE, where)
+    with pytest.raises(SpecError, match="no pixel lies in the range"):
+        built("azav", {**SIMPLE, "range": [100, 200]}, IMAGE)
+
+
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyFAI", None)
+    for name in [name for name in sys.modules if name.startswith("pyFAI.")]:
+        monkeypatch.delitem(sys.modules, name)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'cubeengine\[azav\]'"):
+        built("azav", SIMPLE, IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bins": 0}, "bins"),
+        ({"poni": "x.poni"}, "'distance' is in the 'poni' file already"),
+        ({"center": None}, "needs either 'poni', or 'distance', 'center', 'pixel_size'"),
+        ({"wavelength": None}, "needs 'wavelength' or 'energy' for 'q_A\\^-1'"),
+        ({"energy": "9 keV"}, "either 'wavelength' or 'energy', not both"),
+        ({"geometry": "x.data"}, "'pixel_size' is in the 'geometry' already"),
+        ({"distance": 20}, "'distance' needs a unit, as in '90 mm'"),
+        ({"distance": "20 eV"}, "cannot convert 'eV' to 'm'"),
+        ({"distance": "-20 mm"}, "'distance' must be more than 0"),
+        ({"range": [3, 1]}, "must be .low, high. with low < high"),
+        ({"range": [1]}, "must be two numbers"),
+        ({"center": "1, 2"}, "must be two numbers"),
+        ({"polarization": 2}, "polarization"),
+        ({"unit": "q"}, "unit"),
+        ({"split": "half"}, "split"),
+    ],
+)
+def test_options_that_are_none_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        stage_options("azav")(**{**SIMPLE, **changes})
