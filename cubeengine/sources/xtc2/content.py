@@ -25,7 +25,7 @@ from cubeengine.sources.xtc2.dgram import (
 from cubeengine.sources.xtc2.hop import hop_file
 from cubeengine.sources.xtc2.names import Schema
 from cubeengine.sources.xtc2.values import Contribution, decode, read_schema
-from cubeengine.types import BoolArray, InputFile, RunId
+from cubeengine.types import InputFile, IntArray, RunId
 
 _MAX_DGRAMS_AHEAD = 64
 """Datagrams ahead of the BeginRun at most: usually it is the second."""
@@ -86,9 +86,11 @@ class FileContent:
     n_left: int
 
     @property
-    def is_event(self) -> BoolArray:
-        """Which datagrams are events."""
-        return event_rows(self.table)
+    def event_rows(self) -> IntArray:
+        """(n_events,) int64, the datagrams that are events."""
+        is_event = np.ones(len(self.table), bool)
+        is_event[list(self.rows)] = False
+        return np.flatnonzero(is_event)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -97,13 +99,6 @@ class FileContent:
             return ()
         text = f"the last {self.n_left:,} bytes are no whole datagram yet, and are left off"
         return (f"{self.file.path}, byte {self.file.size - self.n_left:,}: {text}",)
-
-
-def event_rows(table: DgramTable) -> BoolArray:
-    """Tell which datagrams are events."""
-    service = table.service
-    events: BoolArray = (service == Service.L1_ACCEPT) | (service == Service.LAST_OF_BATCH)
-    return events
 
 
 @contextmanager
@@ -149,36 +144,30 @@ def read_content(path: Path, schemas: list[Schema]) -> FileContent:
     """
     with opened(path) as (descriptor, file):
         table, n_left = hop_file(descriptor, path, file.size)
-        number = len(schemas) - 1 + np.cumsum(table.service == Service.CONFIGURE, dtype=np.int32)
-        rows = np.flatnonzero(~event_rows(table))
-        found = tuple(_transition(descriptor, path, table, row, schemas) for row in rows.tolist())
+        service = table.service  # made anew every time it is asked for
+        number = len(schemas) - 1 + np.cumsum(service == Service.CONFIGURE, dtype=np.int32)
+        rows = np.flatnonzero((service != Service.L1_ACCEPT) & (service != Service.LAST_OF_BATCH))
+        columns = (service, table.timestamp, table.damage, table.offset, table.size)
+        headers = zip(*(column[rows].tolist() for column in columns), strict=True)
+        found = tuple(_transition(descriptor, path, schemas, *header) for header in headers)
     return FileContent(file, table, number, found, tuple(rows.tolist()), n_left)
 
 
 def _transition(
-    descriptor: int, path: Path, table: DgramTable, row: int, schemas: list[Schema]
+    descriptor: int,
+    path: Path,
+    schemas: list[Schema],
+    service: int,
+    timestamp: int,
+    damage: int,
+    offset: int,
+    size: int,
 ) -> Transition:
-    place, size = Place(path, int(table.offset[row])), int(table.size[row])
-    service, damage = Service(int(table.service[row])), int(table.damage[row])
-    data = read_exactly(descriptor, place.offset, size, path)
+    place, data = Place(path, offset), read_exactly(descriptor, offset, size, path)
     if service == Service.CONFIGURE:
         schemas.append(read_schema(data, place))
-    schema = schemas[-1] if schemas else Schema({})
-    contributions = decode(data, schema, place)
-    time = int(table.timestamp[row])
-    return Transition(service, time, damage, len(schemas) - 1, contributions, path, place.offset)
-
-
-def input_file(path: Path) -> InputFile:
-    """Describe a file as it is now.
-
-    Raises
-    ------
-    SourceFormatError
-        If it is not there.
-    """
-    with opened(path) as (_, file):
-        return file
+    contributions = decode(data, schemas[-1] if schemas else Schema({}), place)
+    return Transition(Service(service), timestamp, damage, len(schemas) - 1, contributions, path, offset)
 
 
 def run_of(path: Path) -> RunId | None:
@@ -222,3 +211,15 @@ def _run_id(contributions: Sequence[Contribution]) -> RunId | None:
         if contribution.names.detector == "runinfo" and str(run).isdecimal():
             return RunId(str(experiment), int(str(run)))
     return None
+
+
+def input_file(path: Path) -> InputFile:
+    """Describe a file as it is now.
+
+    Raises
+    ------
+    SourceFormatError
+        If it is not there.
+    """
+    with opened(path) as (_, file):
+        return file

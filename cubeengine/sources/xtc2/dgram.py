@@ -3,6 +3,10 @@
 A file is nothing but datagrams one after another, so finding event n means hopping over all before it.
 The hop is compiled (see `hop`) and reads with pread: a file that is cut off meanwhile gives an error,
 where a mapped file would kill the process.
+
+References
+----------
+Byte layout: public lcls2 sources, xtcdata/xtcdata/xtc/{Dgram,Xtc,TransitionId,Damage,ShapesData,NamesId}.hh.
 """
 
 from __future__ import annotations
@@ -120,7 +124,7 @@ class DgramTable:
 
     @property
     def service(self) -> NDArray[np.uint8]:
-        """Service of every datagram."""
+        """Service of every datagram, made anew each time."""
         return ((self.env >> 24) & 0xF).astype(np.uint8)
 
 
@@ -141,10 +145,11 @@ def children(data: bytes, start: int, stop: int, place: Place) -> Iterator[Xtc]:
     SourceFormatError
         If they do not fill it exactly.
     """
+    header = _XTC.unpack_from
     while start < stop:
         if stop - start < XTC_NBYTES:
             raise place.error(start, f"{stop - start} bytes are left, too few for a header of {XTC_NBYTES}")
-        src, damage, kind, extent = _XTC.unpack_from(data, start)
+        src, damage, kind, extent = header(data, start)
         if not XTC_NBYTES <= extent <= stop - start:
             raise place.error(
                 start, f"an Xtc says {extent:,} bytes, but needs 12 at least and {stop - start:,} at most"

@@ -24,6 +24,9 @@ _DTYPES = tuple(
     np.dtype(code)
     for code in ("<u1", "<u2", "<u4", "<u8", "<i1", "<i2", "<i4", "<i8", "<f4", "<f8", "<u1", "<i4", "<i4")
 )
+FORMATS = "BHIQbhiqfdBii"
+"""Letters of the types for `struct`."""
+
 KEY_MASK = 0x0FFFFFFF
 """The part of an Xtc's `src` that is the NamesId."""
 
@@ -103,6 +106,12 @@ class Names:
     segment : int
     fields : tuple of Name
         In the order of storage. If a plain name occurs twice, the last is meant, as for psana.
+    plain_names : tuple of str
+        Those of the fields.
+    scalar_format : str
+        All fields for `struct`, where none is an array; else "".
+    has_enums : bool
+        Whether there are enums or labels.
     """
 
     key: int
@@ -113,11 +122,22 @@ class Names:
     version: tuple[int, int, int]
     segment: int
     fields: tuple[Name, ...]
+    plain_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    scalar_format: str = field(init=False, repr=False, compare=False)
+    has_enums: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Asked for with every contribution of every datagram, so made once.
+        scalar = not any(name.rank or name.is_text for name in self.fields)
+        form = "<" + "".join(FORMATS[name.type] for name in self.fields) if scalar else ""
+        object.__setattr__(self, "scalar_format", form)
+        object.__setattr__(self, "plain_names", tuple(name.plain for name in self.fields))
+        object.__setattr__(self, "has_enums", any(name.is_enum or name.is_label for name in self.fields))
 
     @property
     def n_arrays(self) -> int:
         """Fields with a shape of their own in every datagram."""
-        return sum(field.rank > 0 for field in self.fields)
+        return sum(name.rank > 0 for name in self.fields)
 
     @property
     def group(self) -> tuple[str, int, str]:

@@ -137,7 +137,7 @@ def _from_index(files: StreamFiles, index: Path) -> Stream:
     file = np.searchsorted([row for row, _ in chunks], rows).astype(np.int32)
     events = Events(content.table.timestamp[rows], file, *pointers, content.schema[rows])
     paths = [files.data]
-    for _, name in chunks:
+    for _, name in chunks[: file[-1] if len(file) else 0]:  # the next one may not be there before its events
         paths.append(find_chunk(files.data, name, paths))
     inputs = tuple(map(input_file, paths))
     events, note = _within_files(events, inputs)
@@ -146,7 +146,7 @@ def _from_index(files: StreamFiles, index: Path) -> Stream:
 
 
 def _event_rows(content: FileContent) -> IntArray:
-    rows = np.flatnonzero(content.is_event)
+    rows = content.event_rows
     if len(rows) and content.schema[rows[0]] < 0:
         place = Place(content.file.path, int(content.table.offset[rows[0]]))
         raise place.error(

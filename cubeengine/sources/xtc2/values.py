@@ -23,7 +23,7 @@ from cubeengine.sources.xtc2.dgram import (
     blocks,
     children,
 )
-from cubeengine.sources.xtc2.names import KEY_MASK, EnumKey, Name, Names, Schema, parse_names, text
+from cubeengine.sources.xtc2.names import FORMATS, KEY_MASK, EnumKey, Name, Names, Schema, parse_names, text
 
 SHAPE_NBYTES = 20
 """Bytes of the shape of one array field: five words, of which the first `rank` count."""
@@ -31,7 +31,6 @@ SHAPE_NBYTES = 20
 MAX_PADDING = 7
 """Bytes that may follow the last field: some writers fill up to a multiple of 4 or 8."""
 
-_FORMATS = ("<B", "<H", "<I", "<Q", "<b", "<h", "<i", "<q", "<f", "<d", "<B", "<i", "<i")
 _TOO_LARGE = 1 << 48  # elements of an array that has none only because of a zero: numpy would refuse it
 
 
@@ -138,8 +137,16 @@ def _enums(data: bytes, names: Mapping[int, Names], place: Place) -> Mapping[Enu
 def _contribution(data: bytes, xtc: Xtc, above: int, schema: Schema, place: Place) -> Contribution:
     names = _names_of(xtc, schema, place)
     raw = _try_fields(data, xtc, names, above, place)
+    if names.has_enums:
+        values = _with_enums(names, raw, schema)
+    else:
+        values = dict(zip(names.plain_names, raw, strict=False))  # `raw` is empty where it is damaged
+    return Contribution(names, xtc.damage, above, values)
+
+
+def _with_enums(names: Names, raw: Sequence[Value], schema: Schema) -> dict[str, Value]:
     own, values = _labels(names, raw), dict[str, Value]()
-    for name, value in zip(names.fields, raw, strict=False):  # `raw` is empty where it is damaged
+    for name, value in zip(names.fields, raw, strict=False):
         if name.is_label:
             continue
         if name.is_enum and isinstance(value, int):
@@ -147,7 +154,7 @@ def _contribution(data: bytes, xtc: Xtc, above: int, schema: Schema, place: Plac
             values[name.plain] = EnumValue(value, labels)
         else:
             values[name.plain] = value
-    return Contribution(names, xtc.damage, above, values)
+    return values
 
 
 def _names_of(xtc: Xtc, schema: Schema, place: Place) -> Names:
@@ -180,10 +187,37 @@ def _try_fields(data: bytes, xtc: Xtc, names: Names, above: int, place: Place) -
         raise
 
 
-def _fields(data: bytes, xtc: Xtc, names: Names, place: Place) -> list[Value]:
+def _fields(data: bytes, xtc: Xtc, names: Names, place: Place) -> Sequence[Value]:
     parts = _parts(data, xtc, place)
     content = parts.get(DATA, Xtc(0, 0, DATA, xtc.stop, xtc.stop))
-    shapes = _shapes(data, parts.get(SHAPES), names, place)
+    if names.scalar_format:
+        values, stop = _scalars(data, content, names, place)
+    else:
+        values, stop = _arrays(data, content, _shapes(data, parts.get(SHAPES), names, place), names, place)
+    if content.stop - stop > MAX_PADDING:
+        raise place.error(
+            stop,
+            f"{content.stop - stop:,} bytes follow the fields of {names.detector!r}; the file is damaged",
+        )
+    return values
+
+
+def _scalars(data: bytes, content: Xtc, names: Names, place: Place) -> tuple[Sequence[Value], int]:
+    """Decode fields that are all scalars; gives them, and where they end."""
+    size = struct.calcsize(names.scalar_format)
+    if size > content.stop - content.start:
+        raise place.error(
+            content.start,
+            f"the fields of {names.detector!r} take {size:,} bytes, but {content.stop - content.start:,} "
+            "remain; the file is damaged",
+        )
+    return struct.unpack_from(names.scalar_format, data, content.start), content.start + size
+
+
+def _arrays(
+    data: bytes, content: Xtc, shapes: Iterator[tuple[int, ...]], names: Names, place: Place
+) -> tuple[Sequence[Value], int]:
+    """Decode fields of which some are arrays; gives them, and where they end."""
     values: list[Value] = []
     at = content.start
     for name in names.fields:
@@ -193,11 +227,7 @@ def _fields(data: bytes, xtc: Xtc, names: Names, place: Place) -> list[Value]:
             raise _does_not_fit(names, name, shape, content.stop - at, place, at)
         values.append(_value(data, at, name, shape))
         at += size
-    if content.stop - at > MAX_PADDING:
-        raise place.error(
-            at, f"{content.stop - at:,} bytes follow the fields of {names.detector!r}; the file is damaged"
-        )
-    return values
+    return values, at
 
 
 def _parts(data: bytes, xtc: Xtc, place: Place) -> Mapping[int, Xtc]:
@@ -235,7 +265,7 @@ def _value(data: bytes, at: int, name: Name, shape: tuple[int, ...]) -> Value:
         # The offset is within the buffer for numpy only where something is there.
         offset = at if math.prod(shape) else 0
         return np.ndarray(shape, name.dtype, data, offset)
-    value: int | float = struct.unpack_from(_FORMATS[name.type], data, at)[0]
+    value: int | float = struct.unpack_from("<" + FORMATS[name.type], data, at)[0]
     return value
 
 

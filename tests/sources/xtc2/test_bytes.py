@@ -195,9 +195,9 @@ def broken_values() -> list[Any]:
     one, two = hand.shape(1), hand.shape(2)
     data = hand.xtc(hand.DATA, four)
     return [
-        pytest.param(hand.values(9, b"\x07"), "2 bytes|1 bytes", id="data-too-short"),
+        pytest.param(hand.values(9, b"\x07"), "take 4 bytes, but 1 remain", id="data-too-short"),
         pytest.param(hand.values(9, four * 3), "8 bytes follow", id="data-too-long"),
-        pytest.param(hand.xtc(hand.SHAPES_DATA, b"", src=9), "0 bytes", id="no-data"),
+        pytest.param(hand.xtc(hand.SHAPES_DATA, b"", src=9), "but 0 remain", id="no-data"),
         pytest.param(hand.xtc(hand.SHAPES_DATA, data + data, src=9), "type 3", id="two-data"),
         pytest.param(hand.xtc(hand.SHAPES_DATA, hand.COUNTER, src=9), "type 4", id="names-in-values"),
         pytest.param(hand.values(8, four), "NamesId 0x8", id="unknown-key"),

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cubeengine.errors import SourceFormatError
-from cubeengine.sources.xtc2.dgram import Place, Service
+from cubeengine.sources.xtc2.dgram import Place, Service, read_exactly
+from cubeengine.sources.xtc2.hop import hop_file
 from cubeengine.sources.xtc2.run_files import StreamFiles, find_run
 from cubeengine.sources.xtc2.stream import Stream, open_stream
 from cubeengine.sources.xtc2.values import decode
@@ -198,6 +199,19 @@ def test_files_that_are_no_datagrams_are_errors(tmp_path: Path, content: bytes, 
         open_stream(StreamFiles(0, write(tmp_path / "a.xtc2", content)))
 
 
+@pytest.mark.parametrize("part", [1, 24, 60])
+def test_a_file_that_is_cut_off_while_it_is_read_is_an_error(tmp_path: Path, part: int) -> None:
+    path = write(tmp_path / "a.xtc2", hand.data_file(3)[:-part])
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with pytest.raises(SourceFormatError, match=r"a.xtc2, byte [\d,]+: .*cut off meanwhile"):
+            hop_file(descriptor, path, path.stat().st_size + part + 24)
+        with pytest.raises(SourceFormatError, match=r"a.xtc2, byte [\d,]+: .*cut off meanwhile"):
+            read_exactly(descriptor, 0, path.stat().st_size + 1, path)
+    finally:
+        os.close(descriptor)
+
+
 def test_what_is_no_plain_file_is_an_error(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.xtc2")
     for path, message in [("pipe.xtc2", "no plain file"), ("none.xtc2", "cannot be opened"), (".", "plain")]:
@@ -316,6 +330,15 @@ def test_a_chunk_that_is_missing_is_named(tmp_path: Path, with_index: bool) -> N
 
     with pytest.raises(SourceFormatError, match=r"c1.xtc2: is not there, but continues first.xtc2"):
         open_stream(files if with_index else StreamFiles(0, files.data))
+
+
+def test_a_chunk_without_events_yet_need_not_be_there(tmp_path: Path) -> None:
+    content = hand.data_file(2) + hand.enable_chunk(hand.second(10), "c1.xtc2")
+
+    stream = open_stream(write_stream(tmp_path, content))
+
+    assert len(stream.events) == 2
+    assert [file.path.name for file in stream.files] == ["first.xtc2"]
 
 
 @pytest.mark.parametrize(
