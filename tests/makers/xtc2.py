@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,33 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.sources.xtc2.writer import OutData, OutField, OutNames, OutStream, RunWriter, Service
+from tests.makers.xtc2_frames import FrameRun, ScalarRun, write_frame_run, write_scalar_run
+from tests.makers.xtc2_times import (
+    EPICS_START,
+    EXPERIMENT,
+    LASER_OFF,
+    LASER_ON,
+    RUN,
+    XRAY,
+    Arrays,
+    Clock,
+    event_codes,
+    packed_times,
+)
 
-Arrays = dict[str, NDArray[Any]]
+__all__ = [
+    "CORRUPTED", "DROPPED", "EPICS_START", "EXPERIMENT", "FATES", "GAINS", "LASER_OFF", "LASER_ON", "PLACES",
+    "RUN", "XRAY", "Fate", "FrameRun", "ScalarRun", "SmallRun", "event_codes", "packed_times",
+    "write_frame_run", "write_scalar_run", "write_small_run",
+]  # fmt: skip
 
-EXPERIMENT, RUN = "xpptest24", 31
-EPICS_START = 1_078_500_000
-"""Seconds of the first event, counted from 1990: 2024-03-05."""
-
-LASER_ON, LASER_OFF, XRAY = 90, 91, 137
 DROPPED, OUT_OF_ORDER, MISSING_DATA, CORRUPTED = 1 << 4, 1 << 1, 1 << 5, 1 << 3
 """Damage bits. Dropped says of a datagram that a contribution is absent: the others are whole."""
-
-
-def packed_times(n: int, *, first: int = 0, rate: int = 120) -> NDArray[np.uint64]:
-    """Give n packed times at a fixed rate, from the `first` tick on."""
-    seconds, ticks = np.divmod(np.arange(first, first + n, dtype=np.uint64), np.uint64(rate))
-    return (seconds + np.uint64(EPICS_START) << np.uint64(32)) | ticks * np.uint64(10**9 // rate)
-
-
-def event_codes(*codes: NDArray[np.bool_] | tuple[int, NDArray[np.bool_]]) -> NDArray[np.uint16]:
-    """Give (n, 18) words with bit n % 16 of word n // 16 set where event code n was sent."""
-    words = np.zeros((len(codes[0][1]), 18), np.uint16)
-    for code, sent in codes:
-        words[:, code // 16] |= sent.astype(np.uint16) << np.uint16(code % 16)
-    return words
-
-
-# ---------------------------------------------------------------- a small run with traps
 
 JUNGFRAU, EPIX, WAVE = (1, 12, 16), (10, 14), 5
 DELAYS_PS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
@@ -162,7 +157,7 @@ def write_small_run(
     content = _SmallContent(per_step, np.random.default_rng(seed))
     garbage = np.random.default_rng(seed + 1)
     with RunWriter(folder, experiment, run, streams=(0, 1, 4), small_data=small_data, garbage=garbage) as out:
-        clock = _Clock()
+        clock = Clock()
         blocks = _configure(out, clock.now(), RAW)
         out.begin_run(clock.now())
         for step in range(len(DELAYS_PS)):
@@ -173,17 +168,6 @@ def write_small_run(
         if ends:
             out.transition(Service.END_RUN, clock.now(), [_scan_data(99)])
         return content.truth(folder, out.paths)
-
-
-class _Clock:
-    """Gives rising times."""
-
-    def __init__(self) -> None:
-        self.tick = 0
-
-    def now(self) -> int:
-        self.tick += 1
-        return int(packed_times(1, first=self.tick - 1)[0])
 
 
 def _configure(out: RunWriter, now: int, fields: tuple[OutField, ...]) -> tuple[OutNames, OutNames]:
@@ -220,7 +204,7 @@ def _write_step(
     out: RunWriter,
     content: _SmallContent,
     step: int,
-    clock: _Clock,
+    clock: Clock,
     blocks: tuple[OutNames, OutNames],
     *,
     chunks: bool,
@@ -373,183 +357,3 @@ class _SmallContent:
         for name in ("TEMP", "COUNT"):
             valid[f"epics/XPP:{name}"] = last >= 0
         valid["epics/wave.x"] = last >= 0
-
-
-# ---------------------------------------------------------------- frames from a pool
-
-BEAM = OutNames("beam", (OutField("x", "f8"), OutField("i0", "f4"), OutField("codes", "u2", 1)))
-
-
-@dataclass(frozen=True, slots=True)
-class FrameRun:
-    """A run of frames that repeat.
-
-    Attributes
-    ----------
-    folder, files, timestamps
-        As in `SmallRun`.
-    x, i0, codes : arrays
-        `beam/raw/x` (n_events,) float64 in [0, 10), `beam/raw/i0` float32, `beam/raw/codes` (n_events, 18).
-    pool : (n_pool, n_segments, *shape)
-        The frames that there are.
-    choice : (n_events,) int64
-        `camera/raw/raw` of event i is `pool[choice[i]]`, with one segment without the axis of segments.
-    """
-
-    folder: Path
-    files: dict[int, tuple[Path, ...]]
-    timestamps: NDArray[np.uint64]
-    x: NDArray[np.float64]
-    i0: NDArray[np.float32]
-    codes: NDArray[np.uint16]
-    pool: NDArray[Any]
-    choice: NDArray[np.int64]
-
-    def frames(self, events: NDArray[np.int64] | slice = slice(None)) -> NDArray[Any]:
-        """Give the frames of some events, as they are read."""
-        found = self.pool[self.choice[events]]
-        return found[:, 0] if self.pool.shape[1] == 1 else found
-
-    def moments(self, groups: NDArray[np.int64], n_groups: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Give mean and spread of the frames of every group, from how often each frame is in it.
-
-        Parameters
-        ----------
-        groups : (n_events,) int64
-            Group of every event; -1 for none.
-        """
-        kept = groups >= 0
-        times = np.zeros((n_groups, len(self.pool)))
-        np.add.at(times, (groups[kept], self.choice[kept]), 1)
-        frames = self.frames_of_pool().astype(np.float64)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = times / times.sum(axis=1, keepdims=True)
-        mean = np.tensordot(share, frames, 1)
-        spread = [np.tensordot(share[i], (frames - mean[i]) ** 2, 1) for i in range(n_groups)]
-        return mean, np.sqrt(spread)
-
-    def frames_of_pool(self) -> NDArray[Any]:
-        """Give every frame that there is, as they are read."""
-        return self.pool[:, 0] if self.pool.shape[1] == 1 else self.pool
-
-
-def write_frame_run(
-    folder: Path,
-    *,
-    n_events: int,
-    shape: tuple[int, ...] = (512, 1024),
-    dtype: str = "u2",
-    n_segments: int = 1,
-    n_streams: int = 1,
-    n_pool: int = 8,
-    n_steps: int = 1,
-    seed: int = 2,
-    small_data: bool = True,
-    experiment: str = EXPERIMENT,
-    run: int = RUN,
-) -> FrameRun:
-    """Write frames at the speed of the disk: each is one of few random ones.
-
-    Parameters
-    ----------
-    shape, dtype
-        Of one segment.
-    n_segments, n_streams : int
-        Segments are dealt to the streams in turn; `beam` is in stream 0.
-    n_pool : int
-        Different frames; that many are held in memory.
-    """
-    rng = np.random.default_rng(seed)
-    pool = _pool(rng, (n_pool, n_segments, *shape), np.dtype(dtype))
-    choice = rng.integers(0, n_pool, n_events)
-    laser = rng.random(n_events) < 0.5
-    codes = event_codes((LASER_ON, laser), (LASER_OFF, ~laser))
-    x, i0 = rng.uniform(0, 10, n_events), rng.random(n_events, np.float32)
-    cameras = [
-        OutNames("camera", (OutField("raw", dtype, len(shape)),), segment=i) for i in range(n_segments)
-    ]
-    streams = [
-        OutStream(i, tuple(cameras[i::n_streams]) + ((BEAM,) if i == 0 else ())) for i in range(n_streams)
-    ]
-    clock, times = _Clock(), np.zeros(n_events, np.uint64)
-    with RunWriter(folder, experiment, run, streams=range(n_streams), small_data=small_data) as out:
-        out.configure(clock.now(), streams)
-        out.begin_run(clock.now())
-        for events in np.array_split(np.arange(n_events), n_steps):
-            out.transition(Service.BEGIN_STEP, clock.now())
-            out.transition(Service.ENABLE, clock.now())
-            for i in events.tolist():
-                times[i] = now = clock.now()
-                data = [OutData(c, {"raw": frame}) for c, frame in zip(cameras, pool[choice[i]], strict=True)]
-                out.event(now, [*data, OutData(BEAM, {"x": x[i], "i0": i0[i], "codes": codes[i]})])
-            out.transition(Service.DISABLE, clock.now())
-            out.transition(Service.END_STEP, clock.now())
-        out.transition(Service.END_RUN, clock.now())
-        return FrameRun(folder, out.paths, times, x, i0, codes, pool, choice)
-
-
-def _pool(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind == "f":
-        return rng.normal(1000.0, 30.0, shape).astype(dtype)
-    top = min(int(np.iinfo(dtype).max) + 1, 2**20)
-    return rng.integers(0, top, shape).astype(dtype)
-
-
-# ---------------------------------------------------------------- very many small events
-
-
-@dataclass(frozen=True, slots=True)
-class ScalarRun:
-    """Many small events in equal streams.
-
-    Attributes
-    ----------
-    timestamps : (n_events,) uint64
-        Rising.
-    values : (n_streams, n_events) float64
-        `scalar<i>/raw/value`, one field in each stream.
-    present : (n_streams, n_events) bool
-        Which stream has which event.
-    """
-
-    folder: Path
-    files: dict[int, tuple[Path, ...]]
-    timestamps: NDArray[np.uint64]
-    values: NDArray[np.float64]
-    present: NDArray[np.bool_]
-
-
-def write_scalar_run(
-    folder: Path,
-    *,
-    n_events: int,
-    n_streams: int = 1,
-    presence: float = 1.0,
-    seed: int = 3,
-    small_data: bool = True,
-    experiment: str = EXPERIMENT,
-    run: int = RUN,
-) -> ScalarRun:
-    """Write many events of one scalar, in one go.
-
-    Parameters
-    ----------
-    presence : float
-        Part of the events that each stream has.
-    """
-    rng = np.random.default_rng(seed)
-    names = [OutNames(f"scalar{i}", (OutField("value", "f8"),)) for i in range(n_streams)]
-    times, values = packed_times(n_events, first=10), rng.normal(size=(n_streams, n_events))
-    present = rng.random((n_streams, n_events)) < presence
-    with RunWriter(folder, experiment, run, streams=range(n_streams), small_data=small_data) as out:
-        clock = _Clock()
-        out.configure(clock.now(), [OutStream(i, (block,)) for i, block in enumerate(names)])
-        out.begin_run(clock.now())
-        out.transition(Service.BEGIN_STEP, clock.now())
-        out.transition(Service.ENABLE, clock.now())
-        for block, row, here in zip(names, values, present, strict=True):
-            out.events(times[here], [OutData(block, {"value": row[here]})])
-        clock.tick = 10 + n_events
-        for service in (Service.DISABLE, Service.END_STEP, Service.END_RUN):
-            out.transition(service, clock.now())
-        return ScalarRun(folder, out.paths, times, values, present)
