@@ -97,3 +97,34 @@ def test_stages_can_be_set_from_outside():
     assert spec.signals[0].stages == (Floor(min="3 ADU"),)
     with pytest.raises(SpecError, match="set from outside the file"):
         CubeSpec.loads(text, overrides={"signals.0.stages.0.spec_floor.min": "3 kev"})
+
+
+BUILT_IN = [
+    "sum",
+    {"calibrate": "jungfrau.h5"},
+    {"calibrate": {"constants": "a.npz", "kind": "epix10ka", "gain": False}},
+    {"threshold": "3 keV"},
+    {"threshold": 5},
+    {"threshold": {"min": "4 sigma", "below": "missing", "constants": "jungfrau.h5"}},
+    {"mask": "bad.npy"},
+    {"mask": {"edges": 1}},
+    {"roi": [[0, 4], [2, 8]]},
+    {"roi": {"ranges": [[0, 4], [2, 8]], "segment": 1}},
+    {"rebin": 2},
+    {"rebin": {"factor": [2, 4], "how": "mean"}},
+    {"project": "rows"},
+    {"sum": "mean"},
+    {"assemble": "geometry.data"},
+    {"azav": {"bins": 100, "poni": "a.poni"}},
+    {"azav": {"bins": 50, "distance": "90 mm", "pixel_size": "75 um", "center": [10, 20.5],
+              "energy": "9.5 keV"}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", BUILT_IN, ids=str)
+def test_every_built_in_stage_reads_back_as_it_was_written(stage):
+    spec = CubeSpec(cube="x", signals=[Signal("a", name="b", stages=[stage])])
+    again = CubeSpec.loads(spec.to_yaml())
+    assert again == spec
+    assert hash(again) == hash(spec)
+    assert again.signals[0].to_plain()["stages"] == [stage]
