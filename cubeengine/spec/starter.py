@@ -12,7 +12,6 @@ import numpy as np
 from cubeengine.budget import format_size
 from cubeengine.events.run import Run
 from cubeengine.schema.texts import NAME
-from cubeengine.sources.registry import is_raw
 from cubeengine.spec.nice import centers_of, centers_over, edges_between, rounded
 from cubeengine.spec.shots import LASER, XRAY
 from cubeengine.spec.survey import Survey
@@ -67,8 +66,8 @@ def starter(run: Run, smalldata: str | Path | None = None, xtc: Names | None = N
 def _places(run: Run) -> tuple[Path | None, Path | None]:
     """Give the smallData file and the raw file, or the directory of several."""
     files = [file.path for file in run.source.files]
-    raw = [path for path in files if is_raw(path) and ".smd" not in path.suffixes]
-    smalldata = next((path for path in files if not is_raw(path)), None)
+    raw = [path for path in files if ".xtc2" in path.suffixes and ".smd" not in path.suffixes]
+    smalldata = next((path for path in files if ".xtc2" not in path.suffixes), None)
     return smalldata, (raw[0] if len(raw) == 1 else raw[0].parent) if raw else None
 
 
