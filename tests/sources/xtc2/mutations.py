@@ -39,8 +39,9 @@ Spots = dict[str, list[tuple[int, int]]]
 # ---------------------------------------------------------------- the runs that are damaged
 
 _ENUM = [("gain:GainEnum", hand.ENUM, 0), ("High:GainEnum", hand.LABEL, 0), ("Low:GainEnum", hand.LABEL, 0)]
-_CAMERA = hand.names(10, "camera", [("n", hand.U1, 0), ("frame", hand.U2, 2), ("wave", hand.F4, 1)])
-_CONFIG = hand.names(11, "camera", [*_ENUM, ("label", hand.TEXT, 1)], alg="config")
+_CAMERA = [("n", hand.U1, 0), ("frame", hand.U2, 2), ("wave", hand.F4, 1)]
+_COUNTER = [("value", hand.U4, 0)]
+_CONFIG = [*_ENUM, ("label", hand.TEXT, 1)]
 _SCAN = hand.names(12, "scan", [("motor", hand.F8, 0), ("text", hand.TEXT, 1)])
 _EPICS = hand.names(13, "epics", [("A:B:C", hand.F8, 0), ("map", hand.I4, 2)])
 
@@ -61,9 +62,14 @@ def _step(time: int, i: int) -> bytes:
     return hand.dgram(hand.BEGIN_STEP, time, part) + hand.dgram(hand.ENABLE, time + 1)
 
 
-def _head() -> bytes:
+def _head(segment: int) -> bytes:
+    names = (
+        hand.names(9, "counter", _COUNTER, segment=segment),
+        hand.names(10, "camera", _CAMERA, segment=segment),
+        hand.names(11, "camera", _CONFIG, segment=segment, alg="config"),
+    )
     config = hand.values(11, struct.pack("<3i", 5, 5, -2) + b"abc\0", [hand.shape(4)])
-    blocks = (hand.RUNINFO, hand.CHUNKINFO, hand.COUNTER, _CAMERA, _CONFIG, _SCAN, _EPICS, config)
+    blocks = (hand.RUNINFO, hand.CHUNKINFO, *names, _SCAN, _EPICS, config)
     return hand.configure(*blocks) + hand.begin_run(hand.second(0.5))
 
 
@@ -78,13 +84,12 @@ def _events(first: int, n: int, *, nested: bool = False) -> bytes:
 
 def whole_run() -> dict[str, bytes]:
     """Give the files of a small run: two streams, one of them in two chunks, with and without smd file."""
-    first = _head() + _step(hand.second(1), 0) + _slow(hand.second(2), 0) + _events(0, 3)
+    first = _head(0) + _step(hand.second(1), 0) + _slow(hand.second(2), 0) + _events(0, 3)
     first += hand.enable_chunk(hand.second(15), "xpptest-r0007-s000-c001.xtc2")
     second = _events(6, 2) + _slow(hand.second(19), 1) + hand.dgram(hand.END_RUN, hand.second(30))
-    again = hand.dgram(hand.UNCONFIGURE, hand.second(15)) + hand.configure(
-        hand.COUNTER, time=hand.second(15.5)
-    )
-    other = _head() + _step(hand.second(1), 0) + _events(0, 3, nested=True) + again
+    names = hand.names(9, "counter", _COUNTER, segment=3)
+    again = hand.dgram(hand.UNCONFIGURE, hand.second(15)) + hand.configure(names, time=hand.second(15.5))
+    other = _head(3) + _step(hand.second(1), 0) + _events(0, 3, nested=True) + again
     other += hand.event(hand.second(16), 6) + hand.event(hand.second(17), 7)
     return {
         "xpptest-r0007-s000-c000.xtc2": first,

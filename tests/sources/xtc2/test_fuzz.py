@@ -15,16 +15,15 @@ import pytest
 from cubeengine.errors import SourceFormatError
 from cubeengine.sources.xtc2.dgram import Place, read_exactly
 from cubeengine.sources.xtc2.run_files import StreamFiles, find_run
-from cubeengine.sources.xtc2.source import open_xtc2
 from cubeengine.sources.xtc2.stream import Stream, open_stream
 from cubeengine.sources.xtc2.values import decode
-from cubeengine.types import FieldKind
 from tests.sources.xtc2 import mutations
+from tests.sources.xtc2.agreement import read_whole
 
 N_DAMAGED = int(os.environ.get("CUBEENGINE_FUZZ", "1500"))
 PER_PROCESS = 5000
 
-FUNCTIONS = ["tests.sources.xtc2.test_fuzz:read_run", "tests.sources.xtc2.test_fuzz:read_source"]
+FUNCTIONS = ["tests.sources.xtc2.test_fuzz:read_run", "tests.sources.xtc2.agreement:read_whole"]
 """What reads everything of the run in a folder."""
 
 CUT = ["intg_det/xpptut15-r0014-s000-c000.xtc2", "multi-seg-epics/xpptut15-r0014-s000-c000.xtc2",
@@ -34,14 +33,6 @@ CUT = ["intg_det/xpptut15-r0014-s000-c000.xtc2", "multi-seg-epics/xpptut15-r0014
 def read_run(folder: Path) -> list[list[Any]]:
     """Read all values of all events."""
     return [read_stream(open_stream(files)) for files in find_run(folder).streams]
-
-
-def read_source(folder: Path) -> None:
-    """Read all event fields of the source."""
-    source = open_xtc2(folder)
-    for name, info in source.fields.items():
-        if info.kind is FieldKind.EVENT:
-            source.read(name)
 
 
 def read_stream(stream: Stream) -> list[Any]:
@@ -101,6 +92,7 @@ def test_the_run_that_is_damaged_can_be_read_whole(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
 
+    assert read_whole(tmp_path) == 8 * 5
     counts = [[item[0] for item in stream] for stream in read_run(tmp_path)]
 
     assert counts == [[0, 1, 2, 6, 7], [0, 1, 2, 6, 7]]
