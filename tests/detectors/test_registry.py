@@ -94,7 +94,7 @@ def test_every_stage_has_its_section_and_every_option_is_named() -> None:
 
     assert set(rows) == set(BUILT_IN)
     for name in BUILT_IN:
-        for key in (*stage_options(name).keys(),):
+        for key in stage_options(name).model_fields:
             assert re.search(rf"\b{key}\b", texts[name]), f"{name}: {key}"
 
 
