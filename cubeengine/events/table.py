@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import PurePath
 
@@ -76,7 +76,8 @@ class FieldTable(Mapping[str, FieldInfo]):
         """
         known = self._known(name)
         if known is None:
-            raise FieldNotFound(name, self._where, list(self._fields), self._below_words(name) or self._hint)
+            hint = below_words(name, self._fields) or self._hint
+            raise FieldNotFound(name, self._where, list(self._fields), hint)
         return known
 
     def _known(self, name: str) -> str | None:
@@ -97,7 +98,7 @@ class FieldTable(Mapping[str, FieldInfo]):
         """
         if name in self:
             return self.resolve(name)
-        arrays = [field for field in self._below(name) if self._is_array(field)]
+        arrays = [field for field in _below(name, self._fields) if self._is_array(field)]
         frames = [field for field in arrays if field.rpartition("/")[2] in FRAMES]
         only = next((found for found in (arrays, frames) if len(found) == 1), None)
         return only[0] if only else self.resolve(name)
@@ -105,14 +106,6 @@ class FieldTable(Mapping[str, FieldInfo]):
     def _is_array(self, name: str) -> bool:
         info = self._fields[name]
         return info.kind is FieldKind.EVENT and bool(info.shape)
-
-    def _below(self, name: str) -> list[str]:
-        return [field for field in self._fields if field.startswith(f"{name.rstrip('/')}/")]
-
-    def _below_words(self, name: str) -> str:
-        below = self._below(name)
-        more = f" and {len(below) - SHOWN} more" if len(below) > SHOWN else ""
-        return f"fields below it: {', '.join(map(repr, below[:SHOWN]))}{more}" if below else ""
 
     def unit(self, name: str) -> str | None:
         """Give the declared unit of a field; None where none was declared."""
@@ -137,6 +130,17 @@ class FieldTable(Mapping[str, FieldInfo]):
         unit = self._units.get(name, "")
         size = f"{format_size(info.nbytes)} {_place(info)}"
         return name, shape, str(info.dtype), unit, kind, size, PurePath(info.origin).name
+
+
+def below_words(name: str, fields: Iterable[str]) -> str:
+    """Name the fields below what may be a detector, `jungfrau/raw`; "" where there are none."""
+    below = _below(name, fields)
+    more = f" and {len(below) - SHOWN} more" if len(below) > SHOWN else ""
+    return f"fields below it: {', '.join(map(repr, below[:SHOWN]))}{more}" if below else ""
+
+
+def _below(name: str, fields: Iterable[str]) -> list[str]:
+    return [field for field in fields if field.startswith(f"{name.rstrip('/')}/")]
 
 
 def _place(info: FieldInfo) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.events.expressions import Expression
+from cubeengine.events.table import below_words
 from cubeengine.schema.problems import SpecPath
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.links import is_reference, walk_members, walk_selections
@@ -180,7 +181,8 @@ class _Checker:
 
     def _exists(self, path: SpecPath, field: str) -> Found:
         if field not in self._fields and field not in self._spec.derive:
-            yield path, str(FieldNotFound(field, self._where, (*self._fields, *self._spec.derive)))
+            known, hint = (*self._fields, *self._spec.derive), below_words(field, self._fields)
+            yield path, str(FieldNotFound(field, self._where, known, hint))
 
 
 def _used(use: str) -> str:

@@ -116,6 +116,7 @@ def test_names_of_raw_fields_are_checked(call: Call, raw: Path) -> None:
     outcome = call("check", path)
     assert outcome.code == 2
     assert "field 'jungfrau/raw' is not in run xppx20415:57" in outcome.err
+    assert "fields below it: 'jungfrau/raw/raw', 'jungfrau/raw/frame_cnt'" in outcome.err
     assert "nearest: 'epixs/raw/array'" in outcome.err
 
 
