@@ -240,8 +240,8 @@ def _no_match(smalldata: Source, raw: Source) -> str:
     """Say what times there are on both sides."""
     return (
         f"no event of {_name(smalldata)} ({_span(smalldata)}) has the time of a raw one in {_name(raw)} "
-        f"({_span(raw)}); are they of different runs, or smallData of LCLS-I? Name one of them alone to leave "
-        "the other out"
+        f"({_span(raw)}); are they of different runs, or smallData of LCLS-I? Name one of them alone to "
+        "leave the other out"
     )
 
 
