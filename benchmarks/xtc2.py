@@ -108,7 +108,7 @@ def plain(paths: Sequence[Path], buffer: NDArray[np.uint8]) -> int:
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         offset = 0
-        while size := os.preadv(descriptor, [memoryview(buffer)], offset):
+        while size := os.preadv(descriptor, [buffer.data], offset):
             result += sum_bytes(buffer[:size])
             offset += size
         os.close(descriptor)

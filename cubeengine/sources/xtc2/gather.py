@@ -28,11 +28,12 @@ from cubeengine.types import IntArray
 
 WINDOW_NBYTES = 128 * 1024
 """Bytes that are read together: they stay in the cache until they are copied."""
-SMALL_NBYTES = 32 * 1024
-"""Datagrams up to this size are read whole."""
+SMALL_NBYTES = 16 * 1024
+"""Datagrams up to this size are read whole. Page-cached, their frames come as fast either way from 10 KB to
+60 KB on; one number of each takes 1.3 us by a head, whole 1.4 us at 10 KB, 4 us at 30 KB."""
 GAP_NBYTES = 16 * 1024
 """Bytes between datagrams that are read through rather than skipped."""
-HEAD_NBYTES = 2 * 1024
+HEAD_NBYTES = 1024
 """Bytes of a large datagram that are read at a time in search of headers."""
 
 OFFSET, SIZE, TIMESTAMP, SCHEMA, FILE = range(5)
