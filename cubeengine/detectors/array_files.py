@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +22,7 @@ Index = tuple[Any, ...]
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _NPY_SIGNATURE = b"\x93NUMPY"
 _ZIP_SIGNATURE = b"PK"
-_FAULTS = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, OverflowError)
+_DAMAGE = (EOFError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError, struct.error, zlib.error)
 
 
 class ArrayFile(Protocol):
@@ -55,7 +58,7 @@ def opened_arrays(path: Path) -> Iterator[ArrayFile]:
     try:
         with kind(path) as file:
             yield file
-    except (*_FAULTS, zipfile.BadZipFile) as err:
+    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, *_DAMAGE) as err:
         if isinstance(err, SpecError | SourceFormatError):
             raise
         raise SourceFormatError(f"{path}: cannot be read ({err})") from err
