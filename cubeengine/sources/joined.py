@@ -84,16 +84,24 @@ def match_times(wanted: NDArray[np.uint64], there: NDArray[np.uint64]) -> tuple[
     Join
         What matched.
     """
-    first, stop = np.searchsorted(there, wanted, "left"), np.searchsorted(there, wanted, "right")
-    own_first, own_stop = np.searchsorted(wanted, wanted, "left"), np.searchsorted(wanted, wanted, "right")
-    n_there, n_own = stop - first, own_stop - own_first
+    first, n_there = _places(there, wanted)
+    own_first, n_own = _places(wanted, wanted)
     clear = (n_there == 1) | (n_there == n_own)
     place = np.where(n_there == 1, 0, np.arange(len(wanted)) - own_first)
-    match = np.where(clear & (n_there > 0), first + place, -1).astype(np.int64)
-    matched = int(np.count_nonzero(match >= 0))
-    used = len(np.unique(match[match >= 0]))
+    match = np.where(clear & (n_there > 0), first + place, -1)
+    found = match[match >= 0]
+    used = int(np.count_nonzero(np.diff(found))) + bool(len(found))  # they rise, as the times do
     ambiguous = int(np.count_nonzero((n_there > 0) & ~clear))
-    return match, Join(matched, len(wanted) - matched, len(there) - used, ambiguous)
+    return match, Join(len(found), len(wanted) - len(found), len(there) - used, ambiguous)
+
+
+def _places(times: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> tuple[IntArray, IntArray]:
+    """Give the first place of each wanted time among rising times, and how often it is there."""
+    first = np.arange(len(times)) if times is wanted else np.searchsorted(times, wanted, "left")
+    if len(times) and bool((times[1:] > times[:-1]).all()):
+        return first, (times[np.minimum(first, len(times) - 1)] == wanted).astype(np.int64)
+    first = np.searchsorted(times, wanted, "left")
+    return first, np.searchsorted(times, wanted, "right") - first
 
 
 def join_sources(smalldata: Source, raw: Source) -> JoinedSource:
