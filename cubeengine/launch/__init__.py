@@ -72,6 +72,10 @@ def launch(name: str, *, workers: int | None, budget: Budget) -> Executor:
         from cubeengine.launch.mpi import start_mpi
 
         return start_mpi(workers, budget)
+    if name == "slurm":
+        from cubeengine.launch.slurm import start_slurm
+
+        return start_slurm(workers, budget)
     if name in LAUNCHERS:
         from cubeengine.launch.cluster import start_local
 

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from cubeengine.budget import Budget
@@ -14,8 +15,10 @@ from cubeengine.launch.base import OnDone
 from cubeengine.launch.network import LOOPBACK
 from cubeengine.launch.settings import SETTINGS
 from cubeengine.launch.signals import Check, children_without_interrupts, deferred_interrupts
+from cubeengine.launch.tls import read_security
 
 POLL_SECONDS = 0.02
+KEYS_FOLDER = "CUBEENGINE_TLS"
 
 
 class ClusterExecutor:
@@ -28,16 +31,28 @@ class ClusterExecutor:
     description : str
         For the user.
     owned : list
-        What to close in the end, beside the client: the cluster, if it was started here.
+        What to close in the end, after the client: the cluster, if it was started here.
+    watch : callable, optional
+        Asked now and then; raises if there is no use in waiting any longer.
+    workers : int, optional
+        Worker processes, where not all are there yet. Default: those that are there.
     """
 
-    def __init__(self, client: Any, description: str, owned: Sequence[Any] = ()) -> None:
-        self._client, self._owned = client, tuple(owned)
+    def __init__(
+        self,
+        client: Any,
+        description: str,
+        owned: Sequence[Any] = (),
+        *,
+        watch: Check | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self._client, self._owned, self._watch = client, tuple(owned), watch
         threads = [worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
         if not threads:
             client.close()
             raise LaunchError("the scheduler has no workers; start some, then run again")
-        self.workers, self.threads = len(threads), max(threads)
+        self.workers, self.threads = workers or len(threads), max(threads)
         self.separate, self.description = True, description
 
     def run(
@@ -54,7 +69,7 @@ class ClusterExecutor:
         futures = self._client.get(graph, list(keys), sync=False, optimize_graph=False)
         try:
             with deferred_interrupts() as check:
-                for future in _as_completed(futures, self._client.loop, check):
+                for future in _as_completed(futures, self._client.loop, self._checks(check)):
                     on_done(future.key, future.result())
         except KilledWorker as err:
             raise LaunchError(
@@ -64,6 +79,14 @@ class ClusterExecutor:
         finally:
             for future in futures:
                 future.release()
+
+    def _checks(self, check: Check) -> Check:
+        def both() -> None:
+            check()
+            if self._watch is not None:
+                self._watch()
+
+        return both
 
     def close(self) -> None:
         """End the client, and the cluster if it was started here."""
@@ -144,15 +167,24 @@ def _start_cluster(**options: Any) -> tuple[Any, Any]:
 def connect(address: str) -> ClusterExecutor:
     """Use the workers of a scheduler that is running already.
 
+    For an address "tls://..." the environment variable CUBEENGINE_TLS may name a private folder with the
+    files ca.pem, cert.pem and key.pem; otherwise those of Dask's own settings are shown.
+
     Raises
     ------
     LaunchError
-        If there is no scheduler at the address, or it has no workers.
+        If there is no scheduler at the address, or it has no workers; or others can read the key.
     """
     from distributed import Client
 
+    security = _security_of_user() if address.startswith("tls://") else None
     try:
-        client = Client(address, timeout=10, set_as_default=False)
+        client = Client(address, timeout=10, security=security, set_as_default=False)
     except (OSError, ValueError) as err:
         raise LaunchError(f"no scheduler answers at {address!r}: {err}; check that it is running") from err
     return ClusterExecutor(client, f"workers of the scheduler at {address}")
+
+
+def _security_of_user() -> Any:
+    folder = os.environ.get(KEYS_FOLDER)
+    return read_security(Path(folder)) if folder else None

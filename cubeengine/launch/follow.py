@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 from cubeengine.launch.network import LOOPBACK, own_address
@@ -34,7 +35,7 @@ def follow(world: World) -> int:
         if message["do"] == "report":
             world.send({"report": socket.gethostname()}, 0)
         if message["do"] == "serve":
-            asyncio.run(_serve(message, inbox))
+            asyncio.run(_serve(message, inbox, lambda answer: world.send(answer, 0)))
             world.send({"stopped": True}, 0)
         message = inbox.wait()
     world.send({"ended": True}, 0)
@@ -86,7 +87,7 @@ class _Inbox:
         return False
 
 
-async def _serve(order: Message, inbox: _Inbox) -> None:
+async def _serve(order: Message, inbox: _Inbox, tell: Callable[[Message], None]) -> None:
     """Keep a worker process, a new one whenever it dies, until rank 0 gives another order."""
     import dask
     from distributed import Nanny
@@ -94,19 +95,27 @@ async def _serve(order: Message, inbox: _Inbox) -> None:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     folder: Any = tempfile.TemporaryDirectory(prefix="cubeengine-", ignore_cleanup_errors=True)
     with dask.config.set(SETTINGS), folder as scratch:
-        nanny = Nanny(
-            order["address"],
-            nthreads=1,
-            host=own_address(order["address"]),
-            memory_limit=order["memory"],
-            security=Credentials.from_dict(order["credentials"]).security(),
-            local_directory=scratch,
-            silence_logs=logging.CRITICAL,
-            death_timeout=JOIN_SECONDS,
-            dashboard=False,
-            # It listens in any case, and without encryption.
-            dashboard_address=f"{LOOPBACK}:0",
-        )
-        async with nanny:
-            while inbox.poll() is None:
-                await asyncio.sleep(POLL_SECONDS)
+        # A nanny ends when its worker has lost the scheduler, for instance as the network was down.
+        while inbox.poll() is None:
+            try:
+                async with Nanny(order["address"], **_nanny_options(order, scratch)) as nanny:
+                    while inbox.poll() is None and nanny.status.name == "running":
+                        await asyncio.sleep(POLL_SECONDS)
+            except (OSError, RuntimeError) as err:
+                tell({"failed": f"{socket.gethostname()}: {err}"})
+                await asyncio.sleep(1.0)
+
+
+def _nanny_options(order: Message, scratch: str) -> dict[str, Any]:
+    return {
+        "nthreads": 1,
+        "host": own_address(order["address"]),
+        "memory_limit": order["memory"],
+        "security": Credentials.from_dict(order["credentials"]).security(),
+        "local_directory": scratch,
+        "silence_logs": logging.CRITICAL,
+        "death_timeout": JOIN_SECONDS,
+        "dashboard": False,
+        # It listens in any case, and without encryption.
+        "dashboard_address": f"{LOOPBACK}:0",
+    }

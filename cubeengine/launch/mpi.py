@@ -125,7 +125,7 @@ def _start_workers(world: World, budget: Budget, check: Check) -> Executor:
     _tell(world, order | {"credentials": credentials.to_dict()})
     ranks = _Ranks(world)
     try:
-        n_workers = _wait_for_workers(client, len(hosts), check)
+        n_workers = _wait_for_workers(world, client, len(hosts), check)
         return ClusterExecutor(client, f"{n_workers} MPI ranks", [ranks, cluster])
     except BaseException:
         for thing in (client, ranks, cluster):
@@ -133,16 +133,19 @@ def _start_workers(world: World, budget: Budget, check: Check) -> Executor:
         raise
 
 
-def _wait_for_workers(client: Any, wanted: int, check: Check) -> int:
+def _wait_for_workers(world: World, client: Any, wanted: int, check: Check) -> int:
     """Wait until all workers are there, or some after a time; give how many."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline, told = time.monotonic() + START_SECONDS, ""
     while (found := len(client.scheduler_info(n_workers=-1)["workers"])) < wanted:
+        check()
+        answer = world.receive()
+        if answer is not None:
+            told = f": rank {answer[0]} says {answer[1].get('failed')}"
         if time.monotonic() > deadline:
             break
-        check()
         time.sleep(POLL_SECONDS)
     if not found:
-        raise LaunchError(f"no rank has started its worker within {START_SECONDS:.0f} s")
+        raise LaunchError(f"no rank has started its worker within {START_SECONDS:.0f} s{told}")
     return found
 
 

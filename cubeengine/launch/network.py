@@ -67,3 +67,12 @@ def _address_towards(host: str) -> str:
         raise LaunchError(
             f"{socket.gethostname()} finds no way to {host!r}: {err}; name the interface in {INTERFACE}"
         ) from err
+
+
+def route_address() -> str:
+    """Give the address of this machine on the network that leads out of it; loopback where there is none."""
+    try:
+        # Any address outside does; this one is kept for documentation, and nothing is sent.
+        return _address_towards("192.0.2.1")
+    except LaunchError:
+        return LOOPBACK
