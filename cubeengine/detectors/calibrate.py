@@ -185,7 +185,7 @@ def _check_raw(frame: Frame, kind: Kind, context: Context) -> None:
         raise SpecError(
             f"field {context.field!r}: has values of {frame.dtype}; kind {kind.name!r} needs raw {wanted}"
         )
-    if frame.unit in ("ADU", "keV"):
+    if frame.unit == "keV" or (frame.unit == "ADU" and frame.dtype.kind == "f"):
         raise SpecError(f"field {context.field!r}: is calibrated already, its unit is {frame.unit!r}")
 
 

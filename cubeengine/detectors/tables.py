@@ -99,7 +99,7 @@ def _inverse(gains: NDArray[Any]) -> Float32Array:
 
 def as_table(values: NDArray[Any], dtype: type[np.generic] = np.float32) -> SharedArray:
     """Flatten the constants of frames, read-only as those that are mapped from a file."""
-    table = np.ascontiguousarray(values.reshape(len(values), -1).astype(dtype))
+    table = np.ascontiguousarray(values.reshape(len(values), -1).astype(dtype, copy=False))
     table.setflags(write=False)
     return SharedArray(table)
 

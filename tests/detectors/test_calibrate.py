@@ -262,6 +262,12 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         ("c.h5", None, Frame((N, ROWS, 16), U2), ("'pixel_status'", "(3, 3, 8, 32)", "8, 16")),
         ("c.h5", None, Frame((N, ROWS, COLS), np.dtype("f4")), ("float32", "uint16")),
         ("c.h5", None, Frame((40,), U2), ("(40,)", "rows, columns")),
+        (
+            {"constants": "c.h5", "kind": "single"},
+            None,
+            Frame(RAW.shape, np.dtype("f4"), "keV"),
+            ("calibrated",),
+        ),
         ("gains.h5", None, RAW, ("no 'pedestals'", "pixel_gain")),
         ("nothing.h5", None, RAW, ("nothing", "add 'kind: '")),
         ("nothing.h5", detector("epix10ka"), RAW, ("asicPixelConfig", "kind: single")),

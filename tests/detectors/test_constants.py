@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from cubeengine.detectors.constants import ARRAYS, open_constants, write_constants
-from cubeengine.detectors.kinds import check_detector, kind_named
+from cubeengine.detectors.kinds import KINDS, check_detector, kind_named
 from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.types import DetectorInfo
 
@@ -134,6 +135,22 @@ def test_names_of_kinds() -> None:
         "single",
         None,
     ]
+
+
+def test_page_on_constants_tells_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "constants.md").read_text()
+    example = page.partition("```python\n")[2].partition("```")[0]
+    kinds = re.findall(r"^\| `(\w+)` \| (\d)[^|]*\| ([\w, ]+) \|$", page, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+
+    exec(compile(example, "constants.md", "exec"), {})
+
+    assert open_constants(tmp_path / "epix100.h5").shapes == {"pedestals": (704, 768)}
+    assert [name for name, _, _ in kinds] == list(KINDS)
+    for name, ranges, called in kinds:
+        assert KINDS[name].ranges == int(ranges)
+        assert {kind_named(other) for other in called.split(", ")} == {KINDS[name]}
+    assert all(f"`{name}`" in page for name in ARRAYS)
 
 
 def exported(folder: Path, **raw: Any) -> Path:
