@@ -6,31 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cubeengine.errors import SourceFormatError
-from cubeengine.sources.xtc2.content import FileContent
 from cubeengine.sources.xtc2.dgram import Place, Service
+from cubeengine.sources.xtc2.transitions import Transition
 
 DETECTOR = "chunkinfo"
 _LONGEST = 240
 """Bytes of a file name that every file system takes, with a suffix added."""
 
 
-def next_chunks(content: FileContent) -> list[tuple[int, str]]:
-    """Give the files that a file is continued in.
-
-    Returns
-    -------
-    list of (int, str)
-        Row of the Enable in the table of datagrams, and name of the file for the events behind it.
+def chunk_names(transition: Transition) -> list[str]:
+    """Give the file that the stream goes on in behind this datagram; usually there is none.
 
     Raises
     ------
     SourceFormatError
         If the name is not that of a file in the same folder.
     """
+    if transition.service is not Service.ENABLE:
+        return []
+    place = Place(transition.path, transition.offset)
     return [
-        (row, _bare_name(part.values.get("filename"), Place(transition.path, transition.offset)))
-        for row, transition in zip(content.rows, content.transitions, strict=True)
-        if transition.service is Service.ENABLE
+        _bare_name(part.values.get("filename"), place)
         for part in transition.contributions
         if part.names.detector == DETECTOR
     ]

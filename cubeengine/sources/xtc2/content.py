@@ -1,63 +1,63 @@
-"""One file of a stream: its datagrams, and the values of those that are not events."""
+"""One file of a stream: where its events lie, and its transitions."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.errors import SourceFormatError
-from cubeengine.sources.xtc2.dgram import (
-    DGRAM,
-    DGRAM_NBYTES,
-    XTC_NBYTES,
-    DgramTable,
-    Place,
-    Service,
-    read_exactly,
-)
+from cubeengine.sources.xtc2.chunks import chunk_names
+from cubeengine.sources.xtc2.dgram import DgramTable, Place, Service
 from cubeengine.sources.xtc2.hop import hop_file
 from cubeengine.sources.xtc2.names import Schema
-from cubeengine.sources.xtc2.values import Contribution, decode, read_schema
-from cubeengine.types import InputFile, IntArray, RunId
-
-_MAX_DGRAMS_AHEAD = 64
-"""Datagrams ahead of the BeginRun at most: usually it is the second."""
+from cubeengine.sources.xtc2.opening import opened
+from cubeengine.sources.xtc2.pointers import read_pointers
+from cubeengine.sources.xtc2.transitions import Transition, read_transition
+from cubeengine.types import InputFile, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Transition:
-    """A datagram that is not an event.
+class Events:
+    """Every event of a stream, as stored: arrays of equal length.
 
     Attributes
     ----------
-    service : Service
-    timestamp : int
-        Packed (seconds << 32 | nanoseconds).
-    damage : int
-        That of the datagram.
-    schema : int
-        Number in `Stream.schemas`; that of a Configure is its own.
-    contributions : tuple of Contribution
-        Its values.
-    path : Path
-    offset : int
-        Where it was read, for messages.
+    timestamp : (n,) uint64
+        Rising strictly.
+    file : (n,) int32
+        Number in `Stream.files`.
+    offset, size : (n,) int64
+        The datagram in that file, header included: it ends within the file.
+    schema : (n,) int32
+        Number in `Stream.schemas`.
     """
 
-    service: Service
-    timestamp: int
-    damage: int
-    schema: int
-    contributions: tuple[Contribution, ...]
-    path: Path
-    offset: int
+    timestamp: NDArray[np.uint64]
+    file: NDArray[np.int32]
+    offset: IntArray
+    size: IntArray
+    schema: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.timestamp)
+
+
+NO_EVENTS = Events(
+    timestamp=np.zeros(0, np.uint64),
+    file=np.zeros(0, np.int32),
+    offset=np.zeros(0, np.int64),
+    size=np.zeros(0, np.int64),
+    schema=np.zeros(0, np.int32),
+)
+
+
+def columns_of(events: Events) -> tuple[NDArray[Any], ...]:
+    """Give the columns in the order in which `Events` takes them."""
+    return events.timestamp, events.file, events.offset, events.size, events.schema
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,71 +67,32 @@ class FileContent:
     Attributes
     ----------
     file : InputFile
-    table : DgramTable
-        All its datagrams.
-    schema : (n,) int32
-        Number of the latest Configure of the stream before each datagram, -1 where there is none.
+    events : Events
+        Its events; `file` counts the files in `chunks` that began before them.
     transitions : tuple of Transition
-    rows : tuple of int
-        Number of each transition in the table.
-    n_left : int
-        Bytes behind the last whole datagram.
+    chunks : tuple of str
+        Names of the files that the stream goes on in.
+    notes : tuple of str
+        What was left off.
     """
 
     file: InputFile
-    table: DgramTable
-    schema: NDArray[np.int32]
+    events: Events
     transitions: tuple[Transition, ...]
-    rows: tuple[int, ...]
-    n_left: int
-
-    @property
-    def event_rows(self) -> IntArray:
-        """(n_events,) int64, the datagrams that are events."""
-        is_event = np.ones(len(self.table), bool)
-        is_event[list(self.rows)] = False
-        return np.flatnonzero(is_event)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left off."""
-        if not self.n_left:
-            return ()
-        text = f"the last {self.n_left:,} bytes are no whole datagram yet, and are left off"
-        return (f"{self.file.path}, byte {self.file.size - self.n_left:,}: {text}",)
+    chunks: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[int, InputFile]]:
-    """Open a file for reading, and describe it as it is at that moment: it may still be growing.
-
-    Raises
-    ------
-    SourceFormatError
-        If it cannot be opened or read.
-    """
-    try:
-        # Opening a pipe would wait for its other end.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as err:
-        raise SourceFormatError(f"{path}: cannot be opened ({err.strerror})") from err
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise SourceFormatError(f"{path}: is no plain file")
-        yield descriptor, InputFile(path.resolve(), status.st_size, status.st_mtime_ns)
-    finally:
-        os.close(descriptor)
-
-
-def read_content(path: Path, schemas: list[Schema]) -> FileContent:
-    """Find all datagrams of a file, and decode its transitions.
+def read_content(path: Path, schemas: list[Schema], *, is_index: bool) -> FileContent:
+    """Find all events of a file, and decode its transitions.
 
     Parameters
     ----------
     path : Path
     schemas : list of Schema
         Those of the stream up to this file; those of the file are appended.
+    is_index : bool
+        Whether it is an smd file: offset and size of the events are then those of the datagrams it points to.
 
     Raises
     ------
@@ -140,86 +101,81 @@ def read_content(path: Path, schemas: list[Schema]) -> FileContent:
 
     Notes
     -----
-    Memory: 34 bytes per datagram, and the bytes of the transitions.
+    Memory: 32 bytes per event and 8 while it works, the bytes of the transitions, and some MB.
     """
     with opened(path) as (descriptor, file):
-        table, n_left = hop_file(descriptor, path, file.size)
-        service = table.service  # made anew every time it is asked for
-        number = len(schemas) - 1 + np.cumsum(service == Service.CONFIGURE, dtype=np.int32)
-        rows = np.flatnonzero((service != Service.L1_ACCEPT) & (service != Service.LAST_OF_BATCH))
-        columns = (service, table.timestamp, table.damage, table.offset, table.size)
-        headers = zip(*(column[rows].tolist() for column in columns), strict=True)
-        found = tuple(_transition(descriptor, path, schemas, *header) for header in headers)
-    return FileContent(file, table, number, found, tuple(rows.tolist()), n_left)
+        reader = _FileReader(descriptor, path, schemas, is_index)
+        pieces = [reader.events_of(table) for table in hop_file(descriptor, path, file.size)]
+    events = Events(*joined(pieces))
+    left = file.size - reader.end
+    notes: tuple[str, ...] = ()
+    if left:
+        text = f"the last {left:,} bytes are no whole datagram yet, and are left off"
+        notes = (f"{path}, byte {reader.end:,}: {text}",)
+    return FileContent(file, events, tuple(reader.transitions), tuple(reader.chunks), notes)
 
 
-def _transition(
-    descriptor: int,
-    path: Path,
-    schemas: list[Schema],
-    service: int,
-    timestamp: int,
-    damage: int,
-    offset: int,
-    size: int,
-) -> Transition:
-    place, data = Place(path, offset), read_exactly(descriptor, offset, size, path)
-    if service == Service.CONFIGURE:
-        schemas.append(read_schema(data, place))
-    contributions = decode(data, schemas[-1] if schemas else Schema({}), place)
-    return Transition(Service(service), timestamp, damage, len(schemas) - 1, contributions, path, offset)
+def joined(pieces: list[tuple[NDArray[Any], ...]]) -> Iterable[NDArray[Any]]:
+    """Join the columns of pieces one by one; the pieces are let go meanwhile, and so is their memory."""
+    columns = list(zip(*pieces, strict=True))
+    pieces.clear()
+    while columns:
+        parts = columns.pop(0)
+        yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def run_of(path: Path) -> RunId | None:
-    """Give experiment and run as the first BeginRun of a file says; None where none comes before the events.
+class _FileReader:
+    """Looks through a file piece by piece; keeps all but the events."""
 
-    Raises
-    ------
-    SourceFormatError
-        If the file is not what it should be.
-    """
-    schema, offset = Schema({}), 0
-    with opened(path) as (descriptor, file):
-        for _ in range(_MAX_DGRAMS_AHEAD):
-            if file.size - offset < DGRAM_NBYTES:
-                break
-            service, size = _header(read_exactly(descriptor, offset, DGRAM_NBYTES, path), Place(path, offset))
-            if service.is_event or size > file.size - offset:
-                break
-            if service in (Service.CONFIGURE, Service.BEGIN_RUN):
-                data, place = read_exactly(descriptor, offset, size, path), Place(path, offset)
-                schema = read_schema(data, place) if service is Service.CONFIGURE else schema
-                if service is Service.BEGIN_RUN:
-                    return _run_id(decode(data, schema, place))
-            offset += size
-    return None
+    def __init__(self, descriptor: int, path: Path, schemas: list[Schema], is_index: bool) -> None:
+        self._descriptor, self._path, self._is_index = descriptor, path, is_index
+        self._schemas = schemas
+        self.transitions: list[Transition] = []
+        self.chunks: list[str] = []
+        self.end = 0
+        """Byte behind the last whole datagram."""
 
+    def events_of(self, table: DgramTable) -> tuple[NDArray[Any], ...]:
+        """Give the columns of `Events` for the next datagrams of the file."""
+        service = table.service
+        is_event = (service == Service.L1_ACCEPT) | (service == Service.LAST_OF_BATCH)
+        rows = np.flatnonzero(is_event)
+        number = len(self._schemas) - 1 + np.cumsum(service == Service.CONFIGURE, dtype=np.int32)
+        schema = self._checked(table, rows, number[rows])
+        n_before = len(self.chunks)
+        enables = self._read_transitions(table, service, np.flatnonzero(~is_event))
+        chunk = (n_before + np.searchsorted(enables, rows)).astype(np.int32)
+        self.end = int(table.offset[-1] + table.size[-1]) if len(table) else self.end
+        offset, size = self._offset_and_size(table, rows, schema)
+        return table.timestamp[rows], chunk, offset, size, schema
 
-def _header(data: bytes, place: Place) -> tuple[Service, int]:
-    header = np.frombuffer(data, DGRAM)[0]
-    extent = int(header["extent"])
-    if int(header["type"]) & 0xFFF or extent < XTC_NBYTES:
-        raise place.error(
-            0, f"type {header['type']}, {extent} bytes is no datagram; the file is damaged, or no xtc2 file"
+    def _checked(self, table: DgramTable, rows: IntArray, schema: NDArray[np.int32]) -> NDArray[np.int32]:
+        if len(rows) and schema[0] < 0:
+            raise Place(self._path, int(table.offset[rows[0]])).error(
+                0,
+                "an event before the first Configure: does the file continue another (c000)? Name that one",
+            )
+        return schema
+
+    def _read_transitions(self, table: DgramTable, service: NDArray[np.uint8], rows: IntArray) -> list[int]:
+        """Decode the transitions; gives the rows of those behind which the stream goes on elsewhere."""
+        columns = (
+            rows,
+            service[rows],
+            *(c[rows] for c in (table.timestamp, table.damage, table.offset, table.size)),
         )
-    return Service(int(header["env"]) >> 24 & 0xF), DGRAM_NBYTES - XTC_NBYTES + extent
+        enables = []
+        for row, *header in zip(*(column.tolist() for column in columns), strict=True):
+            found = read_transition(self._descriptor, self._path, self._schemas, *header)
+            names = chunk_names(found)
+            self.transitions.append(found)
+            self.chunks += names
+            enables += [row] * len(names)
+        return enables
 
-
-def _run_id(contributions: Sequence[Contribution]) -> RunId | None:
-    for contribution in contributions:
-        experiment, run = (contribution.values.get(name) for name in ("expt", "runnum"))
-        if contribution.names.detector == "runinfo" and str(run).isdecimal():
-            return RunId(str(experiment), int(str(run)))
-    return None
-
-
-def input_file(path: Path) -> InputFile:
-    """Describe a file as it is now.
-
-    Raises
-    ------
-    SourceFormatError
-        If it is not there.
-    """
-    with opened(path) as (_, file):
-        return file
+    def _offset_and_size(
+        self, table: DgramTable, rows: IntArray, schema: NDArray[np.int32]
+    ) -> tuple[IntArray, IntArray]:
+        if not self._is_index:
+            return table.offset[rows], table.size[rows]
+        return read_pointers(self._descriptor, self._path, table, rows, schema, self._schemas)

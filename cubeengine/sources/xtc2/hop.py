@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ _BAD_TYPE, _BAD_EXTENT = 20, 21
 _COLUMNS = (np.uint64, np.uint32, np.uint16, np.int64, np.int64)
 
 
-def hop_file(descriptor: int, path: Path, size: int) -> tuple[DgramTable, int]:
+def hop_file(descriptor: int, path: Path, size: int) -> Iterator[DgramTable]:
     """Find all datagrams of a file.
 
     Parameters
@@ -52,13 +53,12 @@ def hop_file(descriptor: int, path: Path, size: int) -> tuple[DgramTable, int]:
     path : Path
         Its name, for messages.
     size : int
-        Its size: what was written since is left off.
+        Its size: what was written since is left off, and so is a last datagram that is not whole.
 
-    Returns
-    -------
+    Yields
+    ------
     DgramTable
-    int
-        Bytes behind the last whole datagram.
+        The next datagrams; of an empty file an empty table.
 
     Raises
     ------
@@ -67,19 +67,18 @@ def hop_file(descriptor: int, path: Path, size: int) -> tuple[DgramTable, int]:
 
     Notes
     -----
-    Memory: 30 bytes per datagram, twice that for a moment, and a few MB.
+    Memory: a few MB.
     """
     state, window = np.zeros(N_STATE, np.int64), np.empty(WINDOW_NBYTES, np.uint8)
     state[DESCRIPTOR], state[LIMIT], state[AHEAD] = descriptor, size, DGRAM_NBYTES
-    parts, status = [], _FULL
+    status = _FULL
     while status == _FULL:
         capacity = min(_CAPACITY, (size - int(state[POS])) // DGRAM_NBYTES + 1)
         columns: list[NDArray[Any]] = [np.empty(capacity, dtype) for dtype in _COLUMNS]
         status, count = _hop(state, window, *columns)
-        parts.append([column[:count] for column in columns])
-    if status == _STOPPED:
-        raise _error(path, state)
-    return DgramTable(*map(np.concatenate, zip(*parts, strict=True))), size - int(state[POS])
+        if status == _STOPPED:
+            raise _error(path, state)
+        yield DgramTable(*(column[:count] for column in columns))
 
 
 @jit

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from cubeengine.errors import SourceFormatError
-from cubeengine.sources.xtc2.content import run_of
+from cubeengine.sources.xtc2.runinfo import run_of
 from cubeengine.types import RunId
 
 INDEX_FOLDER = "smalldata"

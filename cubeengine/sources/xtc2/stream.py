@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cubeengine.errors import SourceFormatError
-from cubeengine.sources.xtc2.chunks import find_chunk, next_chunks
-from cubeengine.sources.xtc2.content import FileContent, Transition, input_file, opened, read_content
+from cubeengine.sources.xtc2.chunks import find_chunk
+from cubeengine.sources.xtc2.content import NO_EVENTS, Events, FileContent, columns_of, joined, read_content
 from cubeengine.sources.xtc2.dgram import Place
 from cubeengine.sources.xtc2.names import Schema
-from cubeengine.sources.xtc2.pointers import check_has_pointers, read_pointers
+from cubeengine.sources.xtc2.opening import input_file
+from cubeengine.sources.xtc2.pointers import check_has_pointers
 from cubeengine.sources.xtc2.run_files import StreamFiles
-from cubeengine.types import InputFile, IntArray
+from cubeengine.sources.xtc2.transitions import Transition
+from cubeengine.types import InputFile
 
 __all__ = ["Events", "Stream", "StreamFiles", "Transition", "open_stream"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Events:
-    """Every event of a stream, as stored: arrays of equal length.
-
-    Attributes
-    ----------
-    timestamp : (n,) uint64
-        Rising strictly.
-    file : (n,) int32
-        Number in `Stream.files`.
-    offset, size : (n,) int64
-        The datagram in that file, header included: it ends within the file.
-    schema : (n,) int32
-        Number in `Stream.schemas`.
-    """
-
-    timestamp: NDArray[np.uint64]
-    file: NDArray[np.int32]
-    offset: IntArray
-    size: IntArray
-    schema: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.timestamp)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +67,7 @@ def open_stream(files: StreamFiles) -> Stream:
 
     Notes
     -----
-    Memory: 66 bytes per event while it works, 32 of them in the result; and the bytes of the transitions.
+    Memory: 32 bytes per event in the result, 8 more while it works; the bytes of the transitions; some MB.
     """
     stream = _from_data(files) if files.index is None else _from_index(files, files.index)
     _check_order(stream)
@@ -103,56 +77,34 @@ def open_stream(files: StreamFiles) -> Stream:
 def _from_data(files: StreamFiles) -> Stream:
     """Hop over the files of events themselves."""
     schemas: list[Schema] = []
-    paths, contents = [files.data], list[FileContent]()
-    for path in paths:  # grows while it is walked through
-        contents.append(read_content(path, schemas))
-        for _, name in next_chunks(contents[-1]):
+    paths, contents, pieces = [files.data], list[FileContent](), []
+    for number, path in enumerate(paths):  # these become more while they are walked through
+        content = read_content(path, schemas, is_index=False)
+        file = np.full(len(content.events), number, np.int32)
+        pieces.append(columns_of(replace(content.events, file=file)))
+        contents.append(replace(content, events=NO_EVENTS))
+        for name in content.chunks:
             paths.append(find_chunk(files.data, name, paths))
-    parts = [_events_of(content, number) for number, content in enumerate(contents)]
     _check_configured(schemas, files.data)
-    events = Events(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     transitions = tuple(transition for content in contents for transition in content.transitions)
     notes = tuple(note for content in contents for note in content.notes)
     inputs = tuple(content.file for content in contents)
-    return Stream(files.number, inputs, (), tuple(schemas), events, transitions, notes)
-
-
-def _events_of(content: FileContent, number: int) -> tuple[NDArray[Any], ...]:
-    """Give the columns of `Events` for one file of events."""
-    rows, table = _event_rows(content), content.table
-    file = np.full(len(rows), number, np.int32)
-    return table.timestamp[rows], file, table.offset[rows], table.size[rows], content.schema[rows]
+    return Stream(files.number, inputs, (), tuple(schemas), Events(*joined(pieces)), transitions, notes)
 
 
 def _from_index(files: StreamFiles, index: Path) -> Stream:
     """Take offset and size of every event from the smd file."""
     schemas: list[Schema] = []
-    content = read_content(index, schemas)
-    rows = _event_rows(content)
+    content = read_content(index, schemas, is_index=True)
     _check_configured(schemas, index)
     check_has_pointers(schemas, index)
-    with opened(index) as (descriptor, _):
-        pointers = read_pointers(descriptor, index, content.table, rows, content.schema[rows], schemas)
-    chunks = next_chunks(content)
-    file = np.searchsorted([row for row, _ in chunks], rows).astype(np.int32)
-    events = Events(content.table.timestamp[rows], file, *pointers, content.schema[rows])
-    paths = [files.data]
-    for _, name in chunks[: file[-1] if len(file) else 0]:  # the next one may not be there before its events
+    paths, file = [files.data], content.events.file
+    for name in content.chunks[: file[-1] if len(file) else 0]:  # the next one may not be there yet
         paths.append(find_chunk(files.data, name, paths))
     inputs = tuple(map(input_file, paths))
-    events, note = _within_files(events, inputs)
+    events, note = _within_files(content.events, inputs)
     notes = (*content.notes, *note)
     return Stream(files.number, inputs, (content.file,), tuple(schemas), events, content.transitions, notes)
-
-
-def _event_rows(content: FileContent) -> IntArray:
-    rows = content.event_rows
-    if len(rows) and content.schema[rows[0]] < 0:
-        place = Place(content.file.path, int(content.table.offset[rows[0]]))
-        raise place.error(
-            0, "an event before the first Configure: does the file continue another one (c000)? Name that one"
-        )
-    return rows
 
 
 def _check_configured(schemas: Sequence[Schema], path: Path) -> None:
@@ -177,8 +129,7 @@ def _within_files(events: Events, files: Sequence[InputFile]) -> tuple[Events, t
         )
     left = len(events) - first
     note = f"{path}: ends before byte {at:,}, where the smd file has the next of {left:,} events: left off"
-    columns = (getattr(events, field.name)[:first] for field in fields(events))
-    return Events(*columns), (note,)
+    return Events(*(column[:first] for column in columns_of(events))), (note,)
 
 
 def _check_order(stream: Stream) -> None:

@@ -124,12 +124,12 @@ def read_schema(data: bytes, place: Place) -> Schema:
 def _enums(data: bytes, names: Mapping[int, Names], place: Place) -> Mapping[EnumKey, Mapping[int, str]]:
     """Collect the labels of all enums from the values of a Configure."""
     schema, enums = Schema(names), dict[EnumKey, dict[int, str]]()
-    for xtc, _ in blocks(data, place):
+    for xtc, above in blocks(data, place):
         if xtc.type != SHAPES_DATA:
             continue
         of = _names_of(xtc, schema, place)
-        if any(name.is_label for name in of.fields):
-            for kind, labels in _labels(of, _try_fields(data, xtc, of, 0, place)).items():
+        if of.has_enums:
+            for kind, labels in _labels(of, _try_fields(data, xtc, of, above, place)).items():
                 enums.setdefault((*of.group, kind), {}).update(labels)
     return enums
 

@@ -205,7 +205,7 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_an_error(tmp_path: Path, par
     descriptor = os.open(path, os.O_RDONLY)
     try:
         with pytest.raises(SourceFormatError, match=r"a.xtc2, byte [\d,]+: .*cut off meanwhile"):
-            hop_file(descriptor, path, path.stat().st_size + part + 24)
+            list(hop_file(descriptor, path, path.stat().st_size + part + 24))
         with pytest.raises(SourceFormatError, match=r"a.xtc2, byte [\d,]+: .*cut off meanwhile"):
             read_exactly(descriptor, 0, path.stat().st_size + 1, path)
     finally:
