@@ -24,6 +24,7 @@ Node = tuple[str, int]
 _COLUMNS = 13
 _CONTAINERS = (b"\x89HDF", b"PK\x03\x04")
 _MAX_NBYTES = 2**24
+_MAX_NUMBER = 1e12  # um: a thousand kilometres
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +189,8 @@ def _read_row(words: Sequence[str], where: str) -> Placement:
         numbers = np.array([float(word) for word in words[4:]])
     except ValueError as err:
         raise SourceFormatError(f"{where}: {err}") from None
-    if not np.isfinite(numbers).all():
-        raise SourceFormatError(f"{where}: must be finite numbers")
+    if not (np.abs(numbers) <= _MAX_NUMBER).all():
+        raise SourceFormatError(f"{where}: must be finite numbers, none beyond {_MAX_NUMBER:g}")
     x, y, z = numbers[:3].tolist()
     about_z, about_y, about_x = (numbers[3:6] + numbers[6:]).tolist()
     return Placement(parent, node, (x, y, z), (about_z, about_y, about_x))

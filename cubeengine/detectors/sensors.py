@@ -19,6 +19,8 @@ from cubeengine.errors import SourceFormatError
 from cubeengine.types import FloatArray
 
 _JUNGFRAU = 75.0
+_MAX_PIXELS = 2**27
+_MAX_SIZE = 1e6  # um
 _MATRIX = re.compile(r"MTRX:(V2:)?([1-9]\d{0,4}):([1-9]\d{0,4}):([0-9.]+):([0-9.]+)")
 
 
@@ -57,9 +59,12 @@ def sensor(name: str) -> Sensor:
         sizes = float(match[4]), float(match[5])
     except ValueError:
         sizes = (0.0, 0.0)
-    if min(sizes) <= 0:
-        raise SourceFormatError(f"{name!r}: sizes of pixels must be positive numbers")
-    return _matrix(int(match[2]), int(match[3]), *sizes, centred=bool(match[1]))
+    rows, columns = int(match[2]), int(match[3])
+    if not 0 < min(sizes) <= max(sizes) < _MAX_SIZE or rows * columns > _MAX_PIXELS:
+        raise SourceFormatError(
+            f"{name!r}: sizes of pixels must be positive numbers of um, of at most {_MAX_PIXELS:,} pixels"
+        )
+    return _matrix(rows, columns, *sizes, centred=bool(match[1]))
 
 
 def _grid(columns: NDArray[Any], rows: NDArray[Any], pitch: float) -> Sensor:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cubeengine.detectors.assemble import StageOptions
@@ -94,6 +96,7 @@ def test_geometry_may_stand_in_a_file_of_constants(tmp_path: Path, suffix: str) 
         ("IP 0 A 0 1 2 3", "line 1: must have 13 columns, but has 7"),
         ("IP 0 A x" + " 0" * 9, "line 1: invalid literal"),
         ("IP 0 A 0" + " 0" * 8 + " nan", "must be finite numbers"),
+        ("IP 0 A 0 1e300" + " 0" * 8, "none beyond 1e\\+12"),
         ("A 0 B 0" + " 0" * 9 + "\nB 0 A 0" + " 0" * 9, "[AB] 0 lies in itself"),
         ("A 0 A 0" + " 0" * 9, "A 0 lies in itself"),
         (("A 0 B 0" + " 0" * 9 + "\n") * 2, "line 2: B 0 stands there twice"),
@@ -108,7 +111,26 @@ def test_text_that_is_no_geometry_is_refused(text: str, message: str) -> None:
         parse_geometry(text)
 
 
-@pytest.mark.parametrize("name", ["PNCCD:V1", "MTRX:0:3:1:1", "MTRX:3:3:1.1.1:2", "MTRX:3:3:0:1"])
+WORDS = st.sampled_from(
+    ["A", "B", "IP", "MTRX:2:2:1:1", "0", "1", "-1", "2.5", "nan", "1e400", "#", "1_0", "\u0663"]
+)
+ROWS = st.lists(WORDS, min_size=12, max_size=14).map(" ".join)
+
+
+@given(st.lists(ROWS, max_size=4).map("\n".join) | st.text(max_size=200))
+def test_any_text_is_a_geometry_or_a_clear_error(text: str) -> None:
+    message = "geometry"
+    try:
+        parse_geometry(text).pixels()
+    except SourceFormatError as err:
+        message = str(err)
+
+    assert message.startswith("geometry")
+
+
+@pytest.mark.parametrize(
+    "name", ["PNCCD:V1", "MTRX:0:3:1:1", "MTRX:3:3:1.1.1:2", "MTRX:3:3:0:1", "MTRX:99999:99999:1:1"]
+)
 def test_sensor_that_is_not_known_is_refused(name: str) -> None:
     with pytest.raises(SourceFormatError, match=r"is not the type of a sensor|must be positive numbers"):
         parse_geometry(camera(name, [(0,)])).pixels()
