@@ -23,8 +23,10 @@ from cubeengine.sources.xtc2.slots import MAX_ROWS, Slots, next_slots, slot_capa
 from cubeengine.sources.xtc2.window import DESCRIPTOR, N_STATE
 from cubeengine.types import BoolArray, IntArray
 
-_ROW_NBYTES = 200
-"""Bytes of index arrays per row of a block, beside 8 per stream."""
+_ROW_NBYTES = 100
+"""Bytes of index arrays per row of a request that is looked at."""
+_PLACE_NBYTES = 64
+"""Bytes of index arrays per row that is read and stream."""
 
 _LEAST_ROWS = 512
 """Rows of a block of large frames at most, those that are nowhere included."""
@@ -98,8 +100,9 @@ class Xtc2Reader:
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
         """Give the most memory that `blocks` holds at a time for that many elements per row."""
         row_nbytes = n_elements * self.stored.itemsize
-        index = MAX_ROWS * (_ROW_NBYTES + 8 * len(self.streams))
-        return slot_capacity(block_nbytes, row_nbytes) * row_nbytes + index + WINDOW_NBYTES
+        capacity = slot_capacity(block_nbytes, row_nbytes)
+        slots = capacity * (row_nbytes + _PLACE_NBYTES * len(self.streams))
+        return slots + _rows_seen(capacity) * _ROW_NBYTES + WINDOW_NBYTES
 
     def matched(self, streams: tuple[StreamEvents, ...]) -> Xtc2Reader:
         """Give the same for the rows of other events; see `StreamEvents.matched`."""
@@ -110,7 +113,7 @@ class _Reading:
     """One request: what is open, and what is reused, while its blocks are read."""
 
     def __init__(self, reader: Xtc2Reader, first: int, stop: int, stack: ExitStack) -> None:
-        self._reader, self._first, self._stop = reader, first, stop
+        self._reader, self._row_nbytes = reader, (stop - first) * reader.stored.itemsize
         self._streams = [OpenEvents(events, stack) for events in reader.streams]
         self._window = np.empty(WINDOW_NBYTES, np.uint8)
         self._state = np.zeros(N_STATE, np.int64)
@@ -118,13 +121,13 @@ class _Reading:
         self._depths = np.zeros((MAX_DEPTH, 2), np.int64)
         self._shape = np.zeros(MAX_RANK, np.int64)
         self._shape[: len(reader.part_shape)] = reader.part_shape
+        self._wanted = _wanted(reader, first, stop)
 
     def blocks(self, rows: IntArray, block_nbytes: int) -> Iterator[Block]:
         """Read all rows."""
-        row_nbytes = (self._stop - self._first) * self._reader.stored.itemsize
-        capacity = slot_capacity(block_nbytes, row_nbytes)
-        buffer = np.empty((min(capacity, len(rows)), row_nbytes), np.uint8)
-        seen = min(max(4 * capacity, _LEAST_ROWS), MAX_ROWS)
+        capacity = slot_capacity(block_nbytes, self._row_nbytes)
+        buffer = np.empty((min(capacity, len(rows)), self._row_nbytes), np.uint8)
+        seen = _rows_seen(capacity)
         start = 0
         while start < len(rows):
             window = rows[start : start + seen]
@@ -173,12 +176,22 @@ class _Reading:
     def _fetch(
         self, nth: int, part: Part, places: IntArray, buffer: NDArray[np.uint8], status: NDArray[np.int8]
     ) -> int:
-        """Fill what one part has of the wanted elements."""
-        size, itemsize = math.prod(self._reader.part_shape), self._reader.stored.itemsize
-        low, high = (min(max(edge - nth * size, 0), size) for edge in (self._first, self._stop))
-        column = max(nth * size - self._first, 0) * itemsize if high > low else 0
-        wanted = np.array([low * itemsize, column, (high - low) * itemsize])
+        """Fetch what one part has of the wanted elements."""
         return fetch(
-            self._state, self._window, self._depths, places, part.layouts, part.fields, self._shape, wanted,
-            buffer, status,
+            self._state, self._window, self._depths, places, part.layouts, part.fields, self._shape,
+            self._wanted[nth], buffer, status,
         )  # fmt: skip
+
+
+def _rows_seen(capacity: int) -> int:
+    """Give how many rows of the request a block may serve: more than it holds, as rows may be missing."""
+    return min(max(4 * capacity, _LEAST_ROWS), MAX_ROWS)
+
+
+def _wanted(reader: Xtc2Reader, first: int, stop: int) -> IntArray:
+    """Give, for each part, what `gather.fetch` is to take of it for a range of elements: (n_parts, 3)."""
+    size, itemsize = math.prod(reader.part_shape), reader.stored.itemsize
+    begins = size * np.arange(len(reader.parts))
+    low, high = np.clip(first - begins, 0, size), np.clip(stop - begins, 0, size)
+    column = np.where(high > low, np.maximum(begins - first, 0), 0)
+    return np.stack([low, column, high - low], axis=1) * itemsize
