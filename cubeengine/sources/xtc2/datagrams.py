@@ -107,7 +107,8 @@ def opened_run_file(file: InputFile, *, growing: bool) -> Iterator[int]:
     try:
         descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as err:
-        raise SourceFormatError(f"{file.path}: cannot be opened ({err.strerror})") from err
+        hint = "; if the run has ended meanwhile, open it again" if growing else ""
+        raise SourceFormatError(f"{file.path}: cannot be opened ({err.strerror}){hint}") from err
     try:
         status = os.fstat(descriptor)
         if not (growing and status.st_size >= file.size):
