@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from cubeengine.combine import arrays
-from cubeengine.combine.blocks import Limits, SignalWork, new_chunks
+from cubeengine.combine.blocks import SignalWork, new_chunks
 from cubeengine.combine.content import Cube, SignalContent, Values, first_element
 from cubeengine.combine.moments import Moments, add_stored
 from cubeengine.combine.progress import Report
@@ -38,7 +38,7 @@ class Sum:
         for axis in self.cubes[0].axes:
             yield from arrays.same_axis(self.cubes[0], axis)
 
-    def work(self, name: str, owners: Sequence[Cube], limits: Limits, report: Report) -> SignalWork:
+    def work(self, name: str, owners: Sequence[Cube], report: Report) -> SignalWork:
         """Plan the sum of one signal."""
         contents = [cube.signals[name] for cube in owners]
         n_dims = len(self.dims)
@@ -48,7 +48,7 @@ class Sum:
         def make(region: Region) -> Values:
             return _added(contents, n_dims, region, report, counted=counted)
 
-        chunks = new_chunks(shape, contents[0].mean.chunks, limits.elements)
+        chunks = new_chunks(shape, contents[0].mean.chunks)
         return SignalWork(name, shape, chunks, n_dims, counted, make)
 
 

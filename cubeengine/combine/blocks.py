@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from cubeengine.budget import Budget, format_size
+from cubeengine.budget import WORKER_BASELINE, Budget, format_size
 from cubeengine.combine.content import Values
 from cubeengine.errors import BudgetExceeded
 from cubeengine.store.layout import CubeLayout, Region, choose_chunks, regions
@@ -37,33 +37,28 @@ class Limits:
         Memory of this process.
     threads : int
         Blocks at a time.
-    elements : int
-        Elements of the largest block.
     """
 
     budget: Budget
     threads: int
-    elements: int
 
     @classmethod
     def of(cls, budget: Budget, workers: int | None) -> Limits:
-        """Share the budget among threads: fewer threads where blocks would become small.
+        """Share the budget among threads: as many as fit, up to those wanted.
 
         Raises
         ------
         BudgetExceeded
-            If not even a small block fits.
+            If not even one block fits.
         """
-        room = budget.usable // ELEMENT_NBYTES
-        if room < BLOCK_ELEMENTS // 16:
-            least = budget.per_worker - budget.usable + BLOCK_ELEMENTS * ELEMENT_NBYTES // 16
+        fitting = budget.usable // (BLOCK_ELEMENTS * ELEMENT_NBYTES)
+        if fitting == 0:
+            least = WORKER_BASELINE + BLOCK_ELEMENTS * ELEMENT_NBYTES
             raise BudgetExceeded(
                 f"{format_size(budget.per_worker)} of memory is too little to combine cubes; give "
                 f"--memory {format_size(math.ceil(least / 2**20) * 2**20)!r} or more"
             )
-        wanted = workers or len(os.sched_getaffinity(0))
-        threads = min(wanted, max(room // (BLOCK_ELEMENTS // 4), 1))
-        return cls(budget, threads, min(room // threads, BLOCK_ELEMENTS))
+        return cls(budget, min(workers or len(os.sched_getaffinity(0)), fitting))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +91,9 @@ class SignalWork:
         """Elements in all."""
         return math.prod(self.shape)
 
-    def blocks(self, limit: int) -> Iterator[Region]:
+    def blocks(self) -> Iterator[Region]:
         """Give regions of whole chunks."""
-        return regions(self.shape, grown(self.chunks, self.shape, limit))
+        return regions(self.shape, grown(self.chunks, self.shape))
 
     def pieces(self, region: Region) -> Iterator[tuple[str, Region, NDArray[Any]]]:
         """Make what is to be written of a region; the first block along the elements brings the count."""
@@ -112,29 +107,33 @@ class SignalWork:
         yield f"{self.name}_std", region, std
 
 
-def new_chunks(shape: tuple[int, ...], wanted: tuple[int, ...], limit: int) -> tuple[int, ...]:
-    """Choose chunks: those of the source, or smaller ones where these are beyond the limit, in elements.
+def new_chunks(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
+    """Choose chunks: those of the source, or parts of them where they are larger than a block.
 
     Examples
     --------
-    >>> new_chunks((2, 40, 512, 512), (1, 4, 512, 512), 2**20)
+    >>> new_chunks((2, 40, 512, 512), (1, 4, 512, 512))
     (1, 4, 512, 512)
+    >>> new_chunks((2, 40, 1024, 1024), (1, 40, 1024, 1024))
+    (1, 1, 1024, 1024)
     """
     chunks = tuple(max(min(part, size), 1) for part, size in zip(wanted, shape, strict=True))
-    return chunks if math.prod(chunks) <= limit else choose_chunks(shape, 8, block=chunks, limit=limit * 8)
+    if math.prod(chunks) <= BLOCK_ELEMENTS:
+        return chunks
+    return choose_chunks(shape, 8, block=chunks, limit=BLOCK_ELEMENTS * 8)
 
 
-def grown(chunks: tuple[int, ...], shape: tuple[int, ...], limit: int) -> tuple[int, ...]:
-    """Give a block of several chunks, of at most `limit` elements unless a chunk has more.
+def grown(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Give a block of as many chunks as there may be in one.
 
     Examples
     --------
-    >>> grown((1, 1, 100), (2, 10, 100), 450)
-    (1, 4, 100)
+    >>> grown((1, 1, 250_000), (2, 10, 250_000))
+    (1, 4, 250000)
     """
     block = list(chunks)
     for dim in reversed(range(len(shape))):
-        room = max(limit // max(math.prod(block), 1), 1)
+        room = max(BLOCK_ELEMENTS // max(math.prod(block), 1), 1)
         n_chunks = -(-shape[dim] // max(chunks[dim], 1))
         block[dim] = min(chunks[dim] * min(room, n_chunks), max(shape[dim], 1))
         if block[dim] < shape[dim]:
@@ -173,10 +172,10 @@ def write_cube(
         raise
 
 
-def block_tasks(store: Path, works: Sequence[SignalWork], limit: int) -> Iterator[Callable[[], None]]:
+def block_tasks(store: Path, works: Sequence[SignalWork]) -> Iterator[Callable[[], None]]:
     """Give one task per block of all signals."""
     for work in works:
-        for region in work.blocks(limit):
+        for region in work.blocks():
             yield _BlockTask(store, work, region)
 
 

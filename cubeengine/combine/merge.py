@@ -173,7 +173,7 @@ def _written(
     total = sum(cube.signals[name].nbytes for name, having in owners.items() for cube in having)
     report = Report(on_progress, total, f"{plan.did}, {limits.threads} threads")
     first = {name: having[0].signals[name] for name, having in owners.items()}
-    works = [plan.work(name, having, limits, report) for name, having in owners.items()]
+    works = [plan.work(name, having, report) for name, having in owners.items()]
     known = [
         arrays.selection_array(cubes[0]),
         *plan.axes(),
@@ -186,7 +186,7 @@ def _written(
         layouts += arrays.signal_arrays(work, plan.dims, first[work.name], dtype)
 
     def fill(store: Path) -> Mapping[str, object]:
-        run_tasks(block_tasks(store, works, limits.elements), limits.threads)
+        run_tasks(block_tasks(store, works), limits.threads)
         digests = hashes_of([cube.path for cube in cubes], limits.budget, limits.threads)
         return merged_attributes(cubes, digests, _lacking(cubes, owners), plan.did)
 

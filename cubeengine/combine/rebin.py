@@ -149,7 +149,7 @@ class Rebin:
                 bounds = np.array(list(pairwise(grouping.edges)))
                 yield from arrays.axis_arrays(axis, bounds, self.cube.dataset[axis].attrs)
 
-    def work(self, content: SignalContent, limits: Limits, report: Report) -> SignalWork:
+    def work(self, content: SignalContent, report: Report) -> SignalWork:
         """Plan one signal."""
         n_dims = len(self.dims)
         bins = tuple(map(len, self.groups))
@@ -158,28 +158,30 @@ class Rebin:
         chunks = new_chunks(
             tuple(wide[number] for number in kept),
             tuple(content.mean.chunks[number] for number in kept),
-            limits.elements,
         )
 
         def make(region: Region) -> Values:
             full = list(region)
             for number in self.dropped:
                 full.insert(number, slice(0, 1))
-            total = self._joined(content, tuple(full), limits, report)
+            total = self._joined(content, tuple(full), report)
             count, mean, std = (array.squeeze(self.dropped) for array in total.finish())
             return (count if content.counted else first_element(count, n_dims)), mean, std
 
         shape = tuple(wide[number] for number in kept)
         return SignalWork(content.name, shape, chunks, n_dims, content.counted, make)
 
-    def _joined(self, content: SignalContent, region: Region, limits: Limits, report: Report) -> Moments:
-        """Join the old bins of a region of the new cube, piece by piece."""
+    def _joined(self, content: SignalContent, region: Region, report: Report) -> Moments:
+        """Join the old bins of a region of the new cube, piece by piece.
+
+        Pieces begin at places that the old chunks fix, so that neither memory nor threads change a bit.
+        """
         total = Moments.empty(tuple(part.stop - part.start for part in region))
         n_bins = len(self.cube.dims)
         wanted = [groups[part.start : part.stop] for groups, part in zip(self.groups, region, strict=False)]
         box = (*(slice(each[0][0], each[-1][1]) for each in wanted), *region[n_bins:])
         old = (*self.cube.shape, *content.shape)
-        steps = grown(content.mean.chunks, old, limits.elements // 2)
+        steps = grown(new_chunks(old, content.mean.chunks), old)
         for piece in _pieces(box, steps):
             values = content.read(piece)
             moments, place = Moments.stored(*values), []
@@ -187,6 +189,8 @@ class Rebin:
                 first, inside = _inside(groups, piece[number])
                 moments = collapsed(moments, number, inside)
                 place.append(slice(first, first + len(inside)))
+            for part, whole in zip(piece[n_bins:], region[n_bins:], strict=True):
+                place.append(slice(part.start - whole.start, part.stop - whole.start))
             total.add_at(tuple(place), moments)
             report.add(sum(value.nbytes for value in values))
         return total
@@ -222,7 +226,7 @@ def _written(
     cube = plan.cube
     total = sum(content.nbytes for content in cube.signals.values())
     report = Report(on_progress, total, f"rebin, {limits.threads} threads")
-    works = [plan.work(content, limits, report) for content in cube.signals.values()]
+    works = [plan.work(content, report) for content in cube.signals.values()]
     n_events = plan.n_events()
     known = [
         arrays.selection_array(cube),
@@ -236,7 +240,7 @@ def _written(
         layouts += arrays.signal_arrays(work, plan.dims, content, content.dtype)
 
     def fill(store: Path) -> Mapping[str, object]:
-        run_tasks(block_tasks(store, works, limits.elements), limits.threads)
+        run_tasks(block_tasks(store, works), limits.threads)
         (digest,) = hashes_of([cube.path], limits.budget, limits.threads)
         axes = {axis: grouping.told for axis, grouping in plan.groupings.items()}
         return rebinned_attributes(cube, digest, n_events, axes)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cubeengine.combine import arrays
 from cubeengine.combine.agree import run_names
-from cubeengine.combine.blocks import Limits, SignalWork, new_chunks
+from cubeengine.combine.blocks import SignalWork, new_chunks
 from cubeengine.combine.content import Cube, SignalContent, Values, first_element
 from cubeengine.combine.progress import Report
 from cubeengine.errors import SpecError, StoreMismatch
@@ -110,7 +110,7 @@ class Stack:
         for axis in self.dims[AT + 1 :]:
             yield from arrays.same_axis(self.layers[0].cube, axis)
 
-    def work(self, name: str, owners: Sequence[Cube], limits: Limits, report: Report) -> SignalWork:
+    def work(self, name: str, owners: Sequence[Cube], report: Report) -> SignalWork:
         """Plan the stack of one signal."""
         contents = {id(cube): cube.signals[name] for cube in owners}
         first = owners[0].signals[name]
@@ -119,7 +119,7 @@ class Stack:
         shape = (*bins, *first.shape)
         own = first.mean.chunks
         rest = own[AT + 1 :] if RUN in owners[0].dims else own[AT:]
-        chunks = new_chunks(shape, (1, 1, *rest), limits.elements)
+        chunks = new_chunks(shape, (1, 1, *rest))
         n_counted = len(shape) if counted else len(bins)
 
         def make(region: Region) -> Values:
