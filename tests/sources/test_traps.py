@@ -358,7 +358,8 @@ class TestDamage:
         raw = tmp_path / "raw.xtc"  # the header of a Configure; the rest is still being written
         raw.write_bytes(b"\x01" * 11 + b"\x02" + b"\x00" * 8 + b"\x40\x00\x00\x00")
         assert is_raw(raw)
-        assert open_source(raw).n_events == 0
+        with pytest.raises(SourceFormatError, match=r"no whole Configure"):
+            open_source(raw)
         assert is_raw(tmp_path / "a-r0001-s000-c000.xtc2.inprogress")
         assert not is_raw(tmp_path / "none.h5")
 
