@@ -238,6 +238,11 @@ def limit_memory(folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
 
+def write_run(folder: Path) -> None:
+    """Write the whole run into a folder."""
+    _write(folder, whole_run())
+
+
 def _write(folder: Path, run: dict[str, bytes]) -> None:
     for name, content in run.items():
         path = folder / name
@@ -256,7 +261,7 @@ def main(function: str, first: int, stop: int) -> None:
     read, report = _function(function), Report()
     with tempfile.TemporaryDirectory() as scratch:
         whole, folder = Path(scratch) / "whole", Path(scratch) / "damaged"
-        _write(whole, whole_run())
+        write_run(whole)
         read(whole)  # compiles, and imports, before memory is limited
         limit_memory(whole)
         read_damaged(read, range(first, stop), folder, report)
