@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cubeengine.budget import Budget, format_size
-from cubeengine.errors import BudgetExceeded
+from cubeengine.errors import BudgetExceeded, WorkerLost
 from cubeengine.graph.compile import Compiled, Writing, compile_plan
 from cubeengine.graph.inputs import SignalInput
 from cubeengine.graph.tasks import LEFT_OUT, Tally, add_tallies
@@ -34,6 +35,8 @@ from cubeengine.store.write import (
     temporary_of,
     update_attrs,
 )
+
+_LOG = logging.getLogger(__name__)
 
 LeftOut = Mapping[str, Mapping[str, Mapping[str, int]]]
 
@@ -256,15 +259,25 @@ def _compute(
     on_progress: Callable[[Progress], None] | None,
     check: Check,
 ) -> tuple[float, Tally]:
-    check()
-    writing = Writing(space.store, Tuning().write_nbytes, space.state)
-    window = window_of(executor, threads)
-    compiled = compile_plan(plan, inputs, space.folder, window=window, writing=writing)
-    check()
-    start = time.perf_counter()
-    tracker = _Tracker(compiled, executor.description, start, on_progress)
-    executor.run(compiled.graph, list(compiled.weights), tracker, threads=threads)
-    return time.perf_counter() - start, tracker.tally
+    """Compute; where the spec allows it, leaves that end their workers are given up and left out."""
+    may_skip = any(item.on_error == "skip" for item in inputs.values())
+    begin = time.perf_counter()
+    while True:
+        check()
+        writing = Writing(space.store, Tuning().write_nbytes, space.state)
+        window = window_of(executor, threads)
+        compiled = compile_plan(plan, inputs, space.folder, window=window, writing=writing)
+        check()
+        tracker = _Tracker(compiled, executor.description, begin, on_progress)
+        try:
+            executor.run(compiled.graph, list(compiled.weights), tracker, threads=threads)
+        except WorkerLost as err:
+            if not may_skip or err.task not in compiled.leaves:
+                raise WorkerLost(f"{compiled.leaves.get(err.task, err.task)}: {err}", err.task) from err
+            _LOG.warning("%s: %s; left out", compiled.leaves[err.task], err)
+            space.state.skip(err.task)
+            continue
+        return time.perf_counter() - begin, tracker.tally
 
 
 def _left_out(plan: CubePlan, tally: Tally) -> LeftOut:

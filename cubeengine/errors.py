@@ -69,6 +69,17 @@ class LaunchError(CubeEngineError, RuntimeError):
     """The workers could not be started, or were lost."""
 
 
+class WorkerLost(LaunchError):
+    """A task ended its worker again and again; `task` is its name in the graph."""
+
+    def __init__(self, message: str, task: str) -> None:
+        super().__init__(message)
+        self.task = task
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore_error, (type(self), self.args), self.__dict__
+
+
 class MissingExtra(CubeEngineError, ImportError):
     """An optional package is needed; the message names the extra that brings it."""
 

@@ -70,6 +70,8 @@ class Compiled:
     weights : dict
         Key of a marker, one per leaf in the order of the work -> input bytes that are dealt with when it
         is done. With all markers done, everything is written.
+    leaves : dict
+        Key of a leaf -> what it is, for messages.
     finished : int
         Input bytes that an earlier run has dealt with.
     tally : dict
@@ -80,6 +82,7 @@ class Compiled:
     partials: dict[tuple[str, int], str] = field(default_factory=dict)
     outputs: dict[tuple[str, int], OutputJob] = field(default_factory=dict)
     weights: dict[str, int] = field(default_factory=dict)
+    leaves: dict[str, str] = field(default_factory=dict)
     finished: int = 0
     tally: Tally = field(default_factory=dict)
 
@@ -216,6 +219,7 @@ def _add_leaves(
         leaf = f"leaf-{stem}-{number}"
         skipped = state is not None and state.is_skipped(leaf)
         graph[leaf] = (skip_leaf if skipped else reduce_leaf, f"job-{stem}", reader, start, stop, gate)
+        compiled.leaves[leaf] = f"signal {one.signal.name!r}, events {start:,} to {stop - 1:,} of its order"
         folded = _add_fold(graph, stem, number, folded, leaf, state)
         markers.append(f"gate-{stem}-{number}")
         graph[markers[-1]] = (done, folded)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cubeengine.budget import Budget
-from cubeengine.errors import LaunchError
+from cubeengine.errors import LaunchError, WorkerLost
 from cubeengine.launch.base import OnDone
 from cubeengine.launch.network import LOOPBACK
 from cubeengine.launch.settings import SETTINGS
@@ -72,9 +72,10 @@ class ClusterExecutor:
                 for future in _as_completed(futures, self._client.loop, self._checks(check)):
                     on_done(future.key, future.result())
         except KilledWorker as err:
-            raise LaunchError(
-                f"task {err.task!r} ended its worker {err.allowed_failures + 1} times, "
-                "most often by using more memory than the worker has; see the worker's log"
+            raise WorkerLost(
+                f"ended its worker {err.allowed_failures + 1} times, most often by using more memory than "
+                "the worker has; see the worker's log",
+                str(err.task),
             ) from err
         finally:
             for future in futures:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from cubeengine import api
-from cubeengine.errors import SourceFormatError, StoreMismatch
+from cubeengine.errors import SourceFormatError, StoreMismatch, WorkerLost
 from cubeengine.graph import tasks
 from cubeengine.store.read import cube_hash, open_cube
 from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays, write_frames
@@ -293,3 +294,52 @@ def test_events_that_cannot_be_read_are_left_out_and_counted_where_the_spec_says
 def binned_events(run):
     x = run.column("x").data
     return int(np.count_nonzero((x >= 0) & (x <= 10)))
+
+
+class Deadly:
+    """A reader that ends its process at one row."""
+
+    def __init__(self, reader, row):
+        self.reader, self.row = reader, row
+        self.dtype, self.shape = reader.dtype, reader.shape
+
+    def blocks(self, rows, **how):
+        if self.row in rows:
+            time.sleep(0.5)  # as real blocks take: so that the scheduler hears what was done before
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from self.reader.blocks(rows, **how)
+
+
+def deadly_plan(run, monkeypatch, on_error):
+    plan = forced_plan(run, "stream", leaves=6)
+    bound = replace(plan.bound, spec=plan.bound.spec.model_copy(update={"on_error": on_error}))
+    plain = api.Plan._inputs.fget
+
+    def inputs(self):
+        found = plain(self)
+        item = found["det__counts"]
+        return found | {"det__counts": replace(item, reader=Deadly(item.reader, 100))}
+
+    monkeypatch.setattr(api.Plan, "_inputs", property(inputs))
+    return api.Plan(bound, plan.work, plan.budget)
+
+
+@pytest.mark.slow
+def test_block_that_ends_its_worker_again_and_again_is_named(frames_file, tmp_path, monkeypatch):
+    plan = deadly_plan(api.open_run(frames_file), monkeypatch, "stop")
+    with pytest.raises(
+        WorkerLost, match=r"signal 'det__counts', events 7\d to 1\d\d .* ended its worker 4 times"
+    ):
+        plan.to_zarr(tmp_path / "cube.zarr", launcher="processes", workers=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_block_that_ends_its_worker_is_left_out_where_the_spec_says_so(frames_file, tmp_path, monkeypatch):
+    run = api.open_run(frames_file)
+    plan = deadly_plan(run, monkeypatch, "skip")
+    result = plan.to_zarr(tmp_path / "cube.zarr", launcher="processes", workers=1)
+    failed = result.left_out["det__counts"]["all"]["failed"]
+    cube = open_cube(result.path)
+    assert failed > 0
+    assert int(cube["det__counts_count"].sel(selection="all").sum()) == binned_events(run) - failed
