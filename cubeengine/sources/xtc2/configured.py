@@ -18,7 +18,8 @@ from cubeengine.sources.xtc2.stream import Stream
 from cubeengine.sources.xtc2.values import EnumValue
 from cubeengine.types import FieldInfo, FieldKind, Storage
 
-_SERVICES = (Service.CONFIGURE, Service.BEGIN_RUN)
+_SERVICES = (Service.CONFIGURE, Service.BEGIN_RUN, Service.BEGIN_STEP)
+"""Later ones may update what a Configure gave. As for psana, that is what counts; see `_merge`."""
 _OF_FILES = ("smdinfo", "chunkinfo")
 """Detectors that say where things lie: nothing for users."""
 
@@ -60,7 +61,7 @@ class RunValue:
 
 @dataclass(slots=True, eq=False)
 class _Found:
-    """The values of one segment: those of its last Configure."""
+    """The values of one segment, and which of them changed during the run."""
 
     names: Names
     values: dict[str, Any]
@@ -109,29 +110,33 @@ def _note(plain: str, having: Mapping[int, _Found]) -> str:
     value = next(iter(having.values())).values[plain]
     labels = label_words(value.labels) if isinstance(value, EnumValue) else ""
     changed = any(plain in found.changed for found in having.values())
-    words = "changed during the run: this is the value of the last Configure" if changed else ""
+    words = "changed during the run: this is what the last Configure said" if changed else ""
     return "; ".join(filter(None, (labels, words)))
 
 
 def _find(streams: Sequence[Stream]) -> dict[GroupName, dict[int, _Found]]:
     groups: dict[GroupName, dict[int, _Found]] = {}
-    for stream in streams:
-        for transition in stream.transitions:
-            for part in transition.contributions if transition.service in _SERVICES else ():
-                if part.names.detector not in (*HELD_DETECTORS, *_OF_FILES):
-                    group = groups.setdefault((part.names.detector, part.names.alg), {})
-                    _merge(group, part.names, part.values, str(transition.path))
-    return {group: dict(sorted(segments.items())) for group, segments in groups.items()}
+    for service in _SERVICES:
+        for stream in streams:
+            for transition in stream.transitions:
+                for part in transition.contributions if transition.service is service else ():
+                    if part.names.detector not in (*HELD_DETECTORS, *_OF_FILES):
+                        group = groups.setdefault((part.names.detector, part.names.alg), {})
+                        found = group.setdefault(
+                            part.names.segment, _Found(part.names, {}, str(transition.path), set())
+                        )
+                        _merge(found, part.values, again=service is Service.CONFIGURE)
+    return {group: dict(sorted(segments.items())) for group, segments in groups.items() if segments}
 
 
-def _merge(group: dict[int, _Found], names: Names, values: Mapping[str, Any], origin: str) -> None:
-    known = group.setdefault(names.segment, _Found(names, {}, origin, set()))
-    known.changed |= {
+def _merge(found: _Found, values: Mapping[str, Any], *, again: bool) -> None:
+    """Add values: those of another Configure replace what is known, updates only mark it as changed."""
+    found.changed |= {
         plain
         for plain, value in values.items()
-        if plain in known.values and not np.array_equal(as_array(value), as_array(known.values[plain]))
+        if plain in found.values and not np.array_equal(as_array(value), as_array(found.values[plain]))
     }
-    known.values |= values
+    found.values |= values if again else {**values, **found.values}
 
 
 def as_array(value: Any) -> NDArray[Any]:

@@ -132,6 +132,13 @@ def test_configuration_of_the_last_configure_is_given_and_that_it_changed(tmp_pa
     assert detector.settings["config/map"][0].flags.aligned
 
 
+def test_update_of_the_configuration_leaves_it_as_it_was_configured(tmp_path: Path) -> None:
+    source = opened(tmp_path, step(2, config(7.0, 2, 3)), *events(3), settings=config(1.0, 2, 3))
+    assert source.read("cam/config/gain").data == 1
+    assert "changed during the run" in source.fields["cam/config/gain"].note
+    assert source.fields["cam/config/map"].note == ""
+
+
 def test_segment_that_two_streams_send_is_taken_from_the_one_that_sends_more(tmp_path: Path) -> None:
     write(tmp_path, 0, *events(2))
     write(tmp_path, 1, *events(2, 3, 4))
