@@ -128,6 +128,30 @@ def test_large_datagrams_between_small_ones_are_hopped_over(tmp_path: Path) -> N
         assert [item["frame"][-1] for item in values_of(stream)] == list(range(200))
 
 
+def many(first: int, n: int, offset: int | None = None) -> bytes:
+    """Make n events of rising time: of a file of events, or pointers to those of one from `offset` on."""
+    one = hand.event(0, 0) if offset is None else hand.pointer(0, 0, len(hand.event(0, 0)))
+    rows = np.tile(np.frombuffer(one, np.uint8), (n, 1))
+    rows[:, 4:8] = np.arange(first, first + n, dtype="<u4").view(np.uint8).reshape(n, 4)
+    if offset is not None:
+        offsets = offset + len(hand.event(0, 0)) * np.arange(n, dtype="<u8")
+        rows[:, 60:68] = offsets.view(np.uint8).reshape(n, 8)
+    return rows.tobytes()
+
+
+def test_long_files_are_indexed_piece_by_piece(tmp_path: Path) -> None:
+    n, other = 150_000, hand.configure(hand.COUNTER, hand.SMDINFO, time=hand.second(6))
+    head, go_on = hand.data_file(0), hand.enable_chunk(hand.second(5), "c1.xtc2")
+    contents = [head + many(10, n) + go_on, other + many(10 + n, n)]
+    index = hand.index_of(head) + many(10, n, len(head)) + go_on + other + many(10 + n, n, len(other))
+
+    for stream in both(write_stream(tmp_path, *contents, index=index)):
+        assert np.bincount(stream.events.file).tolist() == [n, n]
+        assert np.bincount(stream.events.schema).tolist() == [n, n]
+        assert (np.diff(stream.events.timestamp >> np.uint64(32)) == 1).all()
+        assert [item.service for item in stream.transitions] == [2, 4, 8, 8, 2]
+
+
 @pytest.mark.parametrize("missing", [1, 23, 24, 40, 51])
 def test_a_last_datagram_that_is_not_whole_is_left_off_and_noted(tmp_path: Path, missing: int) -> None:
     content = hand.data_file(3)
