@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from cubeengine.detectors.base import Elements, Frame, Stage
 from cubeengine.detectors.views import copied_nbytes, read_only
 from cubeengine.kernels.jit import jit
-from cubeengine.types import IntArray
 
 How: TypeAlias = Literal["sum", "mean"]
 
@@ -79,13 +78,18 @@ class Reduction(Stage):
             _check_range(values, self.blocks.size)
         first = elements[0] % self.blocks.columns
         shape = (self.blocks.height, self.blocks.columns, self.blocks.width)
-        _reduce(values, *shape, first, self._mode(), out, np.empty(self.blocks.columns, np.int64))
+        lines, counts = np.empty(self._line(), out.dtype), np.empty(self._line(), np.int32)
+        _reduce(values, *shape, first, self._mode(), out, lines, counts)
 
     def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:
-        """Give the memory for the counts of a row, and for frames of float16 that become float32."""
+        """Give the memory for sums and counts of a row, and for frames of float16 that become float32."""
         rows = -(-n_elements // self.blocks.columns) + 1 if n_elements else 0
         needed = min(rows * self.blocks.columns * self.blocks.size, self.input.n_elements)
-        return 8 * (self.blocks.columns + 2 * _LANES) + copied_nbytes(self.input.dtype, n_frames * needed)
+        return 12 * (self._line() + 2 * _LANES) + copied_nbytes(self.input.dtype, n_frames * needed)
+
+    def _line(self) -> int:
+        """Give how many sums are made at a time."""
+        return self.blocks.columns * (self.blocks.width if self.blocks.width < _LANES else 1)
 
     def _mode(self) -> int:
         if self.how == "mean":
@@ -121,49 +125,73 @@ def _reduce(
     first: int,
     mode: int,
     out: NDArray[Any],
-    counts: IntArray,
+    lines: NDArray[Any],
+    counts: NDArray[np.int32],
 ) -> None:
-    """Reduce frames that begin with the row of blocks whose column `first` is the first wanted."""
+    """Reduce frames that begin with the row of blocks whose column `first` is the first wanted.
+
+    Narrow blocks are summed down first, elements side by side in `lines` and `counts`, then across.
+    """
     per_row = columns * width
+    narrow = 1 < width < _LANES
     for event in range(out.shape[0]):
         done = 0
         row = 0
         begin = first
         while done < out.shape[1]:
             n = min(columns - begin, out.shape[1] - done)
-            sums = out[event, done : done + n]
+            sums = lines[: n * width] if narrow else out[event, done : done + n]
             sums[:] = 0
-            counts[:n] = 0
+            counts[: len(sums)] = 0
             for line in range(row * height, (row + 1) * height):
                 start = line * per_row + begin * width
-                _add_line(frames[event, start : start + n * width], width, sums, counts)
+                values = frames[event, start : start + n * width]
+                if width < _LANES:
+                    _add(values, sums, counts)
+                else:
+                    _add_long(values, width, sums, counts)
+            if narrow:
+                _fold(sums, counts, width, out[event, done : done + n])
             if mode != _PLAIN:
-                _finish(sums, counts, height * width, mode)
+                _finish(out[event, done : done + n], counts, height * width, mode)
             done += n
             row += 1
             begin = 0
 
 
 @jit
-def _add_line(values: NDArray[Any], width: int, sums: NDArray[Any], counts: IntArray) -> None:
-    if width == 1:
-        for i in range(len(sums)):
-            there = np.isfinite(values[i])
-            sums[i] += values[i] if there else 0
-            counts[i] += there
-    elif width < _LANES:
-        for i in range(len(sums)):
-            for j in range(i * width, (i + 1) * width):
-                there = np.isfinite(values[j])
-                sums[i] += values[j] if there else 0
-                counts[i] += there
-    else:
-        for i in range(len(sums)):
-            _add_long(values[i * width : (i + 1) * width], sums, counts, i)
+def _add(values: NDArray[Any], sums: NDArray[Any], counts: NDArray[np.int32]) -> None:
+    for i in range(len(sums)):
+        there = np.isfinite(values[i])
+        sums[i] += values[i] if there else 0
+        counts[i] += there
 
 
 @jit
-def _add_long(values: NDArray[Any], sums: NDArray[Any], counts: IntArray, i: int) -> None:
+def _fold(sums: NDArray[Any], counts: NDArray[np.int32], width: int, out: NDArray[Any]) -> None:
+    """Add neighbours; `counts` is folded in place."""
+    if width == 2:  # as most often, and compiled without an inner loop
+        for i in range(len(out)):
+            out[i] = sums[2 * i] + sums[2 * i + 1]
+            counts[i] = counts[2 * i] + counts[2 * i + 1]
+        return
+    for i in range(len(out)):
+        total, n = sums[i * width], counts[i * width]
+        for j in range(i * width + 1, (i + 1) * width):
+            total += sums[j]
+            n += counts[j]
+        out[i], counts[i] = total, n
+
+
+@jit
+def _add_long(values: NDArray[Any], width: int, sums: NDArray[Any], counts: NDArray[np.int32]) -> None:
+    """Add blocks of many elements, to one sum each."""
+    for i in range(len(sums)):
+        _add_one(values[i * width : (i + 1) * width], sums, counts, i)
+
+
+@jit
+def _add_one(values: NDArray[Any], sums: NDArray[Any], counts: NDArray[np.int32], i: int) -> None:
     """Add all values to one sum, in lanes."""
     lanes = np.zeros(_LANES, sums.dtype)
     n = np.zeros(_LANES, np.int64)
@@ -182,7 +210,7 @@ def _add_long(values: NDArray[Any], sums: NDArray[Any], counts: IntArray, i: int
 
 
 @jit
-def _finish(sums: NDArray[Any], counts: IntArray, size: int, mode: int) -> None:
+def _finish(sums: NDArray[Any], counts: NDArray[np.int32], size: int, mode: int) -> None:
     for i in range(len(sums)):
         if counts[i] == 0 or (mode == _STRICT and counts[i] < size):
             sums[i] = np.nan
