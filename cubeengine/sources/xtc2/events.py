@@ -29,11 +29,6 @@ class EventTable:
     timestamps: Stamps
     datagrams: tuple[IntArray | None, ...]
 
-    def missing(self, stream: int) -> int:
-        """Count the events in which a stream took no part."""
-        numbers = self.datagrams[stream]
-        return 0 if numbers is None else int(np.count_nonzero(numbers < 0))
-
 
 def build_events(streams: Sequence[Stamps]) -> EventTable:
     """Join the events of all streams by time: an event is there if any stream has it.

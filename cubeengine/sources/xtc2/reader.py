@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -103,10 +103,6 @@ class Xtc2Reader:
         capacity = slot_capacity(block_nbytes, row_nbytes)
         slots = capacity * (row_nbytes + _PLACE_NBYTES * len(self.streams))
         return slots + _rows_seen(capacity) * _ROW_NBYTES + WINDOW_NBYTES
-
-    def matched(self, streams: tuple[StreamEvents, ...]) -> Xtc2Reader:
-        """Give the same for the rows of other events; see `StreamEvents.matched`."""
-        return replace(self, streams=streams)
 
 
 class _Reading:
