@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.errors import SourceFormatError
-from cubeengine.sources.xtc2.dgram import DGRAM_NBYTES, DgramTable
+from cubeengine.sources.xtc2.dgram import DGRAM_NBYTES, DROPPED, XTC_NBYTES, DgramTable
 from cubeengine.sources.xtc2.jit import jit
 from cubeengine.sources.xtc2.window import (
     AHEAD,
@@ -22,6 +22,8 @@ from cubeengine.sources.xtc2.window import (
     POS,
     PROBLEM,
     START,
+    STOP,
+    WANTED,
     fail,
     reach,
     u2,
@@ -33,12 +35,13 @@ WINDOW_NBYTES = 1024 * 1024
 """Bytes that are read at a time where datagrams are small, as all are in smd files."""
 
 _SPARSE_NBYTES = 4096
-"""After a datagram larger than this only the next header is read."""
+_HEAD_NBYTES = DGRAM_NBYTES + XTC_NBYTES
+"""After a datagram larger than the first, only the next header is read, and that of the first Xtc in it."""
 _CAPACITY = 1 << 17
 """Datagrams per call: bounds what is allocated before it is known how many there are."""
 
 _END, _FULL, _STOPPED = range(3)
-_BAD_TYPE, _BAD_EXTENT = 20, 21
+_BAD_TYPE, _BAD_EXTENT, _BAD_CONTENT = 20, 21, 22
 
 _COLUMNS = (np.uint64, np.uint32, np.uint16, np.int64, np.int64)
 
@@ -70,7 +73,7 @@ def hop_file(descriptor: int, path: Path, size: int) -> Iterator[DgramTable]:
     Memory: a few MB.
     """
     state, window = np.zeros(N_STATE, np.int64), np.empty(WINDOW_NBYTES, np.uint8)
-    state[DESCRIPTOR], state[LIMIT], state[AHEAD] = descriptor, size, DGRAM_NBYTES
+    state[DESCRIPTOR], state[LIMIT], state[AHEAD] = descriptor, size, _HEAD_NBYTES
     status = _FULL
     while status == _FULL:
         capacity = min(_CAPACITY, (size - int(state[POS])) // DGRAM_NBYTES + 1)
@@ -109,20 +112,40 @@ def _hop(
             return _STOPPED, number
         if nbytes > end - pos:
             return _END, number
+        damage[number] = u2(window, at + 16)
+        if damage[number] & ~DROPPED == 0 and not _is_filled(state, window, pos, pos + nbytes):
+            return _STOPPED, number
         timestamp[number] = u4(window, at + 4) << 32 | u4(window, at)
-        env[number], damage[number] = u4(window, at + 8), u2(window, at + 16)
+        env[number] = u4(window, at + 8)
         offset[number], size[number] = pos, nbytes
         # Read ahead more and more while datagrams are small, not at all behind a large one.
         if nbytes > _SPARSE_NBYTES:
-            state[AHEAD] = DGRAM_NBYTES
+            state[AHEAD] = _HEAD_NBYTES
         elif pos + nbytes + DGRAM_NBYTES > state[START] + state[AHEAD]:
             state[AHEAD] = min(max(4 * state[AHEAD], _SPARSE_NBYTES), len(window))
         state[POS] = pos + nbytes
     return _FULL, len(offset)
 
 
+@jit
+def _is_filled(state: IntArray, window: NDArray[np.uint8], start: int, stop: int) -> bool:
+    """Check that Xtcs fill a datagram exactly, as far as they are in the window.
+
+    A wrong size would otherwise hide the next datagrams: they would count as content of this one.
+    """
+    pos = start + DGRAM_NBYTES
+    while pos < stop:
+        if pos + XTC_NBYTES > state[STOP] and pos + XTC_NBYTES <= stop:
+            return True
+        extent = u4(window, pos - state[START] + 8) if pos + XTC_NBYTES <= stop else 0
+        if extent < XTC_NBYTES or extent > stop - pos:
+            return fail(state, _BAD_CONTENT, pos, extent, stop - pos)
+        pos += extent
+    return True
+
+
 def _error(path: Path, state: IntArray) -> SourceFormatError:
-    at, found, problem = (int(state[word]) for word in (AT, GOT, PROBLEM))
+    at, found, wanted, problem = (int(state[word]) for word in (AT, GOT, WANTED, PROBLEM))
     if problem == _BAD_TYPE:
         text = f"a datagram of type {found}, where 0 is wanted; "
         text += "the file is damaged" if at else "this is no xtc2 file"
@@ -130,6 +153,9 @@ def _error(path: Path, state: IntArray) -> SourceFormatError:
         text = (
             f"a datagram says {found} bytes, but its header alone takes {DGRAM_NBYTES}; the file is damaged"
         )
+    elif problem == _BAD_CONTENT:
+        text = f"an Xtc says {found:,} bytes, but needs {XTC_NBYTES} at least and {wanted:,} at most; "
+        text += "the file is damaged"
     else:
         text = f"{found} bytes could be read, {DGRAM_NBYTES} are wanted; the file was cut off meanwhile: "
         text += "copy it again, then open the run again"

@@ -211,6 +211,13 @@ def broken_files() -> list[Any]:
     return [
         pytest.param(whole + odd[:18] + b"\x01" + odd[19:], "type 1", id="type"),
         pytest.param(whole + odd[:20] + bytes(4), "says 12 bytes", id="extent-0"),
+        pytest.param(
+            whole + odd[:20] + bytes([len(odd) - 16]) + odd[21:], "at most", id="smaller-than-content"
+        ),
+        pytest.param(whole + odd[:20] + bytes([len(odd) + 5]) + odd[21:] + odd, "12 at least", id="larger"),
+        pytest.param(
+            whole + odd[:20] + bytes([2 * len(odd) - 12]) + odd[21:] + odd, "12 at least", id="two-in-one"
+        ),
         pytest.param(whole + bytes(100), "says 12 bytes", id="zeros"),
         pytest.param(b"no xtc2 file at all, but text " * 9, "no xtc2 file", id="text"),
         pytest.param(odd + whole, "before the first Configure", id="continuation"),
