@@ -187,6 +187,7 @@ def _written(
 
     def fill(store: Path) -> Mapping[str, object]:
         run_tasks(block_tasks(store, works), limits.threads)
+        report.end()
         digests = hashes_of([cube.path for cube in cubes], limits.budget, limits.threads)
         return merged_attributes(cubes, digests, _lacking(cubes, owners), plan.did)
 

@@ -67,9 +67,14 @@ class Report:
     def add(self, nbytes: int) -> None:
         """Count bytes as read."""
         with self._lock:
-            self._done += nbytes
+            # Counts that elements share are read once per block, so the sum may come out a little larger.
+            self._done = min(self._done + nbytes, self._total)
             if self._on_progress is not None:
                 self._on_progress(Progress(self._done, self._total, self.seconds, self._message))
+
+    def end(self) -> None:
+        """Say that all is read."""
+        self.add(self._total)
 
     @property
     def seconds(self) -> float:
