@@ -41,7 +41,7 @@ _CAPACITY = 1 << 17
 """Datagrams per call: bounds what is allocated before it is known how many there are."""
 
 _END, _FULL, _STOPPED = range(3)
-_BAD_TYPE, _BAD_EXTENT, _BAD_CONTENT = 20, 21, 22
+_BAD_TYPE, _BAD_EXTENT, _BAD_SIZE = 20, 21, 22
 
 _COLUMNS = (np.uint64, np.uint32, np.uint16, np.int64, np.int64)
 
@@ -113,7 +113,7 @@ def _hop(
         if nbytes > end - pos:
             return _END, number
         damage[number] = u2(window, at + 16)
-        if damage[number] & ~DROPPED == 0 and not _is_filled(state, window, pos, pos + nbytes):
+        if damage[number] & ~DROPPED == 0 and not _right_size(state, window, pos, pos + nbytes):
             return _STOPPED, number
         timestamp[number] = u4(window, at + 4) << 32 | u4(window, at)
         env[number] = u4(window, at + 8)
@@ -128,20 +128,31 @@ def _hop(
 
 
 @jit
-def _is_filled(state: IntArray, window: NDArray[np.uint8], start: int, stop: int) -> bool:
-    """Check that Xtcs fill a datagram exactly, as far as they are in the window.
+def _right_size(state: IntArray, window: NDArray[np.uint8], start: int, stop: int) -> bool:
+    """Check that the size of a datagram does not hide the next ones, as far as it is in the window.
 
-    A wrong size would otherwise hide the next datagrams: they would count as content of this one.
+    Where the Xtcs in it do not fill it, the next datagram must begin behind it, and none within it. Then what
+    is wrong is inside, and is left to those who read the event.
     """
     pos = start + DGRAM_NBYTES
-    while pos < stop:
-        if pos + XTC_NBYTES > state[STOP] and pos + XTC_NBYTES <= stop:
-            return True
-        extent = u4(window, pos - state[START] + 8) if pos + XTC_NBYTES <= stop else 0
+    while pos < stop and pos + XTC_NBYTES <= state[STOP]:
+        extent = u4(window, pos - state[START] + 8)
         if extent < XTC_NBYTES or extent > stop - pos:
-            return fail(state, _BAD_CONTENT, pos, extent, stop - pos)
+            if _begins(state, window, pos, True) or not _begins(state, window, stop, False):
+                return fail(state, _BAD_SIZE, start, stop - start, pos)
+            break
         pos += extent
     return True
+
+
+@jit
+def _begins(state: IntArray, window: NDArray[np.uint8], pos: int, certainly: bool) -> bool:
+    """Tell whether a datagram seems to begin at a byte; if that is not in the window, not `certainly`."""
+    if pos + DGRAM_NBYTES > state[STOP]:
+        return not certainly
+    at = pos - state[START]
+    size = u4(window, at + 20) + DGRAM_NBYTES - XTC_NBYTES
+    return bool(u2(window, at + 18) & 0xFFF == 0 and DGRAM_NBYTES <= size <= state[LIMIT] - pos)
 
 
 def _error(path: Path, state: IntArray) -> SourceFormatError:
@@ -153,9 +164,9 @@ def _error(path: Path, state: IntArray) -> SourceFormatError:
         text = (
             f"a datagram says {found} bytes, but its header alone takes {DGRAM_NBYTES}; the file is damaged"
         )
-    elif problem == _BAD_CONTENT:
-        text = f"an Xtc says {found:,} bytes, but needs {XTC_NBYTES} at least and {wanted:,} at most; "
-        text += "the file is damaged"
+    elif problem == _BAD_SIZE:
+        text = f"a datagram says {found:,} bytes, but its content, up to byte {wanted:,}, and what follows "
+        text += "do not fit that; the file is damaged"
     else:
         text = f"{found} bytes could be read, {DGRAM_NBYTES} are wanted; the file was cut off meanwhile: "
         text += "copy it again, then open the run again"

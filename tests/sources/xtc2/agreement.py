@@ -55,7 +55,7 @@ def exact_values(source: Xtc2Source) -> Exact:
             keys = Counter(group_of(part) for part in parts)
             twice |= {key for key, n in keys.items() if n > 1}
             for part in parts:
-                whole = not (damage & ~DROPPED | part.damage | part.above)
+                whole = not ((damage | part.above) & ~DROPPED | part.damage)
                 mine |= {(time, f"{group_of(part)}/{k}"): (whole, v) for k, v in part.values.items()}
         twice |= {group(name) for _, name in mine} & {group(name) for _, name in found}
         found |= mine

@@ -205,19 +205,20 @@ def test_transitions_may_be_behind_events_of_later_times(tmp_path: Path) -> None
     assert len(open_stream(StreamFiles(0, write(tmp_path / "a.xtc2", content))).events) == 2
 
 
+def resized(content: bytes, more: int) -> bytes:
+    """Let a datagram say another size."""
+    return content[:20] + struct.pack("<I", len(content) - 12 + more) + content[24:]
+
+
 def broken_files() -> list[Any]:
     whole = hand.data_file(2)
     odd = hand.event(hand.second(9), 1)
     return [
         pytest.param(whole + odd[:18] + b"\x01" + odd[19:], "type 1", id="type"),
         pytest.param(whole + odd[:20] + bytes(4), "says 12 bytes", id="extent-0"),
-        pytest.param(
-            whole + odd[:20] + bytes([len(odd) - 16]) + odd[21:], "at most", id="smaller-than-content"
-        ),
-        pytest.param(whole + odd[:20] + bytes([len(odd) + 5]) + odd[21:] + odd, "12 at least", id="larger"),
-        pytest.param(
-            whole + odd[:20] + bytes([2 * len(odd) - 12]) + odd[21:] + odd, "12 at least", id="two-in-one"
-        ),
+        pytest.param(whole + resized(odd, 5) + odd, "do not fit that", id="larger"),
+        pytest.param(whole + resized(odd, len(odd)) + odd, "do not fit that", id="two-in-one"),
+        pytest.param(whole + resized(odd, -12) + odd, "do not fit that", id="smaller"),
         pytest.param(whole + bytes(100), "says 12 bytes", id="zeros"),
         pytest.param(b"no xtc2 file at all, but text " * 9, "no xtc2 file", id="text"),
         pytest.param(odd + whole, "before the first Configure", id="continuation"),
