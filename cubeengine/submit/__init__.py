@@ -1,0 +1,1 @@
+"""Batch jobs: site files, batch scripts, their submission to Slurm, and what is known of submitted jobs."""

@@ -1,0 +1,13 @@
+#!/bin/bash
+# cubeengine @version@: cube @cube@ of @label@
+@directives@
+
+set -euo pipefail
+umask 002
+@environment@
+# For `cubeengine jobs`.
+export CUBEENGINE_PROGRESS=@progress@"${SLURM_JOB_ID:-0}".json
+
+# Slurm sends SIGTERM @seconds@ s before the time limit. What is done by then is kept: submitted again, or put back
+# into the queue, the job goes on from there.
+exec @command@
