@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,19 +15,27 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from cubeengine.engine import Progress
+    from cubeengine.submit.counters import Counters
+    from cubeengine.submit.progress import ProgressFile
 
 LINE_SECONDS = 10.0
 """Least time between two plain lines, which end up in log files."""
 
 
 class ProgressDisplay:
-    """Shows the progress it is called with, while a `with` block runs."""
+    """Shows the progress it is called with, while a `with` block runs.
+
+    In a batch job it is also written to a file, and posted to a log book, where the environment names them.
+    """
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._last_line: float | None = None
         self._last_done = -1
+        self._file = _progress_file()
+        self._counters = _counters()
+        self._counted: dict[str, str] = {}
 
     def __enter__(self) -> ProgressDisplay:
         return self
@@ -35,6 +45,11 @@ class ProgressDisplay:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        ended = "made" if kind is None else "failed" if issubclass(kind, Exception) else "stopped"
+        if self._file is not None:
+            self._file.close(ended)
+        if self._counters is not None:
+            self._counters.close(self._counted | {"cube": ended})
 
     def __call__(self, progress: Progress) -> None:
         """Show how far the run is."""
@@ -42,6 +57,11 @@ class ProgressDisplay:
             self._draw(progress)
         else:
             self._print(progress)
+        if self._file is not None:
+            self._file.update(progress.done, progress.total, progress.seconds)
+        if self._counters is not None:
+            self._counted = {"cube": "in the making", "progress": " ".join(progress_line(progress).split())}
+            self._counters.update(self._counted)
 
     def _draw(self, progress: Progress) -> None:
         if self._bar is None or self._task is None:
@@ -77,6 +97,22 @@ def progress_line(progress: Progress) -> str:
         f"{part:4.0%}".replace("%", " %") + f"  {format_size(progress.done)} of {format_size(progress.total)}"
         f"  {format_size(progress.rate)}/s  {left:.0f} s left"
     )
+
+
+def _progress_file() -> ProgressFile | None:
+    """Give the file that a batch job names for its progress."""
+    from cubeengine.submit.progress import VARIABLE, ProgressFile
+
+    named = os.environ.get(VARIABLE, "")
+    return ProgressFile(Path(named)) if named else None
+
+
+def _counters() -> Counters | None:
+    """Give what posts to the log book that the environment names."""
+    from cubeengine.submit.counters import VARIABLE, Counters
+
+    named = os.environ.get(VARIABLE, "")
+    return Counters(named) if named else None
 
 
 def _make_bar() -> Bar:

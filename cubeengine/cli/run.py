@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     help="threads, processes, local (with a dashboard), slurm, mpi, or a scheduler's address.",
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads or worker processes.")
+@click.option("--resume", is_flag=True, help="Go on with what an earlier run left; keep what is done.")
 @click.option("--overwrite", is_flag=True, help="Replace a cube that is there already.")
 def command(
     spec: str,
@@ -41,11 +44,15 @@ def command(
     memory: str | None,
     launcher: str,
     workers: int | None,
+    resume: bool,
     overwrite: bool,
 ) -> None:
     """Make the cube of SPEC and publish it as a zarr store.
 
     With --events or --every the cube is of part of the run, and says so.
+
+    With --resume, what is done when the run ends early is kept, and the same command goes on from there,
+    also with other workers or another launcher.
     """
     from cubeengine import api
     from cubeengine.cli.progress import ProgressDisplay
@@ -56,11 +63,29 @@ def command(
         plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
         print_warnings(plan.warnings)
         target = Path(output) if output else default_output(loaded, opened)
-        with ProgressDisplay() as display:
+        with keeping(resume), ProgressDisplay() as display:
             result = plan.to_zarr(
-                target, launcher=launcher, workers=workers, overwrite=overwrite, on_progress=display
+                target,
+                launcher=launcher,
+                workers=workers,
+                overwrite=overwrite,
+                resume=resume,
+                on_progress=display,
             )
         print_result(result)
+
+
+@contextmanager
+def keeping(resume: bool) -> Iterator[None]:
+    """Tell a user who stops a run how to go on with it."""
+    from cubeengine.cli.app import Terminated
+
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated):
+        if resume:
+            click.echo("what is done is kept; the same command goes on from there", err=True)
+        raise
 
 
 def default_output(spec: CubeSpec, run: Run) -> Path:
