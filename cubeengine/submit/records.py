@@ -94,6 +94,4 @@ def _parsed(line: bytes) -> Record | None:
     texts = (record.job, record.name, record.output, record.log, record.progress)
     numbers = isinstance(record.run, int) and isinstance(record.submitted, int | float)
     fine = numbers and all(isinstance(text, str) for text in texts) and record.job.isdecimal()
-    return (
-        record if fine and isinstance(record.run, int) and isinstance(record.submitted, int | float) else None
-    )
+    return record if fine else None

@@ -1,4 +1,4 @@
-"""Site files: what batch jobs need at a facility, in TOML; those that come with the package, and one's own."""
+"""Site files: what batch jobs need at a facility, in TOML; some come with the package."""
 
 from __future__ import annotations
 

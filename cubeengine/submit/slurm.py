@@ -1,4 +1,4 @@
-"""Talks to Slurm's commands: submits a script, asks for the states of jobs. Arguments are lists, never a shell."""
+"""Slurm's commands: submit a script, ask for the states of jobs. Arguments are lists; no shell reads them."""
 
 from __future__ import annotations
 
