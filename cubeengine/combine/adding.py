@@ -11,7 +11,7 @@ import numpy as np
 from cubeengine.combine import arrays
 from cubeengine.combine.blocks import SignalWork, new_chunks
 from cubeengine.combine.content import Cube, SignalContent, Values, first_element
-from cubeengine.combine.moments import Moments, add_stored
+from cubeengine.combine.moments import Moments, add_stored, from_stored
 from cubeengine.combine.progress import Report
 from cubeengine.store.layout import Region
 from cubeengine.types import IntArray
@@ -56,10 +56,15 @@ def _added(
     contents: Sequence[SignalContent], n_dims: int, region: Region, report: Report, *, counted: bool
 ) -> Values:
     """Add a region of all cubes."""
-    total = Moments.empty(tuple(part.stop - part.start for part in region))
+    total: Moments | None = None
     for content in contents:
         values = content.read(region)
-        add_stored(total, *values)
+        if total is None:
+            total = from_stored(*values)
+        else:
+            add_stored(total, *values)
         report.add(sum(value.nbytes for value in values))
+    if total is None:
+        raise ValueError("a sum needs at least one cube")
     count, mean, std = total.finish()
     return (count if counted else first_element(count, n_dims)), mean, std

@@ -20,6 +20,9 @@ _OF_ONE = (
 )  # fmt: skip
 """What is kept of each cube that was merged."""
 
+_OF_THE_RUN = ("plan", "memory", "launcher")
+"""What is true of the computation of a cube from events only."""
+
 Attributes = dict[str, Any]
 
 
@@ -86,7 +89,8 @@ def rebinned_attributes(cube: Cube, digest: str, n_events: IntArray, axes: Mappi
                 **old, "binned": old["binned"] - n_lost, "outside": old.get("outside", 0) + n_lost
             }  # fmt: skip
     step = {"did": "rebin", "of": [{"path": str(cube.path), "hash": digest}], "axes": axes}
-    return {**cube.attrs, "fates": fates, **_of_this(cube, step)}
+    kept = {key: value for key, value in cube.attrs.items() if key not in _OF_THE_RUN}
+    return {**kept, "fates": fates, **_of_this(cube, step)}
 
 
 def _of_this(cube: Cube | None, step: Attributes) -> Attributes:

@@ -159,6 +159,11 @@ class Cube:
         """The signals by name, in the order of the cube."""
         return {name: self._signal(name) for name in signal_names(self.dataset)}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all signals, before compression."""
+        return sum(signal.nbytes for signal in self.signals.values())
+
     @cached_property
     def statics(self) -> Mapping[str, xr.DataArray]:
         """What says where the elements of signals are: coordinates, pixel positions."""

@@ -171,7 +171,8 @@ def _written(
     on_progress: Callable[[Progress], None] | None,
 ) -> Combined:
     total = sum(cube.signals[name].nbytes for name, having in owners.items() for cube in having)
-    report = Report(on_progress, total, f"{plan.did}, {limits.threads} threads")
+    hashed = sum(cube.nbytes for cube in cubes)
+    report = Report(on_progress, total + hashed, f"{plan.did}, {limits.threads} threads")
     first = {name: having[0].signals[name] for name, having in owners.items()}
     works = [plan.work(name, having, report) for name, having in owners.items()]
     known = [
@@ -187,8 +188,8 @@ def _written(
 
     def fill(store: Path) -> Mapping[str, object]:
         run_tasks(block_tasks(store, works), limits.threads)
+        digests = hashes_of(cubes, limits, report)
         report.end()
-        digests = hashes_of([cube.path for cube in cubes], limits.budget, limits.threads)
         return merged_attributes(cubes, digests, _lacking(cubes, owners), plan.did)
 
     small = {layout.name: values for layout, values in known}

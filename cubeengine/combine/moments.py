@@ -114,6 +114,16 @@ def added(a: Moments, b: Moments) -> Moments:
     return Moments(count, mean, rest, var)
 
 
+def from_stored(count: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]) -> Moments:
+    """Take what a cube holds, as `Moments.stored`, by slabs that fit the cache; contiguous."""
+    total = Moments(*(np.empty(mean.shape) for _ in range(4)))
+    flat, counts = total.flat, np.broadcast_to(count, mean.shape).reshape(-1)
+    means, spreads = mean.reshape(-1), std.reshape(-1)
+    for slab in slabs(means.size):
+        flat.put(slab, Moments.stored(counts[slab], means[slab], spreads[slab]))
+    return total
+
+
 def add_stored(total: Moments, count: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]) -> None:
     """Add what a cube holds to contiguous moments of the same shape, by slabs that fit the cache."""
     flat = total.flat

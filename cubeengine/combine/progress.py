@@ -38,7 +38,7 @@ class Progress:
     Attributes
     ----------
     done, total : int
-        Bytes of the cubes that are read, before compression.
+        Bytes of the cubes that are read, before compression: once to combine them, once for their hashes.
     seconds : float
         Since the start.
     message : str

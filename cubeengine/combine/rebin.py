@@ -89,8 +89,8 @@ def _written(
     on_progress: Callable[[Progress], None] | None,
 ) -> Combined:
     cube = plan.cube
-    total = round(plan.part_read * sum(content.nbytes for content in cube.signals.values()))
-    report = Report(on_progress, total, f"rebin, {limits.threads} threads")
+    total = round(plan.part_read * cube.nbytes)
+    report = Report(on_progress, total + cube.nbytes, f"rebin, {limits.threads} threads")
     works = [plan.work(content, report) for content in cube.signals.values()]
     n_events = plan.n_events()
     known = [
@@ -106,8 +106,8 @@ def _written(
 
     def fill(store: Path) -> Mapping[str, object]:
         run_tasks(block_tasks(store, works), limits.threads)
+        (digest,) = hashes_of([cube], limits, report)
         report.end()
-        (digest,) = hashes_of([cube.path], limits.budget, limits.threads)
         axes = {axis: grouping.told for axis, grouping in plan.groupings.items()}
         return rebinned_attributes(cube, digest, n_events, axes)
 

@@ -206,6 +206,16 @@ def test_damaged_chunk_is_named_and_nothing_is_left_behind(tmp_path: Path) -> No
     assert leftovers(tmp_path / "all.zarr") == ()
 
 
+def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
+    def interrupt(progress: object) -> None:
+        if progress.done:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        merge_cubes(write_parts(tmp_path, EVENTS, 2), tmp_path / "all.zarr", on_progress=interrupt)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r1.zarr", "r2.zarr"]
+
+
 def test_existing_cube_is_replaced_only_when_asked(tmp_path: Path) -> None:
     paths = write_parts(tmp_path, EVENTS, 2)
     merge_cubes(paths, tmp_path / "all.zarr")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubeengine.combine.moments import SLAB, Moments, add_stored, added, collapsed
+from cubeengine.combine.moments import SLAB, Moments, add_stored, added, collapsed, from_stored
 from tests.combine.cubes import UNIT, assert_within, statistics
 
 Parts = list[np.ndarray]
@@ -15,8 +15,12 @@ Parts = list[np.ndarray]
 
 @st.composite
 def parts(draw: st.DrawFn) -> Parts:
-    """Values (n, 3) of a few runs: on an offset up to 1e6 times their spread, some runs empty."""
+    """Values (n, 3) of a few runs: counts, or floats on an offset up to 1e9 spreads; some runs empty."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    if draw(st.booleans()):
+        sizes = draw(st.lists(st.integers(0, 30), min_size=1, max_size=8))
+        tops = [draw(st.sampled_from([1, 2, 300, 2**16])) for _ in sizes]
+        return [rng.integers(0, top, (size, 3)).astype("u2") for size, top in zip(sizes, tops, strict=True)]
     offset, spread = 10.0 ** draw(st.integers(-3, 6)), 10.0 ** draw(st.integers(-3, 3))
     sizes = draw(st.lists(st.integers(0, 30), min_size=1, max_size=8))
     drift = draw(st.sampled_from([0.0, 1.0, 100.0])) * spread
@@ -150,3 +154,13 @@ def test_collapsing_uneven_groups_is_adding_their_members(axis: int) -> None:
         np.testing.assert_array_equal(part, wanted)
     for part, old in zip(found[(*before, 2)].parts, moments[(*before, 4)].parts, strict=True):
         np.testing.assert_array_equal(part, old)
+
+
+def test_first_cube_is_taken_as_it_is() -> None:
+    rng = np.random.default_rng(9)
+    count = rng.integers(0, 3, (2, SLAB))
+    mean = np.where(count > 0, rng.normal(size=count.shape), np.nan)
+    std = np.where(count > 0, rng.random(count.shape), np.nan)
+
+    for found, wanted in zip(from_stored(count, mean, std).finish(), (count, mean, std), strict=True):
+        np.testing.assert_array_equal(found, wanted)

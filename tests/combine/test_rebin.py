@@ -129,6 +129,13 @@ def test_cube_tells_how_it_was_rebinned(fine: Path) -> None:
     assert attrs["spec"] == ce.open_cube(fine).attrs["spec"]
 
 
+def test_rebinned_cube_is_not_taken_for_the_result_of_the_run(tmp_path: Path) -> None:
+    made = dataset_of(EVENTS).assign_attrs(plan={"key": "0123"}, memory={"measured": 1}, launcher="2 threads")
+    rebin_cube(save(made, tmp_path / "fine.zarr"), tmp_path / "c.zarr", by={"x": 2})
+
+    assert not {"plan", "memory", "launcher"} & ce.open_cube(tmp_path / "c.zarr").attrs.keys()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
