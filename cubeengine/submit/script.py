@@ -40,6 +40,8 @@ class JobScript:
         Processors of each task.
     memory : int or None
         Bytes per processor, where `options.mem` says nothing.
+    output : Path
+        The cube.
     logs : Path
         Absolute; for the log and the progress.
     command : sequence of sequences of str
@@ -56,6 +58,7 @@ class JobScript:
     options: BatchOptions
     cpus: int
     memory: int | None
+    output: Path
     logs: Path
     command: Sequence[Sequence[str]]
     setup: Sequence[str] = ()

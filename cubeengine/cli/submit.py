@@ -1,0 +1,172 @@
+"""``cubeengine submit``: a batch job per run; or the runs one after another, here and now."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cubeengine.cli.base import Command, printable
+from cubeengine.cli.batch import Request, batch_options, read_request, run_options
+from cubeengine.cli.many import Outcome, each_run, show_outcomes, worst_code
+
+if TYPE_CHECKING:
+    from cubeengine.events.run import Run
+    from cubeengine.spec.model import CubeSpec
+    from cubeengine.submit.script import JobScript
+
+
+@click.command("submit", cls=Command, short_help="Make the cubes of many runs in batch jobs.")
+@run_options
+@batch_options
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Submit a batch job for each of RUNS that makes its cube of SPEC; `cubeengine jobs` shows how they are.
+
+    Runs that cannot be opened, or lack fields, are told and left out. A job that ended before its cube was
+    made goes on from there when it is submitted again. With --interactive the cubes are made here, one after
+    another. Ends with 0 if all is well, else with the highest code of a run.
+    """
+    request, runs = read_request(options, os.environ)
+    outcomes: list[Outcome] = []
+    with data_root_set(request):
+        if options["interactive"]:
+            make_all(request, runs, outcomes)
+        elif options["dry_run"]:
+            each_run(runs, lambda run: _print_script(request, run), "left out", outcomes)
+        else:
+            check_command(request)
+            each_run(runs, lambda run: _submit(request, run), "left out", outcomes)
+    if not options["dry_run"]:
+        show_outcomes(outcomes)
+    ctx.exit(worst_code(outcomes))
+
+
+def make_all(request: Request, runs: Sequence[int], outcomes: list[Outcome]) -> None:
+    """Make the cubes here, one after another; what is made is told also if the user stops it."""
+    from cubeengine.launch import taking_part
+
+    launcher = request.given["launcher"] or "threads"
+    with taking_part(launcher):
+        try:
+            each_run(runs, lambda run: _make(request, run, launcher), "failed", outcomes)
+        except BaseException:
+            show_outcomes(outcomes)
+            raise
+
+
+def _make(request: Request, run: int, launcher: str) -> Outcome:
+    from cubeengine import api
+    from cubeengine.cli.progress import ProgressDisplay
+    from cubeengine.cli.run import keeping, print_warnings
+
+    click.echo(f"run {run}", err=True)
+    spec, opened = request.arguments(run).open()
+    made = request.command(run, spec, opened)
+    plan = api.plan(opened, spec, memory=made.memory, events=made.events, every=made.every)
+    print_warnings(plan.warnings)
+    made.output.parent.mkdir(parents=True, exist_ok=True)
+    workers = request.given["ntasks"] if launcher != "mpi" and "://" not in launcher else None
+    with keeping(True), ProgressDisplay() as display:
+        result = plan.to_zarr(
+            made.output,
+            launcher=launcher,
+            workers=workers,
+            overwrite=made.overwrite,
+            resume=True,
+            on_progress=display,
+        )
+    return Outcome(run, "made", str(result.path))
+
+
+def _print_script(request: Request, run: int) -> Outcome:
+    import cubeengine
+
+    script = _script(request, run)
+    click.echo(os.fsencode(script.text(cubeengine.__version__)), nl=False)
+    click.echo(printable(f"run {run}: would be {script.path}"), err=True)
+    return Outcome(run, "not submitted", str(script.path))
+
+
+def _submit(request: Request, run: int) -> Outcome:
+    import cubeengine
+    from cubeengine.submit.slurm import submit_script
+
+    script = _script(request, run)
+    text = script.text(cubeengine.__version__)
+    output = script.output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    script.logs.mkdir(parents=True, exist_ok=True)
+    script.path.write_bytes(os.fsencode(text))
+    job = submit_script(script.path)
+    _note(script, job, run)
+    return Outcome(run, "submitted", f"{output}, log {script.log(job)}", job)
+
+
+def check_command(request: Request) -> None:
+    """See to it that the job can find the command: it inherits this environment."""
+    from cubeengine.errors import SpecError
+
+    program = request.site.job.command[0]
+    if not request.site.job.setup and shutil.which(program) is None:
+        raise SpecError(
+            f"there is no command {program!r} on the PATH that jobs inherit; activate the environment that "
+            "has it, or give setup lines under [job] in the site file"
+        )
+
+
+def _note(script: JobScript, job: str, run: int) -> None:
+    from cubeengine.errors import LaunchError
+    from cubeengine.submit.records import Record, append_record
+
+    record = Record(
+        job, script.name, run, str(script.output), script.log(job), script.progress(job), time.time()
+    )
+    try:
+        append_record(record)
+    except LaunchError as err:
+        click.secho(f"warning: {printable(str(err))}", fg="yellow", err=True)
+
+
+def _script(request: Request, run: int) -> JobScript:
+    if request.given["no_check"]:
+        from cubeengine.spec.model import CubeSpec
+
+        arguments = request.arguments(run)
+        spec = CubeSpec.load(arguments.path, overrides=arguments.overrides)
+        return request.script(run, spec, None)
+    spec, opened = request.arguments(run).open()
+    _check_fields(spec, opened)
+    return request.script(run, spec, opened)
+
+
+def _check_fields(spec: CubeSpec, run: Run) -> None:
+    """Raise one error with all that a run lacks."""
+    from cubeengine.planning.bind import prepare_run
+    from cubeengine.schema.problems import spec_error
+    from cubeengine.spec.check import check_fields
+
+    known = prepare_run(run, spec)
+    problems = check_fields(spec, None, known.fields, f"run {known.label}")
+    if any(problem.severity == "error" for problem in problems):
+        raise spec_error(problems)
+
+
+@contextmanager
+def data_root_set(request: Request) -> Iterator[None]:
+    """Have runs looked up under the site's data root, where the environment names none."""
+    from cubeengine.submit.job import DATA_ROOT, data_root
+
+    if request.environment.get(DATA_ROOT):
+        yield
+        return
+    os.environ.update(data_root(request.site, {}))
+    try:
+        yield
+    finally:
+        os.environ.pop(DATA_ROOT, None)
