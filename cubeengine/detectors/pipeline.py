@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.detectors.base import Context, Coordinate, Elements, Frame, Options, Stage
+from cubeengine.detectors.dims import carried
 from cubeengine.shared import SharedArray, held_nbytes
 from cubeengine.types import IntArray
-
 
 MAX_EVENTS = 65_536
 """Events of a block at most: their index is small against everything else then."""
@@ -63,16 +63,16 @@ class Pipeline:
         return self._ranges(elements)[0]
 
     def coordinates(self) -> Mapping[int, Coordinate]:
-        """Give the coordinates of the output's dimensions: those of the last stage that changed the shape."""
-        shaping = [stage for stage in self.stages if stage.input.shape != stage.output.shape]
-        return shaping[-1].coordinates() if shaping else {}
+        """Give the coordinates of the output's dimensions, in pixels of the frame that is read."""
+        none: Mapping[int, Coordinate] = {}
+        return reduce(carried, self.stages, none)
 
     def facts(self) -> list[dict[str, object]]:
         """Give what the stages found, for the record."""
         return [dict(stage.facts()) for stage in self.stages]
 
     def events_per_block(self, elements: Elements, block_nbytes: int) -> int:
-        """Give how many events a block holds, so that none of its forms exceeds `block_nbytes`; at least 1."""
+        """Give how many events a block holds, so that none of its forms exceeds `block_nbytes`."""
         widest = max(self._row_nbytes(elements))
         return min(max(block_nbytes // max(widest, 1), 1), MAX_EVENTS)
 
