@@ -2,6 +2,8 @@
 # cubeengine @version@: cube @cube@ of @label@
 @directives@
 
+# Dollars and backticks in names are meant to stay.
+# shellcheck disable=SC2016
 set -euo pipefail
 umask 002
 @environment@

@@ -1,0 +1,28 @@
+#!/bin/bash
+# cubeengine 1.2.3: cube delay of xpptut15 run 252
+#SBATCH --job-name=xpptut15_r0252_delay
+#SBATCH --output=/data/logs/xpptut15_r0252_delay_%j.log
+#SBATCH --open-mode=append
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=8
+#SBATCH --time=2:00:00
+#SBATCH --signal=B:TERM@120
+#SBATCH --mem-per-cpu=384M
+#SBATCH --requeue
+
+# Dollars and backticks in names are meant to stay.
+# shellcheck disable=SC2016
+set -euo pipefail
+umask 002
+
+# For `cubeengine jobs`.
+export CUBEENGINE_PROGRESS=/data/logs/xpptut15_r0252_delay_"${SLURM_JOB_ID:-0}".json
+
+# Slurm sends SIGTERM 120 s before the time limit. What is done by then is kept: submitted again, or put back
+# into the queue, the job goes on from there.
+exec cubeengine run /home/ada/cube.yaml \
+  --output /data/xpptut15_r0252_delay.zarr \
+  --launcher threads \
+  --workers 8 \
+  --resume
