@@ -272,10 +272,13 @@ def _compute(
         try:
             executor.run(compiled.graph, list(compiled.weights), tracker, threads=threads)
         except WorkerLost as err:
-            if not may_skip or err.task not in compiled.leaves:
-                raise WorkerLost(f"{compiled.leaves.get(err.task, err.task)}: {err}", err.task) from err
-            _LOG.warning("%s: %s; left out", compiled.leaves[err.task], err)
-            space.state.skip(err.task)
+            # The scheduler blames any of the tasks that waited at the worker.
+            task = space.state.most_begun() or err.task
+            if not may_skip or task not in compiled.leaves:
+                raise WorkerLost(f"{compiled.leaves.get(task, task)}: {err}", task) from err
+            _LOG.warning("%s: %s; left out", compiled.leaves[task], err)
+            space.state.skip(task)
+            space.state.running(task).unlink(missing_ok=True)
             continue
         return time.perf_counter() - begin, tracker.tally
 

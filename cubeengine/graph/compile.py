@@ -8,7 +8,7 @@ one read, and no bit of the result changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cubeengine.graph.inputs import SignalInput, late_gather, leaf_job, task_rea
 from cubeengine.graph.tasks import (
     LeafJob,
     OutputJob,
+    Sums,
     Tally,
     add_tallies,
     done,
@@ -217,14 +218,29 @@ def _add_leaves(
             continue
         gate = markers[-window] if len(markers) >= window else None
         leaf = f"leaf-{stem}-{number}"
-        skipped = state is not None and state.is_skipped(leaf)
-        graph[leaf] = (skip_leaf if skipped else reduce_leaf, f"job-{stem}", reader, start, stop, gate)
+        graph[leaf] = (
+            _leaf_work(leaf, state),
+            f"job-{stem}",
+            reader,
+            start,
+            stop,
+            gate,
+            _running(leaf, state),
+        )
         compiled.leaves[leaf] = f"signal {one.signal.name!r}, events {start:,} to {stop - 1:,} of its order"
         folded = _add_fold(graph, stem, number, folded, leaf, state)
         markers.append(f"gate-{stem}-{number}")
         graph[markers[-1]] = (done, folded)
         compiled.weights[markers[-1]] = nbytes
     return folded
+
+
+def _leaf_work(leaf: str, state: RunState | None) -> Callable[..., Sums]:
+    return skip_leaf if state is not None and state.is_skipped(leaf) else reduce_leaf
+
+
+def _running(leaf: str, state: RunState | None) -> Path | None:
+    return None if state is None else state.running(leaf)
 
 
 def _add_fold(graph: Graph, stem: str, number: int, folded: str, leaf: str, state: RunState | None) -> str:

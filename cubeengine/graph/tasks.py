@@ -142,11 +142,31 @@ class OutputJob:
     gather: SharedArray | None = None
 
 
-def reduce_leaf(job: LeafJob, reader: Reader, start: int, stop: int, gate: object = None) -> Sums:  # noqa: ARG001
+def reduce_leaf(
+    job: LeafJob,
+    reader: Reader,
+    start: int,
+    stop: int,
+    gate: object = None,  # noqa: ARG001
+    mark: Path | None = None,
+) -> Sums:
     """Add the pairs of one leaf up.
 
-    `gate` is a task that has to be done before: it keeps reading from running ahead of folding.
+    `gate` is a task that has to be done before: it keeps reading from running ahead of folding. The file
+    `mark` is there while the leaf is at work, and holds a byte for every time it was begun: what ends its
+    worker is known by it.
     """
+    if mark is None:
+        return _reduce(job, reader, start, stop)
+    with mark.open("ab") as file:
+        file.write(b".")
+    try:
+        return _reduce(job, reader, start, stop)
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def _reduce(job: LeafJob, reader: Reader, start: int, stop: int) -> Sums:
     rows, groups = job.pairs(start, stop)
     try:
         # Every tile leaves out the same events.
@@ -159,7 +179,14 @@ def reduce_leaf(job: LeafJob, reader: Reader, start: int, stop: int, gate: objec
     return Sums(tuple(partial for partial, _ in reduced), reduced[0][1])
 
 
-def skip_leaf(job: LeafJob, reader: Reader, start: int, stop: int, gate: object = None) -> Sums:  # noqa: ARG001
+def skip_leaf(
+    job: LeafJob,
+    reader: Reader,
+    start: int,
+    stop: int,
+    gate: object = None,  # noqa: ARG001 - as of `reduce_leaf`
+    mark: Path | None = None,  # noqa: ARG001
+) -> Sums:
     """Count the pairs of a leaf as failed, in place of adding them up."""
     left_out = np.zeros((len(LEFT_OUT), job.n_groups), np.int64)
     np.add.at(left_out[LEFT_OUT.index("failed")], job.pairs(start, stop)[1], 1)

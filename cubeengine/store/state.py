@@ -8,6 +8,7 @@ Beside `delay.zarr` lie, while a run makes it, the temporary store and a hidden 
     begun         there once the temporary store is made
     done/         one small file per write task that is done, with what it counted
     partials/     sums of long streams, as far as they are
+    running/      leaves that are at work
     skipped/      tasks that were given up
 
 A run that is killed leaves them. The next run of the same target removes them, or, told to resume, goes on.
@@ -39,7 +40,7 @@ WORK_PREFIX = ".cubeengine-work-"
 
 _STATE = re.compile(r"\..+\.state-[0-9a-f]{16}")
 _FACTS, _BEGUN = "facts.json", "begun"
-_FOLDERS = ("done", "partials", "skipped")
+_FOLDERS = ("done", "partials", "running", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,15 @@ class RunState:
         with files.writing(self.folder, "writing the state of the run"):
             files.replace_file(self.folder / "skipped" / task, b"")
 
+    def running(self, task: str) -> Path:
+        """Give the file that is there while a task is at work; see `graph.tasks.reduce_leaf`."""
+        return self.folder / "running" / task
+
+    def most_begun(self) -> str | None:
+        """Give the task that was begun most often without coming to its end; None where none was."""
+        begun = [(file.stat().st_size, file.name) for file in (self.folder / "running").iterdir()]
+        return max(begun)[1] if begun else None
+
     @property
     def partials(self) -> Path:
         """Folder of partial sums."""
@@ -143,6 +153,8 @@ def held_state(target: Path, key: str, facts: Facts, *, resume: bool) -> Iterato
                 shutil.rmtree(litter)
             if not (resume and state.is_begun):
                 state.clear()
+            for mark in (folder / "running").iterdir():
+                mark.unlink()
             files.replace_file(folder / _FACTS, json.dumps(dict(facts)).encode())
             yield state
 
