@@ -54,11 +54,13 @@ def command(
     With --resume, what is done when the run ends early is kept, and the same command goes on from there,
     also with other workers or another launcher.
     """
-    from cubeengine import api
-    from cubeengine.cli.progress import ProgressDisplay
     from cubeengine.launch import taking_part
 
+    # Before anything else is imported: see there.
     with taking_part(launcher):
+        from cubeengine import api
+        from cubeengine.cli.progress import ProgressDisplay
+
         loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
         plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
         print_warnings(plan.warnings)

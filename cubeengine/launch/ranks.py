@@ -10,10 +10,12 @@ import atexit
 import json
 import os
 import threading
+from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any
 
 from cubeengine.errors import LaunchError, MissingExtra
+from cubeengine.launch.network import INTERFACE
 
 TAG = 7
 POLL_SECONDS = 0.02
@@ -87,6 +89,7 @@ class World:
 
 
 def _load_mpi() -> Any:
+    _keep_to_interface(os.environ)
     try:
         import mpi4py
 
@@ -97,6 +100,19 @@ def _load_mpi() -> Any:
             f"--launcher mpi needs mpi4py and an MPI library ({err}); pip install 'cubeengine[mpi]'"
         ) from err
     return MPI
+
+
+def _keep_to_interface(environment: MutableMapping[str, str]) -> None:
+    """Have MPI over TCP listen where we do; it would take all interfaces, also for ranks of one node.
+
+    MPICH and Intel MPI heed this variable of libfabric; others, and faster networks, have settings of
+    their own.
+    """
+    local, size = environment.get("MPI_LOCALNRANKS"), environment.get("PMI_SIZE")
+    one_node = environment.get("SLURM_STEP_NUM_NODES") == "1" or (size is not None and local == size)
+    interface = environment.get(INTERFACE) or ("lo" if one_node else None)
+    if interface:
+        environment.setdefault("FI_TCP_IFACE", interface)
 
 
 def _started_processes() -> int:
