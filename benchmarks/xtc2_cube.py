@@ -1,0 +1,186 @@
+"""A whole cube of raw frames, beside the plain read of the same bytes and psana's event loop.
+
+    python -m benchmarks.xtc2_cube [--events N] [--rows R --columns C] [--bins N] [--psana PYTHON]
+
+The run is one stream of 16-bit frames with one double per event, in the page cache; bins come in random
+order. The limit is `os.preadv` of the files into a reused buffer of 64 MiB in as many spawned processes as
+cores, start-up left out. psana's loop adds the frames of every bin up in numpy, sums only, in one process (as
+it comes from pip it has no MPI); ours makes mean, std and count on all cores and, to compare, on one. Every
+side takes its turn in every round; shown are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing as mp
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import numpy as np
+
+import cubeengine as ce
+from benchmarks.limit import BUFFER_NBYTES
+from benchmarks.machine import describe
+from benchmarks.processes import n_cores
+from benchmarks.report import table
+from benchmarks.xtc2 import stamp
+from cubeengine.sources.xtc2.writer import OutData, OutField, OutNames, OutStream, RunWriter, Service
+
+EXPERIMENT, RUN = "benchmark", 7
+TARGETS = {"of the limit": 0.4, "psana's loop over ours": 4.0}
+CAMERA = OutNames("camera", (OutField("raw", "u2", 2),))
+BEAM = OutNames("beam", (OutField("x", "f8"),))
+
+
+def write_run(folder: Path, n_events: int, shape: tuple[int, int]) -> None:
+    """Write frames from a small pool, and x in [0, 1) at random."""
+    random = np.random.default_rng(1)
+    pool, x = random.integers(0, 2**14, (16, *shape), np.uint16), random.random(n_events)
+    with RunWriter(folder, EXPERIMENT, RUN, streams=[0]) as out:
+        out.configure(stamp(0), [OutStream(0, (CAMERA, BEAM))])
+        out.begin_run(stamp(1))
+        out.transition(Service.BEGIN_STEP, stamp(2))
+        out.transition(Service.ENABLE, stamp(3))
+        for event in range(n_events):
+            frame = OutData(CAMERA, {"raw": pool[event % 16]})
+            out.event(stamp(10 + event), [frame, OutData(BEAM, {"x": x[event]})])
+        out.transition(Service.DISABLE, stamp(11 + n_events))
+        out.transition(Service.END_STEP, stamp(12 + n_events))
+        out.transition(Service.END_RUN, stamp(13 + n_events))
+
+
+def limit_seconds(paths: Sequence[Path]) -> float:
+    """Read all bytes once with a process per core."""
+    shares = [(path, part) for path in paths for part in range(n_cores())]
+    context = mp.get_context("spawn")
+    barrier = context.Barrier(len(shares))
+    answers = []
+    for path, part in shares:
+        answer, sender = context.Pipe(duplex=False)
+        context.Process(target=_read, args=(path, part, barrier, sender), daemon=True).start()
+        answers.append(answer)
+    times = [answer.recv() for answer in answers]
+    return float(max(stop for _, stop in times) - min(start for start, _ in times))
+
+
+def _read(path: Path, part: int, barrier: Barrier, answer: Connection) -> None:
+    size, buffer = path.stat().st_size, np.ones(BUFFER_NBYTES, np.uint8)
+    first, stop = (size * number // n_cores() for number in (part, part + 1))
+    descriptor = os.open(path, os.O_RDONLY)
+    barrier.wait(timeout=120)
+    began = time.monotonic()
+    while first < stop:
+        first += os.preadv(descriptor, [buffer.data[: min(stop - first, BUFFER_NBYTES)]], first)
+    answer.send((began, time.monotonic()))
+
+
+def ours_seconds(folder: Path, out: Path, n_bins: int, workers: int) -> float:
+    """Make the cube and publish it; planning and opening included."""
+
+    spec = ce.CubeSpec.from_dict(
+        {
+            "cube": "bench",
+            "units": {"beam/raw/x": ""},
+            "axes": [{"field": "beam/raw/x", "edges": {"start": 0, "stop": 1, "bins": n_bins}}],
+            "signals": [{"field": "camera/raw/raw", "name": "camera"}],
+        }
+    )
+    start = time.perf_counter()
+    ce.plan(ce.open_run(folder), spec).to_zarr(out, workers=workers, overwrite=True)
+    return time.perf_counter() - start
+
+
+PSANA_LOOP = """
+import sys, time
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from psana_read import load_psana
+psana = load_psana()
+folder, experiment, run, n_bins = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+source = psana.DataSource(exp=experiment, run=run, dir=folder, skip_calib_load="all")
+sums, counts = None, np.zeros(n_bins, int)
+for run in source.runs():
+    start = time.perf_counter()
+    for event in run.events():
+        dgram = event._dgrams[0]  # what Detector.raw gives in the end, without its checks
+        frame, bin = dgram.camera[0].raw.raw, int(dgram.beam[0].raw.x * n_bins)
+        if sums is None:
+            sums = np.zeros((n_bins, *frame.shape))
+        sums[bin] += frame
+        counts[bin] += 1
+    print(time.perf_counter() - start, counts.sum())
+"""
+
+
+def psana_seconds(python: str, folder: Path, n_bins: int) -> float:
+    """Run psana's event loop; the time is that of the loop alone."""
+    tests = Path(__file__).resolve().parents[1] / "tests"
+    command = [python, "-c", PSANA_LOOP, str(tests), str(folder), EXPERIMENT, str(RUN), str(n_bins)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-2])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print the table."""
+    options = _parser().parse_args(arguments)
+    shape = (options.rows, options.columns)
+    print(describe(), "\n", flush=True)
+    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+        folder, out = Path(scratch) / "run", Path(scratch) / "cube.zarr"
+        folder.mkdir()
+        write_run(folder, options.events, shape)
+        paths = sorted(folder.glob("*.xtc2"))
+        sides: dict[str, Callable[[], float]] = {
+            "plain read": lambda: limit_seconds(paths),
+            f"ours, {n_cores()} threads": lambda: ours_seconds(folder, out, options.bins, n_cores()),
+            "ours, 1 thread": lambda: ours_seconds(folder, out, options.bins, 1),
+        }
+        if options.psana:
+            sides["psana's loop"] = lambda: psana_seconds(options.psana, folder, options.bins)
+        nbytes = sum(path.stat().st_size for path in paths)
+        times = {name: [] for name in sides}  # type: dict[str, list[float]]
+        for turn in range(options.rounds + 1):
+            for name, side in sides.items():
+                seconds = side()
+                if turn:  # the first warms up
+                    times[name].append(seconds)
+    print(_report(times, nbytes, options))
+
+
+def _report(times: dict[str, list[float]], nbytes: int, options: argparse.Namespace) -> str:
+    medians = {name: float(np.median(values)) for name, values in times.items()}
+    limit, ours = medians["plain read"], medians[f"ours, {n_cores()} threads"]
+    title = (
+        f"{options.events:,} frames of {options.rows} x {options.columns} uint16 ({nbytes / 1e9:.2f} GB), "
+        f"{options.bins} bins; targets: {TARGETS}"
+    )
+    rows = [
+        (name, f"{value:.2f} s", f"{nbytes / value / 1e9:.2f}", f"{limit / value:.2f}", f"{value / ours:.2f}")
+        for name, value in medians.items()
+    ]
+    head = ("side", "median", "GB/s", "of the limit", "time over ours")
+    return table(title, head, rows, markdown=options.markdown)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.xtc2_cube")
+    parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--columns", type=int, default=512)
+    parser.add_argument("--bins", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--psana", default=os.environ.get("CUBEENGINE_PSANA_PYTHON", ""))
+    parser.add_argument("--scratch", type=Path, help="folder for the files, which are removed")
+    parser.add_argument("--markdown", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
