@@ -103,10 +103,11 @@ def positions(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
 def edges(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
     """Give the bin edges of a dimension; midway between positions where none are stored."""
     bounds = dataset.variables.get(f"{dim}_bnds")
-    if bounds is not None:
-        stored = np.asarray(bounds.values, np.float64)
+    stored = np.empty((0, 2)) if bounds is None else np.asarray(bounds.values, np.float64)
+    if len(stored) and (stored[1:, 0] == stored[:-1, 1]).all():
         return np.concatenate([stored[:, 0], stored[-1:, 1]])
-    at = positions(dataset, dim)
+    # Bins with gaps, as of runs 12 and 20, are drawn side by side.
+    at = np.arange(len(stored), dtype=np.float64) if len(stored) else positions(dataset, dim)
     if at.size == 1:
         return np.array([at[0] - 0.5, at[0] + 0.5])
     middle: NDArray[np.float64] = (at[:-1] + at[1:]) / 2

@@ -37,6 +37,8 @@ def _title(dataset: xr.Dataset) -> Iterator[str]:
     spec, mark = dataset.attrs.get("spec", {}), dataset.attrs.get("cubeengine", {})
     run = spec.get("run", {})
     of = f" of {run['experiment']} run {run['run']}" if {"experiment", "run"} <= run.keys() else ""
+    if merged := dataset.attrs.get("merged_from"):
+        of = f" of {len(merged)} cubes"
     made = f", made by cubeengine {mark['version']}" if "version" in mark else ""
     yield f"cube {spec.get('cube', '')!r}{of}: {format_size(dataset.nbytes)}{made}"
     if partial := dataset.attrs.get("partial_run"):

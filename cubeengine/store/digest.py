@@ -78,10 +78,11 @@ def _slabs(shape: tuple[int, ...], itemsize: int) -> tuple[int, int]:
     return 0, 1
 
 
-def _bytes(values: NDArray[np.generic]) -> bytes:
+def _bytes(values: NDArray[np.generic]) -> bytes | memoryview:
     """Give the little-endian bytes of an array, with one NaN for all and strings ended by NUL."""
     if values.dtype.kind in "UTO":
         return b"".join(str(text).encode() + b"\0" for text in values.ravel())
-    if values.dtype.kind == "f":
+    if values.dtype.kind == "f" and np.isnan(values).any():
         values = np.where(np.isnan(values), values.dtype.type(np.nan), values)
-    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    plain = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
+    return plain.view(np.uint8).data if plain.size and plain.ndim else plain.tobytes()  # no copy as a rule
