@@ -19,8 +19,8 @@ def taking_part(name: str) -> Iterator[None]:
 
     Only `mpi` starts several processes with the same command: all but the first serve the first one from
     here on, and end here with its exit code. To be entered before anything is read or planned, and
-    before much is imported: MPICH tells Slurm what lies in memory that was used before, and where that are not
-    zeros, lines get longer than Slurm's PMI2 reads, and the start hangs (MPICH 5.0, Slurm 22.05).
+    before much is imported: MPICH tells Slurm what lies in memory that was used before, and if that is not
+    all zeros, its lines get longer than Slurm's PMI2 reads, and the start hangs (MPICH 5.0, Slurm 22.05).
 
     Parameters
     ----------

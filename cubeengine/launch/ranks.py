@@ -89,7 +89,7 @@ class World:
 
 
 def _load_mpi() -> Any:
-    _keep_to_interface(os.environ)
+    keep_to_interface(os.environ)
     try:
         import mpi4py
 
@@ -102,7 +102,7 @@ def _load_mpi() -> Any:
     return MPI
 
 
-def _keep_to_interface(environment: MutableMapping[str, str]) -> None:
+def keep_to_interface(environment: MutableMapping[str, str]) -> None:
     """Have MPI over TCP listen where we do; it would take all interfaces, also for ranks of one node.
 
     MPICH and Intel MPI heed this variable of libfabric; others, and faster networks, have settings of

@@ -1,0 +1,229 @@
+"""A run to make a cube of, and the command line started under MPI and Slurm in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cubeengine.store.read import cube_hash
+from tests.cli.conftest import SPEC
+from tests.makers.smalldata import write_lcls1
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_SECONDS = 120.0
+"""Nothing here takes so long; what does hangs."""
+
+N_LONG = 70
+"""Signals of the long run, all of the same frames."""
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose frames are read in several leaves, and a smaller one that is slow to decode."""
+    folder = tmp_path_factory.mktemp("data")
+    write_lcls1(folder / "frames.h5", n_events=6000, frame=(96, 64))
+    packed = {"compression": "gzip", "shuffle": True}
+    write_lcls1(folder / "slow.h5", n_events=2000, frame=(48, 48), compression=packed)
+    return folder
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing went wrong in the background that a user would be told of."""
+        return not any(word in self.err for word in ("Traceback", "CommClosed", "Error:", "never retrieved"))
+
+
+@dataclass
+class Place:
+    """A folder in which commands are started, and found again: all their processes work in it."""
+
+    folder: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(self.folder / "tmp"),
+            "HOME": str(self.folder / "home"),
+            **variables,
+        }
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str], since: float | None = None) -> Ended:
+        begin = time.monotonic() if since is None else since
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+        return Ended(process.returncode, out, err, time.monotonic() - begin)
+
+    def run(self, *command: str, **variables: str) -> Ended:
+        return self.end(self.start(*command, **variables))
+
+    def processes(self) -> list[psutil.Process]:
+        """Give the Python processes that work here, other than the starters."""
+        starters = {process.pid for process in self.started}
+        return [
+            process
+            for process in psutil.process_iter(["cwd", "cmdline", "status"])
+            if process.info["cwd"] == str(self.folder)
+            and process.info["status"] != psutil.STATUS_ZOMBIE
+            and "cubeengine.cli" in " ".join(process.info["cmdline"] or [])
+            and (process.pid not in starters or process.info["cmdline"][0] == sys.executable)
+        ]
+
+    def all_processes(self) -> list[psutil.Process]:
+        return [
+            process
+            for process in psutil.process_iter(["cwd", "status", "cmdline"])
+            if process.info["cwd"] == str(self.folder) and process.info["status"] != psutil.STATUS_ZOMBIE
+        ]
+
+    def workers(self) -> list[psutil.Process]:
+        """Give the worker processes: what the ranks, or the jobs, have spawned."""
+        return [process for process in self.all_processes() if "spawn_main" in " ".join(process.cmdline())]
+
+    def rank(self, number: int) -> psutil.Process:
+        """Give the process of an MPI rank."""
+        for process in self.processes():
+            if process.environ().get("PMI_RANK") == str(number):
+                return process
+        raise AssertionError(f"no process is rank {number}")
+
+    def wait_for(self, reached: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while not reached():
+            assert time.monotonic() < deadline, f"waited in vain until {what}"
+            time.sleep(0.05)
+
+    def wait_until_written(self, process: subprocess.Popen[str]) -> None:
+        """Wait until the first chunk of the frames is in the store: the workers are at work."""
+
+        def written() -> bool:
+            assert process.poll() is None, process.communicate()
+            return any(self.out.glob(".*/roi*_mean/c/**/*"))
+
+        self.wait_for(written, "the workers write")
+
+    def check_nothing_left(self, *, cubes: Sequence[str] = ()) -> None:
+        """Fail if a process, a port, a key or a temporary file is still there a while later."""
+        self.wait_for_end()
+        assert sorted(path.name for path in self.out.iterdir()) == sorted(cubes)
+        assert list((self.folder / "home").iterdir()) == []
+        left = [path for path in (self.folder / "tmp").rglob("*") if path.is_file()]
+        # Locks of zero bytes by which dask's workers on a node tell who lives.
+        assert [path for path in left if path.suffix != ".lock"] == []
+
+    def wait_for_end(self) -> None:
+        self.wait_for(lambda: not self.all_processes(), "all processes have ended")
+
+
+@pytest.fixture
+def place(tmp_path: Path, data: Path) -> Iterator[Place]:
+    """A working folder with a quick spec and a long one."""
+    for name in ("out", "tmp", "home"):
+        (tmp_path / name).mkdir()
+    text = SPEC.replace("xpptest01_Run{run:04d}.h5", str(data / "frames.h5"))
+    (tmp_path / "quick.yaml").write_text(text)
+    frames = "".join(f"  - {{field: epix/ROI_0_area, name: roi{index}}}\n" for index in range(N_LONG))
+    slow = text.replace("frames.h5", "slow.h5")
+    (tmp_path / "long.yaml").write_text(slow[: slow.index("signals:")] + "signals:\n" + frames)
+    found = Place(tmp_path)
+    yield found
+    for process in [*found.started, *found.all_processes()]:
+        if process.is_running() if isinstance(process, psutil.Process) else process.poll() is None:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def hashes(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """Give the hash of the cube that threads make of a spec."""
+    known: dict[str, str] = {}
+
+    def hash_of(spec: Path) -> str:
+        if spec.name not in known:
+            cube = tmp_path_factory.mktemp("cubes") / "cube.zarr"
+            done = subprocess.run(
+                [*cubeengine("run", str(spec)), "-o", str(cube)], check=False, capture_output=True, cwd=ROOT
+            )
+            assert done.returncode == 0, done.stderr
+            known[spec.name] = cube_hash(cube)
+        return known[spec.name]
+
+    return hash_of
+
+
+def cubeengine(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "cubeengine.cli", *arguments]
+
+
+@pytest.fixture(scope="session")
+def mpirun() -> str:
+    """The mpirun of the MPI library beside mpi4py."""
+    found = Path(sys.executable).parent / "mpirun"
+    if find_spec("mpi4py") is None or not found.exists():
+        pytest.skip("mpi4py and mpich are not installed: pip install 'cubeengine[mpi]'")
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def slurm() -> None:
+    """A running Slurm."""
+    if shutil.which("squeue") is None or "SLURM_CONF" not in os.environ:
+        pytest.skip('no Slurm for tests: eval "$(python tests/tools/slurm.py start)"')
+    if subprocess.run(["squeue"], capture_output=True, check=False).returncode:
+        pytest.skip("Slurm does not answer")
+
+
+@pytest.fixture(params=["mpirun", "srun"])
+def starter(request: pytest.FixtureRequest) -> Callable[[int], list[str]]:
+    """Begin a command line that starts so many ranks."""
+    request.getfixturevalue("mpirun")
+    if request.param == "mpirun":
+        program = request.getfixturevalue("mpirun")
+        return lambda ranks: [program, "-n", str(ranks)]
+    request.getfixturevalue("slurm")
+    return lambda ranks: ["srun", "--mpi=pmi2", "--quiet", "-n", str(ranks), "-N", str(min(ranks, 3))]
+
+
+def kill(process: psutil.Process) -> None:
+    process.send_signal(signal.SIGKILL)

@@ -1,0 +1,125 @@
+"""The launcher mpi under a real mpirun and a real srun: same bits, right exit codes, nothing left behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cubeengine.store.read import cube_hash
+from tests.cluster.conftest import Ended, Place, cubeengine, kill
+
+Starter = Callable[[int], list[str]]
+Hashes = Callable[[Path], str]
+
+LONG = cubeengine("run", "long.yaml", "-o", "out/cube.zarr", "--launcher", "mpi")
+QUICK = cubeengine("run", "quick.yaml", "-o", "out/cube.zarr", "--launcher", "mpi")
+
+
+def start_long(place: Place, command: list[str]) -> subprocess.Popen[str]:
+    """Start a run and wait until its workers are busy."""
+    process = place.start(*command, *LONG)
+    place.wait_until_written(process)
+    return process
+
+
+def check_cube(place: Place, ended: Ended, expected: str) -> None:
+    assert ended.code == 0, ended.err
+    assert ended.quiet, ended.err
+    assert cube_hash(place.out / "cube.zarr") == expected
+    place.check_nothing_left(cubes=["cube.zarr"])
+
+
+@pytest.mark.parametrize("ranks", [1, 3, 5])
+def test_any_number_of_ranks_makes_the_same_cube(
+    place: Place, mpirun: str, hashes: Hashes, ranks: int
+) -> None:
+    ended = place.run(mpirun, "-n", str(ranks), *QUICK)
+
+    check_cube(place, ended, hashes(place.folder / "quick.yaml"))
+    assert ("2 threads" if ranks == 1 else f"{ranks - 1} MPI ranks") in ended.err
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_srun_makes_the_same_cube(place: Place, mpirun: str, slurm: None, hashes: Hashes, ranks: int) -> None:
+    ended = place.run("srun", "--mpi=pmi2", "-n", str(ranks), "-N", str(min(ranks, 3)), *QUICK)
+
+    check_cube(place, ended, hashes(place.folder / "quick.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (2, ["--set", "signals=[nonsense]"]),
+        (2, ["--workers", "2"]),
+        (3, ["--set", "run.smalldata=nowhere.h5"]),
+        (4, ["--memory", "1 MB"]),
+        (5, ["-o", "/proc/cube.zarr"]),
+    ],
+)
+def test_error_in_rank_0_ends_all_ranks_with_its_code(
+    place: Place, starter: Starter, code: int, arguments: list[str]
+) -> None:
+    ended = place.run(*starter(3), *QUICK, *arguments)
+
+    assert ended.code == code, ended.err
+    assert ended.err.count("error: ") - ended.err.count("srun: error: ") == 1
+    assert ended.quiet
+    place.check_nothing_left()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_ends_the_run_with_its_code(place: Place, starter: Starter, number: int, code: int) -> None:
+    command = starter(3)
+    process = start_long(place, command)
+    if number == signal.SIGTERM and command[0] == "srun":
+        # As at the time limit. A SIGTERM to srun itself has Slurm kill the ranks at once.
+        jobs = subprocess.run(["squeue", "-h", "-o", "%i"], capture_output=True, text=True, check=True)
+        subprocess.run(["scancel", "--signal=TERM", *jobs.stdout.split()], check=True)
+    else:
+        process.send_signal(number)
+    ended = place.end(process)
+
+    assert ended.code == code, ended.err
+    assert ended.quiet, ended.err
+    assert ended.seconds < 30
+    place.check_nothing_left()
+
+
+def test_run_survives_a_dead_worker(place: Place, starter: Starter, hashes: Hashes) -> None:
+    process = start_long(place, starter(3))
+    kill(place.workers()[0])
+    ended = place.end(process)
+
+    check_cube(place, ended, hashes(place.folder / "long.yaml"))
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_dead_rank_ends_the_job_with_an_error(place: Place, starter: Starter, rank: int) -> None:
+    process = start_long(place, starter(3))
+    kill(place.rank(rank))
+    ended = place.end(process)
+
+    assert ended.code in (9, 137), ended.err
+    place.wait_for_end()
+
+
+def test_dead_rank_while_rank_0_plans_ends_the_job(place: Place, starter: Starter) -> None:
+    process = place.start(*starter(3), *LONG)
+    place.wait_for(lambda: len(place.processes()) == 3, "all ranks have started")
+    kill(place.rank(2))
+    ended = place.end(process)
+
+    assert ended.code in (9, 137), ended.err
+    place.wait_for_end()
+
+
+def test_ranks_that_mpi_does_not_bring_together_are_refused(place: Place, mpirun: str, slurm: None) -> None:
+    ended = place.run("srun", "-n", "2", *QUICK)
+
+    assert ended.code == 5
+    assert "2 processes were started, but MPI takes each for a job of its own" in ended.err
+    place.check_nothing_left()
