@@ -13,7 +13,7 @@ from typing import Any
 
 from cubeengine.budget import Budget, format_size
 from cubeengine.errors import BudgetExceeded, WorkerLost
-from cubeengine.graph.compile import Compiled, Writing, compile_plan
+from cubeengine.graph.compile import Compiled, Writing, compile_plan, note_lost_worker
 from cubeengine.graph.inputs import SignalInput
 from cubeengine.graph.tasks import LEFT_OUT, Tally, add_tallies
 from cubeengine.graph.work import WorkFolder
@@ -25,7 +25,7 @@ from cubeengine.planning.cost import Tuning
 from cubeengine.planning.output import Output
 from cubeengine.planning.plan import CubePlan
 from cubeengine.store.metadata import read_root
-from cubeengine.store.state import RunState, held_state, remove_state
+from cubeengine.store.state import Incident, RunState, held_state, remove_state
 from cubeengine.store.write import (
     check_target,
     create,
@@ -39,6 +39,9 @@ from cubeengine.store.write import (
 _LOG = logging.getLogger(__name__)
 
 LeftOut = Mapping[str, Mapping[str, Mapping[str, int]]]
+
+MOST_INCIDENTS = 200
+"""So many are kept in a cube: a file system that is down for a moment may fail every block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +128,20 @@ def run_to_store(
         with _workspace(plan, output, target, overwrite=overwrite, resume=resume) as space:
             with PeakMemory() as peak, _executor(launcher, workers, budget) as executor:
                 threads = fitting_threads(plan, executor, budget)
-                seconds, tally = _compute(plan, inputs, space, executor, threads, on_progress, check)
+                computed = _compute(plan, inputs, space, executor, threads, on_progress, check)
+            left_out = _left_out(plan, computed.tally)
             separate = executor.workers if executor.separate else 0
             projected = plan.projected_memory(threads=threads, workers=separate)
             found = {
                 "memory": {"measured": peak.total, "projected": projected},
                 "launcher": executor.description.split(",")[0],
-                "left_out": _left_out(plan, tally),
+                "left_out": left_out,
+                "computation": _computation(plan, computed, executor, threads),
             }
             update_attrs(space.store, found)
             check()
             publish(space.store, target, overwrite=overwrite)
-    return Result(target, seconds, plan.read_nbytes, peak.total, projected, _left_out(plan, tally))
+    return Result(target, computed.seconds, plan.read_nbytes, peak.total, projected, left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +255,28 @@ def fitting_threads(plan: CubePlan, executor: Executor, budget: Budget) -> int:
     return most
 
 
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """What is known once all is written.
+
+    Attributes
+    ----------
+    seconds : float
+        Since the workers were ready.
+    tally : Tally
+        What was left out.
+    resumed_nbytes : int
+        Input bytes that an earlier run had dealt with.
+    incidents : list
+        Blocks that were tried again or left out, and why.
+    """
+
+    seconds: float
+    tally: Tally
+    resumed_nbytes: int
+    incidents: list[Incident]
+
+
 def _compute(
     plan: CubePlan,
     inputs: Mapping[str, SignalInput],
@@ -258,16 +285,17 @@ def _compute(
     threads: int,
     on_progress: Callable[[Progress], None] | None,
     check: Check,
-) -> tuple[float, Tally]:
+) -> _Computed:
     """Compute; where the spec allows it, leaves that end their workers are given up and left out."""
     may_skip = any(item.on_error == "skip" for item in inputs.values())
-    begin = time.perf_counter()
+    begin, resumed = time.perf_counter(), None
     while True:
         check()
         writing = Writing(space.store, Tuning().write_nbytes, space.state)
         window = window_of(executor, threads)
         compiled = compile_plan(plan, inputs, space.folder, window=window, writing=writing)
         check()
+        resumed = compiled.finished if resumed is None else resumed
         tracker = _Tracker(compiled, executor.description, begin, on_progress)
         try:
             executor.run(compiled.graph, list(compiled.weights), tracker, threads=threads)
@@ -277,10 +305,25 @@ def _compute(
             if not may_skip or task not in compiled.leaves:
                 raise WorkerLost(f"{compiled.leaves.get(task, task)}: {err}", task) from err
             _LOG.warning("%s: %s; left out", compiled.leaves[task], err)
+            note_lost_worker(compiled, task, str(err))
             space.state.skip(task)
             space.state.running(task).unlink(missing_ok=True)
             continue
-        return time.perf_counter() - begin, tracker.tally
+        seconds = time.perf_counter() - begin
+        return _Computed(seconds, tracker.tally, resumed, space.state.read_incidents())
+
+
+def _computation(plan: CubePlan, computed: _Computed, executor: Executor, threads: int) -> dict[str, Any]:
+    """Tell how a cube was computed and what went wrong meanwhile, for the report."""
+    return {
+        "seconds": round(computed.seconds, 3),
+        "read_nbytes": plan.read_nbytes - computed.resumed_nbytes,
+        "resumed_nbytes": computed.resumed_nbytes,
+        "workers": executor.workers,
+        "threads": threads,
+        "n_incidents": len(computed.incidents),
+        "incidents": computed.incidents[:MOST_INCIDENTS],
+    }
 
 
 def _left_out(plan: CubePlan, tally: Tally) -> LeftOut:

@@ -23,6 +23,7 @@ from cubeengine.graph.tasks import (
     add_tallies,
     done,
     fold,
+    note_leaf,
     reduce_leaf,
     skip_leaf,
     write_bins,
@@ -115,6 +116,7 @@ def compile_plan(
     for signal in plan.signals:
         source = inputs[signal.name]
         job, gather = leaf_job(signal, source, folder), late_gather(signal, source, folder)
+        job = replace(job, incidents=_incidents(writing))
         # Once in the graph, not in every job: it knows the place of every chunk of the file.
         compiled.graph[f"reader-{plan.key}-{signal.name}"] = task_reader(signal, source, folder)
         for number, part in enumerate(signal.parts):
@@ -122,6 +124,17 @@ def compile_plan(
             output = _output(signal, part, source.grouping, own, gather)
             _add_part(compiled, plan, _OnePart(signal, number, own, output), window, writing)
     return compiled
+
+
+def note_lost_worker(compiled: Compiled, leaf: str, reason: str) -> None:
+    """Note that a leaf ended its worker again and again, and is left out."""
+    _, job, _, start, stop, *_ = compiled.graph[leaf]
+    own = compiled.graph[job]
+    note_leaf(own.incidents, "left out", own, (start, stop), reason)
+
+
+def _incidents(writing: Writing | None) -> Path | None:
+    return writing.state.incidents if writing and writing.state else None
 
 
 @dataclass(frozen=True, slots=True)

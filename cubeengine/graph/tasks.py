@@ -5,29 +5,28 @@ Tasks take paths, ranges and values, open files themselves, and can be run again
 
 from __future__ import annotations
 
-import errno
+import functools
 import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.errors import SourceFormatError
+from cubeengine.graph.retry import is_transient, persistently
 from cubeengine.graph.work import WorkFolder, load_range
 from cubeengine.kernels.moments import GroupedMoments, Partial, Statistics, finish, merge, regroup
 from cubeengine.planning.chunks import Chunk
 from cubeengine.shared import SharedArray
 from cubeengine.sources.base import Block, Reader
-from cubeengine.store.state import mark_done
+from cubeengine.store.state import mark_done, note_incident
 from cubeengine.store.write import write_regions
 from cubeengine.types import IntArray
 
 _LOG = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,6 @@ Tally = dict[str, list[int]]
 RETRY_SECONDS = (0.2, 2.0, 15.0)
 """Waits before a read is tried again: for a hiccup, for a server that fails over, for one that restarts."""
 
-TRANSIENT = {
-    errno.EIO, errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.ENETDOWN,
-    errno.ENETUNREACH, errno.ENETRESET, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EBUSY,
-    errno.ENOTCONN, errno.ESHUTDOWN,
-}  # fmt: skip
-"""What network file systems report when something may be better in a moment."""
-
 
 @dataclass(frozen=True, slots=True)
 class LeafJob:
@@ -83,6 +75,8 @@ class LeafJob:
         Names the signal in messages.
     on_error : "stop" or "skip"
         Whether a leaf that cannot be read ends the run, or is left out and counted.
+    incidents : Path, optional
+        Folder to note in what had to be tried again or was left out.
     """
 
     rows: Path
@@ -93,6 +87,7 @@ class LeafJob:
     folder: WorkFolder | Path
     label: str = ""
     on_error: str = "stop"
+    incidents: Path | None = None
 
     @property
     def n_groups(self) -> int:
@@ -168,15 +163,24 @@ def reduce_leaf(
 
 def _reduce(job: LeafJob, reader: Reader, start: int, stop: int) -> Sums:
     rows, groups = job.pairs(start, stop)
+
+    def note(what: str, err: OSError, times: int = 1) -> None:
+        note_leaf(job.incidents, what, job, (start, stop), str(err), times=times)
+
+    def failed(err: OSError, times: int) -> None:
+        note("tried again", err, times)
+
     try:
         # Every tile leaves out the same events.
-        reduced = [_persistently(_reduce_tile, job, reader, tile, rows, groups) for tile in job.tiles]
+        works = [functools.partial(_reduce_tile, job, reader, tile, rows, groups) for tile in job.tiles]
+        reduced = [persistently(work, RETRY_SECONDS, failed) for work in works]
     except OSError as err:
         if job.on_error == "skip":
             _LOG.warning("%s: %d events left out: %s", job.label, len(rows), err)
+            note("left out", err)
             return skip_leaf(job, reader, start, stop)
         raise _named(err, job, rows) from err
-    return Sums(tuple(partial for partial, _ in reduced), reduced[0][1])
+    return Sums(tuple(sums for sums, _ in reduced), reduced[0][1])
 
 
 def skip_leaf(
@@ -194,26 +198,15 @@ def skip_leaf(
     return Sums(tuple(tiles), left_out)
 
 
-def _persistently(work: Callable[..., T], *arguments: Any) -> T:
-    """Try again, after a while, what failed for a reason that may pass."""
-    for seconds in RETRY_SECONDS:
-        try:
-            return work(*arguments)
-        except OSError as err:
-            if not is_transient(err):
-                raise
-            _LOG.warning("%s; trying again in %g s", err, seconds)
-            time.sleep(seconds)
-    return work(*arguments)
-
-
-def is_transient(error: BaseException | None) -> bool:
-    """Tell whether an error, or what it came from, is one that may pass."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in TRANSIENT:
-            return True
-        error = error.__cause__
-    return False
+def note_leaf(
+    folder: Path | None, what: str, job: LeafJob, leaf: tuple[int, int], reason: str, *, times: int = 1
+) -> None:
+    """Note that a leaf had to be tried again, or was left out, and why."""
+    if folder is None:
+        return
+    name = f"{job.label}-{job.group_range[0]}-{job.tiles[0][0]}-{leaf[0]}-{what.replace(' ', '-')}"
+    incident = {"what": what, "signal": job.label, "events": list(leaf), "times": times, "reason": reason}
+    note_incident(folder, name, incident)
 
 
 def _named(error: OSError, job: LeafJob, rows: IntArray) -> SourceFormatError:

@@ -10,6 +10,7 @@ Beside `delay.zarr` lie, while a run makes it, the temporary store and a hidden 
     partials/     sums of long streams, as far as they are
     running/      leaves that are at work
     skipped/      tasks that were given up
+    incidents/    one small file per block that was tried again or left out, for the cube to tell
 
 A run that is killed leaves them. The next run of the same target removes them, or, told to resume, goes on.
 """
@@ -26,6 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from cubeengine.errors import StoreMismatch
 from cubeengine.store import files
@@ -34,13 +36,14 @@ logger = logging.getLogger(__name__)
 
 Facts = Mapping[str, str]
 Counts = dict[str, list[int]]
+Incident = Mapping[str, Any]
 
 WORK_PREFIX = ".cubeengine-work-"
 """Begins the names of folders with files that tasks share; of no use after the run."""
 
 _STATE = re.compile(r"\..+\.state-[0-9a-f]{16}")
 _FACTS, _BEGUN = "facts.json", "begun"
-_FOLDERS = ("done", "partials", "running", "skipped")
+_FOLDERS = ("done", "partials", "running", "skipped", "incidents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +114,41 @@ class RunState:
         """Folder of partial sums."""
         return self.folder / "partials"
 
+    @property
+    def incidents(self) -> Path:
+        """Folder of what went wrong and was got over; see `note_incident`."""
+        return self.folder / "incidents"
+
+    def read_incidents(self) -> list[Incident]:
+        """Give what went wrong so far, of this run and of those that it goes on from, in a fixed order."""
+        files = sorted(path for path in self.incidents.iterdir() if path.suffix == ".json")
+        return [incident for path in files if (incident := _read_incident(path))]
+
 
 def mark_done(marker: Path, counts: Counts) -> None:
     """Mark a write task as done, its chunks being on the disk."""
     with files.writing(marker, "writing the state of the run"):
         files.replace_file(marker, json.dumps(counts).encode())
+
+
+def note_incident(folder: Path, name: str, incident: Incident) -> None:
+    """Note that something went wrong and was got over, in place of an earlier note of the same name.
+
+    What cannot be noted stands in the log alone: for that no run is lost.
+    """
+    try:
+        files.replace_file(folder / f"{name}.json", json.dumps(dict(incident)).encode())
+    except OSError as err:
+        logger.warning("%s: cannot be noted (%s): %s", name, err, dict(incident))
+
+
+def _read_incident(path: Path) -> Incident:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as err:
+        logger.warning("%s: cannot be read (%s)", path, err)
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @contextmanager
@@ -154,7 +187,7 @@ def held_state(target: Path, key: str, facts: Facts, *, resume: bool) -> Iterato
             if not (resume and state.is_begun):
                 state.clear()
             for mark in (folder / "running").iterdir():
-                mark.unlink()
+                mark.unlink(missing_ok=True)  # a worker that outlived its killed run may remove it as well
             files.replace_file(folder / _FACTS, json.dumps(dict(facts)).encode())
             yield state
 

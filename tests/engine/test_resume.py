@@ -251,7 +251,17 @@ def with_reader(plan, monkeypatch, failures, error):
 
 def test_flaky_read_is_tried_again(plans, hashes, tmp_path, monkeypatch):
     with_reader(plans["stream"], monkeypatch, [1, 1], OSError(5, "Input/output error"))
-    assert cube_hash(plans["stream"].to_zarr(tmp_path / "cube.zarr").path) == hashes["stream"]
+    path = plans["stream"].to_zarr(tmp_path / "cube.zarr", workers=1).path
+    assert cube_hash(path) == hashes["stream"]
+    computation = open_cube(path).attrs["computation"]
+    assert computation["n_incidents"] == 1
+    assert computation["incidents"][0] == {
+        "what": "tried again",
+        "signal": "det__counts",
+        "events": computation["incidents"][0]["events"],
+        "times": 2,
+        "reason": "[Errno 5] Input/output error",
+    }
 
 
 def test_read_that_fails_for_good_is_named(plans, tmp_path, monkeypatch):
@@ -288,6 +298,8 @@ def test_events_that_cannot_be_read_are_left_out_and_counted_where_the_spec_says
     assert int(cube["det__counts_count"].sel(selection="all").sum()) == whole - failed
     assert int(cube["n_events"].sel(selection="all").sum()) == whole
     assert "det__volts" not in result.left_out
+    [incident] = cube.attrs["computation"]["incidents"]
+    assert (incident["what"], incident["reason"]) == ("left out", "broken")
 
 
 def binned_events(run):
@@ -341,3 +353,6 @@ def test_block_that_ends_its_worker_is_left_out_where_the_spec_says_so(frames_fi
     cube = open_cube(result.path)
     assert failed > 0
     assert int(cube["det__counts_count"].sel(selection="all").sum()) == binned_events(run) - failed
+    [incident] = cube.attrs["computation"]["incidents"]
+    assert incident["what"] == "left out"
+    assert incident["reason"].startswith("ended its worker 4 times")
