@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from cubeengine.budget import Budget
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.launch.base import Executor
+
+if TYPE_CHECKING:
+    from cubeengine.launch.slurm_job import SlurmOptions
 
 LAUNCHERS = ("threads", "processes", "local", "slurm", "mpi")
 ADDRESS_SCHEMES = ("tcp://", "tls://", "inproc://", "ucx://")
@@ -43,7 +47,9 @@ def taking_part(name: str) -> Iterator[None]:
         yield
 
 
-def launch(name: str, *, workers: int | None, budget: Budget) -> Executor:
+def launch(
+    name: str, *, workers: int | None, budget: Budget, options: SlurmOptions | None = None
+) -> Executor:
     """Start what a launcher's name stands for.
 
     Parameters
@@ -54,16 +60,20 @@ def launch(name: str, *, workers: int | None, budget: Budget) -> Executor:
         Threads or processes. Default: the processors this process may use.
     budget : Budget
         Memory of one worker process.
+    options : SlurmOptions, optional
+        For the jobs of "slurm". Default: from the environment.
 
     Raises
     ------
     SpecError
-        If there is no such launcher, or `workers` does not go with it.
+        If there is no such launcher, or `workers` or `options` do not go with it.
     LaunchError
         If it does not start.
     """
     if workers is not None and workers < 1:
         raise SpecError(f"workers must be at least 1, got {workers}")
+    if options is not None and name != "slurm":
+        raise SpecError(f"options for Slurm do not go with the launcher {name!r}")
     if name.startswith(ADDRESS_SCHEMES):
         return _connect(name, workers)
     if name == "threads":
@@ -77,7 +87,7 @@ def launch(name: str, *, workers: int | None, budget: Budget) -> Executor:
     if name == "slurm":
         from cubeengine.launch.slurm import start_slurm
 
-        return start_slurm(workers, budget)
+        return start_slurm(workers, budget, options)
     if name in LAUNCHERS:
         from cubeengine.launch.cluster import start_local
 

@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT_SECONDS = 120.0
 """Nothing here takes so long; what does hangs."""
 
+SRUN_JOB = f"ranks-{os.getpid()}"
+
 N_LONG = 70
 """Signals of the long run, all of the same frames."""
 
@@ -222,7 +224,8 @@ def starter(request: pytest.FixtureRequest) -> Callable[[int], list[str]]:
         program = request.getfixturevalue("mpirun")
         return lambda ranks: [program, "-n", str(ranks)]
     request.getfixturevalue("slurm")
-    return lambda ranks: ["srun", "--mpi=pmi2", "--quiet", "-n", str(ranks), "-N", str(min(ranks, 3))]
+    options = ["--mpi=pmi2", "--quiet", f"--job-name={SRUN_JOB}"]
+    return lambda ranks: ["srun", *options, "-n", str(ranks), "-N", str(min(ranks, 3))]
 
 
 def kill(process: psutil.Process) -> None:

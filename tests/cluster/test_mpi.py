@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cubeengine.store.read import cube_hash
-from tests.cluster.conftest import Ended, Place, cubeengine, kill
+from tests.cluster.conftest import SRUN_JOB, Ended, Place, cubeengine, kill
 
 Starter = Callable[[int], list[str]]
 Hashes = Callable[[Path], str]
@@ -77,8 +77,7 @@ def test_signal_ends_the_run_with_its_code(place: Place, starter: Starter, numbe
     process = start_long(place, command)
     if number == signal.SIGTERM and command[0] == "srun":
         # As at the time limit. A SIGTERM to srun itself has Slurm kill the ranks at once.
-        jobs = subprocess.run(["squeue", "-h", "-o", "%i"], capture_output=True, text=True, check=True)
-        subprocess.run(["scancel", "--signal=TERM", *jobs.stdout.split()], check=True)
+        subprocess.run(["scancel", "--signal=TERM", f"--name={SRUN_JOB}"], check=True)
     else:
         process.send_signal(number)
     ended = place.end(process)
