@@ -20,7 +20,20 @@ import cubeengine
 from cubeengine.cli.base import DEBUG_OPTION, Settings, leave_stdout, printable
 from cubeengine.errors import CubeEngineError
 
-COMMANDS = ("demo", "fields", "new", "check", "plan", "run", "show", "merge", "rebin", "submit", "jobs")
+COMMANDS = (
+    "demo",
+    "fields",
+    "new",
+    "check",
+    "plan",
+    "run",
+    "show",
+    "report",
+    "merge",
+    "rebin",
+    "submit",
+    "jobs",
+)
 FAILED, INTERRUPTED, TERMINATED = 5, 130, 143
 
 

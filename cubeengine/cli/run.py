@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads or worker processes.")
 @click.option("--resume", is_flag=True, help="Go on with what an earlier run left; keep what is done.")
 @click.option("--overwrite", is_flag=True, help="Replace a cube that is there already.")
+@click.option("--report", metavar="FILE.html", help="Write a page about the cube as well.")
 def command(
     spec: str,
     experiment: str | None,
@@ -46,6 +47,7 @@ def command(
     workers: int | None,
     resume: bool,
     overwrite: bool,
+    report: str | None,
 ) -> None:
     """Make the cube of SPEC and publish it as a zarr store.
 
@@ -58,8 +60,11 @@ def command(
 
     # Before anything else is imported: see there.
     with taking_part(launcher):
+        if report is not None:
+            check_place(report)
         from cubeengine import api
         from cubeengine.cli.progress import ProgressDisplay
+    from cubeengine.cli.report import check_place, report_on
 
         loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
         plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
@@ -75,6 +80,8 @@ def command(
                 on_progress=display,
             )
         print_result(result)
+        if report is not None:
+            report_on(result.path, report)
 
 
 @contextmanager

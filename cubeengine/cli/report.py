@@ -1,0 +1,51 @@
+"""``cubeengine report``: a page about a cube, also at the end of ``cubeengine run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cubeengine.cli.base import Command, printable
+
+
+@click.command("report", cls=Command, short_help="Write a page (HTML) about a cube.")
+@click.argument("cube", type=click.Path())
+@click.argument("file", metavar="FILE.html", type=click.Path())
+def command(cube: str, file: str) -> None:
+    """Write a page about CUBE: cut flow, bins, signals, how it was made.
+
+    The page is one file that needs nothing else: it can be mailed, or put in a log book.
+    """
+    from cubeengine.report import write_report
+
+    check_place(file)
+    click.echo(f"wrote {printable(str(write_report(cube, file)))}")
+
+
+def check_place(file: str) -> None:
+    """Refuse a page that cannot be written, before hours of work.
+
+    Raises
+    ------
+    SpecError
+        If its folder is not there, or a folder is in its place.
+    """
+    from cubeengine.errors import SpecError
+
+    path = Path(file)
+    if not path.parent.is_dir():
+        raise SpecError(f"{file}: its folder {str(path.parent)!r} does not exist; make it first")
+    if path.is_dir():
+        raise SpecError(f"{file}: is a folder; name a file for the report, e.g. {path / 'report.html'}")
+
+
+def report_on(cube: Path, file: str) -> None:
+    """Write the page about a cube that has just been made; a failure is a warning, as the cube is there."""
+    from cubeengine.report import write_report
+
+    try:
+        click.echo(f"wrote {printable(str(write_report(cube, file)))}")
+    except Exception as err:  # whatever it is: the cube is made, and the page can be written later
+        message = f"warning: no report: {err}; once that is solved: cubeengine report {cube} {file}"
+        click.secho(printable(message), fg="yellow", err=True)

@@ -1,0 +1,38 @@
+"""Writing the page about a cube."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cubeengine.report.page import report_html
+from cubeengine.store.files import replace_file, writing
+from cubeengine.store.read import open_cube
+
+
+def write_report(cube: Path | str, file: Path | str) -> Path:
+    """Write a page about a cube, in one file that needs nothing else; gives its path.
+
+    Parameters
+    ----------
+    cube : path
+        The cube.
+    file : path
+        The page, e.g. "delay.html"; one that is there is replaced, in one step.
+
+    Raises
+    ------
+    StoreMismatch
+        If there is no cube.
+    StoreWriteError
+        If the page cannot be written; one that was there is then as it was.
+
+    Notes
+    -----
+    The page stays below 5 MB, whatever the cube. Without matplotlib it has no pictures.
+    """
+    file = Path(file)
+    with open_cube(cube) as dataset:
+        page = report_html(dataset, str(cube))
+    with writing(file, "writing the report"):
+        replace_file(file, page.encode("utf-8", "backslashreplace"))
+    return file
