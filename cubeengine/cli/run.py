@@ -60,12 +60,12 @@ def command(
 
     # Before anything else is imported: see there.
     with taking_part(launcher):
-        if report is not None:
-            check_place(report)
         from cubeengine import api
         from cubeengine.cli.progress import ProgressDisplay
-    from cubeengine.cli.report import check_place, report_on
+        from cubeengine.cli.report import check_place, report_on
 
+        if report is not None:
+            check_place(report)
         loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
         plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
         print_warnings(plan.warnings)
