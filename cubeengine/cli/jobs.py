@@ -82,7 +82,6 @@ def job_rows(records: list[Record]) -> list[Row]:
 def last_progress(record: Record) -> str:
     """Say how far a run is; where it does not say itself, give the end of its log."""
     from cubeengine.cli.progress import progress_line
-    from cubeengine.engine import Progress
     from cubeengine.submit.progress import read_progress
 
     seen = read_progress(Path(record.progress))
@@ -90,7 +89,7 @@ def last_progress(record: Record) -> str:
         return last_line(Path(record.log))
     if seen.ended == "made":
         return f"made in {seen.seconds:.0f} s"
-    line = " ".join(progress_line(Progress(seen.done, seen.total, seen.seconds, "")).split())
+    line = " ".join(progress_line(seen).split())
     return f"stopped at {line.partition(' %')[0]} %" if seen.ended else line
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cubeengine.engine import Progress
     from cubeengine.submit.counters import Counters
-    from cubeengine.submit.progress import ProgressFile
+    from cubeengine.submit.progress import ProgressFile, Seen
 
 LINE_SECONDS = 10.0
 """Least time between two plain lines, which end up in log files."""
@@ -80,7 +80,7 @@ class ProgressDisplay:
         click.echo(progress.message if first else progress_line(progress), err=True)
 
 
-def progress_line(progress: Progress) -> str:
+def progress_line(progress: Progress | Seen) -> str:
     """Write progress as a line: part, bytes, rate and time left.
 
     Examples

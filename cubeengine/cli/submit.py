@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,32 +32,42 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     made goes on from there when it is submitted again. With --interactive the cubes are made here, one after
     another. Ends with 0 if all is well, else with the highest code of a run.
     """
-    request, runs = read_request(options, os.environ)
+    from cubeengine.launch import taking_part
+
     outcomes: list[Outcome] = []
-    with data_root_set(request):
-        if options["interactive"]:
-            make_all(request, runs, outcomes)
-        elif options["dry_run"]:
-            each_run(runs, lambda run: _print_script(request, run), "left out", outcomes)
-        else:
-            check_command(request)
-            each_run(runs, lambda run: _submit(request, run), "left out", outcomes)
-    if not options["dry_run"]:
-        show_outcomes(outcomes)
-    ctx.exit(worst_code(outcomes))
+    # Before anything else is imported: see there.
+    with taking_part(_launcher_here(options)):
+        request, runs = read_request(options, os.environ)
+        with data_root_set(request):
+            _act(request, runs, outcomes)
+        if not options["dry_run"]:
+            show_outcomes(outcomes)
+        ctx.exit(worst_code(outcomes))
+
+
+def _launcher_here(options: Mapping[str, Any]) -> str:
+    """Give the launcher of runs that are made here and now."""
+    return (options["launcher"] if options["interactive"] else None) or "threads"
+
+
+def _act(request: Request, runs: Sequence[int], outcomes: list[Outcome]) -> None:
+    if request.given["interactive"]:
+        make_all(request, runs, outcomes)
+    elif request.given["dry_run"]:
+        each_run(runs, lambda run: _print_script(request, run), "left out", outcomes)
+    else:
+        check_command(request)
+        each_run(runs, lambda run: _submit(request, run), "left out", outcomes)
 
 
 def make_all(request: Request, runs: Sequence[int], outcomes: list[Outcome]) -> None:
     """Make the cubes here, one after another; what is made is told also if the user stops it."""
-    from cubeengine.launch import taking_part
-
-    launcher = request.given["launcher"] or "threads"
-    with taking_part(launcher):
-        try:
-            each_run(runs, lambda run: _make(request, run, launcher), "failed", outcomes)
-        except BaseException:
-            show_outcomes(outcomes)
-            raise
+    launcher = _launcher_here(request.given)
+    try:
+        each_run(runs, lambda run: _make(request, run, launcher), "failed", outcomes)
+    except BaseException:
+        show_outcomes(outcomes)
+        raise
 
 
 def _make(request: Request, run: int, launcher: str) -> Outcome:

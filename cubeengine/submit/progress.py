@@ -38,6 +38,11 @@ class Seen:
     ended: str = ""
     updated: float = 0.0
 
+    @property
+    def rate(self) -> float:
+        """Bytes per second so far."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
 
 class ProgressFile:
     """Writes the file every few seconds; that it cannot be written does not disturb the run.
