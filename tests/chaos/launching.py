@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
+
+from tests.chaos.forking import Forked
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "CUBEENGINE_CHAOS"
@@ -54,7 +57,7 @@ class Started:
 
     Attributes
     ----------
-    process : Popen
+    process : Popen or Forked
         What was started: the client, or mpirun.
     launcher, mark : str
         Its launcher, and what its processes have in their environment.
@@ -62,13 +65,15 @@ class Started:
         What it says.
     """
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     launcher: str
     mark: str
     log: Path
 
     def find(self, victim: str) -> list[psutil.Process]:
         """Give the processes of a kind that are there now."""
+        if isinstance(self.process, Forked):
+            return [psutil.Process(self.process.pid)]
         found = processes(self.mark)
         return [process for process, words in found if self._is(victim, process, words)]
 
@@ -117,8 +122,13 @@ def started(
     launcher: str, workers: int, arguments: Sequence[str], *, mark: str, folder: Path
 ) -> Iterator[Started]:
     """Start the command line with a launcher; in the end nothing of it lives."""
-    environment = {**os.environ, MARK: mark, "PYTHONPATH": str(ROOT), "CUBEENGINE_SLURM_FOLDER": str(folder)}
     log = folder / "log.txt"
+    if launcher == "threads":  # nothing but this process
+        options = ["--launcher", "threads", "--workers", str(workers)]
+        with _ended(Forked([*arguments, *options], folder, log)) as forked:
+            yield Started(forked, launcher, mark, log)
+        return
+    environment = {**os.environ, MARK: mark, "PYTHONPATH": str(ROOT), "CUBEENGINE_SLURM_FOLDER": str(folder)}
     command = [sys.executable, "-m", "tests.chaos.victim", *arguments]
     with log.open("ab") as out, _scheduler(launcher, workers, environment, folder) as address:
         options = ["--launcher", address or launcher]
@@ -135,12 +145,21 @@ def started(
             stderr=out,
             start_new_session=True,
         )
-        try:
+        with _ended(process):
             yield Started(process, launcher, mark, log)
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+
+
+P = TypeVar("P", "subprocess.Popen[bytes]", Forked)
+
+
+@contextmanager
+def _ended(process: P) -> Iterator[P]:
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
 
 
 @contextmanager
