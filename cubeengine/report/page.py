@@ -73,7 +73,8 @@ def _sections(dataset: xr.Dataset, path: str) -> Iterator[Html]:
     except MissingExtra:
         occupancy, pictures = Html(""), [paragraph(NO_PICTURES)]
     yield events.occupancy(dataset, occupancy)
-    yield section("Signals", _signals(dataset), *pictures, paragraph(album.refusal) if pictures else "")
+    refusal = paragraph(album.refusal) if pictures and album.refusal else ""
+    yield section("Signals", _signals(dataset), *pictures, refusal)
     yield events.left_out(attrs)
     yield work.incidents(attrs)
     yield work.computation(attrs)
