@@ -187,5 +187,21 @@ def connect(address: str) -> ClusterExecutor:
 
 
 def _security_of_user() -> Any:
+    """Give what the user shows, or Dask's own settings if these say something.
+
+    Raises
+    ------
+    LaunchError
+        If there is nothing to show, or others can read it.
+    """
+    from distributed.security import Security
+
     folder = os.environ.get(KEYS_FOLDER)
-    return read_security(Path(folder)) if folder else None
+    if folder:
+        return read_security(Path(folder))
+    security = Security(require_encryption=True)
+    if not security.tls_ca_file or not security.tls_client_cert:
+        raise LaunchError(
+            f"a scheduler at tls://... asks for a certificate; name the folder with yours in {KEYS_FOLDER}"
+        )
+    return security

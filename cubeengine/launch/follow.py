@@ -43,7 +43,7 @@ def follow(world: World) -> int:
 
 
 class _Inbox:
-    """The orders of rank 0; ends this process if there is no rank 0 any more."""
+    """The orders of rank 0; raises SystemExit if there is no rank 0 any more."""
 
     def __init__(self, world: World) -> None:
         self._world, self._heard = world, time.monotonic()
@@ -72,8 +72,8 @@ class _Inbox:
     def _end_without_leader(self) -> None:
         silence = time.monotonic() - self._heard if self._leader.get("regularly") else 0.0
         if silence > SILENT_SECONDS or self._leader_has_died():
-            # There is nobody to end MPI with. The worker process ends with this one, its parent.
-            os._exit(FAILED)
+            # Without ending MPI: there is nobody to end it with.
+            raise SystemExit(FAILED)
 
     def _leader_has_died(self) -> bool:
         if self._leader.get("host") != socket.gethostname():

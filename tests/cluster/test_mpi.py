@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,10 @@ def test_signal_ends_the_run_with_its_code(place: Place, starter: Starter, numbe
         # As at the time limit. A SIGTERM to srun itself has Slurm kill the ranks at once.
         subprocess.run(["scancel", "--signal=TERM", f"--name={SRUN_JOB}"], check=True)
     else:
+        process.send_signal(number)
+    if number == signal.SIGINT and command[0] == "srun":
+        # It asks back on the first Ctrl-C, and hands on a second one within a second.
+        time.sleep(0.3)
         process.send_signal(number)
     ended = place.end(process)
 

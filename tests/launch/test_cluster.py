@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from cubeengine.budget import Budget
-from cubeengine.launch.cluster import start_local
+from cubeengine.errors import LaunchError
+from cubeengine.launch.cluster import KEYS_FOLDER, connect, start_local, start_scheduler
 from cubeengine.launch.network import LOOPBACK
 
 
@@ -18,3 +23,28 @@ def test_two_runs_at_a_time_are_quiet_and_on_loopback_only() -> None:
     finally:
         second.close()
         first.close()
+
+
+def test_scheduler_with_certificates_is_reached_by_who_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cryptography")
+    from cubeengine.launch.tls import make_credentials
+
+    tmp_path.chmod(0o700)
+    credentials = make_credentials()
+    credentials.save(tmp_path)
+    client, cluster = start_scheduler(LOOPBACK, credentials.security())
+    try:
+        monkeypatch.setenv(KEYS_FOLDER, str(tmp_path))
+        with pytest.raises(LaunchError, match="has no workers"):  # it has said so
+            connect(cluster.scheduler_address)
+        tmp_path.chmod(0o755)
+        with pytest.raises(LaunchError, match="its mode is 755"):
+            connect(cluster.scheduler_address)
+        monkeypatch.delenv(KEYS_FOLDER)
+        with pytest.raises(LaunchError, match="asks for a certificate"):
+            connect(cluster.scheduler_address)
+    finally:
+        client.close()
+        cluster.close()
