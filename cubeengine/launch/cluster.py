@@ -200,7 +200,8 @@ def _security_of_user() -> Any:
     if folder:
         return read_security(Path(folder))
     security = Security(require_encryption=True)
-    if not security.tls_ca_file or not security.tls_client_cert:
+    shown = security.get_tls_config_for_role("client")
+    if not (shown.get("ca_file") and shown.get("cert")):
         raise LaunchError(
             f"a scheduler at tls://... asks for a certificate; name the folder with yours in {KEYS_FOLDER}"
         )
