@@ -19,13 +19,18 @@ def cut_flow(attrs: Mapping[str, Any]) -> Html:
     """Tell how many events each selection keeps, cut by cut, with bars."""
     flows: Mapping[str, Sequence[Sequence[Any]]] = attrs.get("cut_flow") or {}
     total = max(int(attrs.get("n_events_total") or 0), 1)
-    return section("Cut flow", *(_flow(name, rows, total) for name, rows in flows.items()))
+    shown, left = [], MOST_ROWS
+    for name, rows in flows.items():
+        shown.append(_flow(name, rows[: max(left, 0)], total))
+        left -= len(rows)
+    more = paragraph(f"{-left:,} more cuts are not shown.") if left < 0 else ""
+    return section("Cut flow", *shown, more)
 
 
 def _flow(name: str, rows: Sequence[Sequence[Any]], total: int) -> Html:
     shown = [
         (label, number(alone), number(after), f"{after / total:.1%}", bar(after / total))
-        for label, alone, after in rows[:MOST_ROWS]
+        for label, alone, after in rows
     ]
     header = ("cut", "kept by it alone", "kept so far", "of all", "")
     return joined([element("h3", f"selection {name}"), table(header, shown)]) if shown else Html("")

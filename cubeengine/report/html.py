@@ -5,6 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
+LONGEST_CELL = 1000
+"""Characters of a table's cell; nobody reads more there, and the page stays small."""
+
+VOID = ("img", "meta")
+"""Elements without an end."""
+
 
 class Html(str):
     """A text that is HTML already, and safe."""
@@ -16,8 +22,12 @@ def text(value: object) -> Html:
     """Escape a text for elements and attributes; what cannot be printed becomes a question mark."""
     if isinstance(value, Html):
         return value
-    plain = "".join(char if char.isprintable() or char in "\n\t" else "?" for char in str(value))
-    return Html(html.escape(plain, quote=True))
+    return Html(html.escape(plain(str(value)), quote=True))
+
+
+def plain(value: str) -> str:
+    """Replace what cannot be printed by question marks: control characters, halves of characters."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in value)
 
 
 def element(name: str, *children: object, **attributes: object) -> Html:
@@ -29,7 +39,8 @@ def element(name: str, *children: object, **attributes: object) -> Html:
     '<p title="&quot;">1 &lt; 2</p>'
     """
     given = "".join(f' {key.rstrip("_")}="{text(value)}"' for key, value in attributes.items())
-    return Html(f"<{name}{given}>{joined(children)}</{name}>")
+    end = "" if name in VOID else f"</{name}>"
+    return Html(f"<{name}{given}>{joined(children)}{end}")
 
 
 def joined(parts: Iterable[object]) -> Html:
@@ -41,11 +52,17 @@ def table(header: Sequence[object], rows: Iterable[Sequence[object]], *, left: i
     """Make a table; the first `left` columns hold text, the others numbers, or bars."""
     head = joined(element("th", cell, **_side(i, left)) for i, cell in enumerate(header))
     body = joined(
-        element("tr", joined(element("td", cell, **_side(i, left)) for i, cell in enumerate(row)))
+        element("tr", joined(element("td", _short(cell), **_side(i, left)) for i, cell in enumerate(row)))
         for row in rows
     )
     made = element("table", element("thead", element("tr", head)), element("tbody", body))
     return element("div", made, class_="wide")
+
+
+def _short(cell: object) -> object:
+    if isinstance(cell, Html) or len(str(cell)) <= LONGEST_CELL:
+        return cell
+    return f"{str(cell)[:LONGEST_CELL]} ..."
 
 
 def _side(column: int, left: int) -> dict[str, str]:

@@ -52,9 +52,9 @@ def report_html(dataset: xr.Dataset, path: str) -> Html:
     body = joined([element("h1", title), *_sections(dataset, path)])
     head = joined(
         [
-            Html('<meta charset="utf-8">'),
-            Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
-            Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+            element("meta", charset="utf-8"),
+            element("meta", **{"http-equiv": "Content-Security-Policy", "content": _POLICY}),
+            element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
             element("title", f"{title} - cubeengine report"),
             Html(f"<style>{_STYLE}</style>"),
         ]

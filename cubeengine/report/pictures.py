@@ -6,6 +6,7 @@ import base64
 import io
 import logging
 import re
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import xarray as xr
 from cubeengine.errors import CubeEngineError, MissingExtra
 from cubeengine.plots import plot_cube
 from cubeengine.plots.values import axes_of, element_dims, field_of
-from cubeengine.report.html import Html, element, paragraph
+from cubeengine.report.html import Html, element, paragraph, plain
 from cubeengine.store.read import signal_names
 
 if TYPE_CHECKING:
@@ -74,11 +75,12 @@ class Album:
     def signals(self) -> Iterator[Html]:
         """Draw the scalar signals over the axes; also over the intensity, if the cube has that."""
         names = [name for name in signal_names(self._dataset) if not element_dims(self._dataset, name)]
-        axes = axes_of(self._dataset)
+        # An axis is what it is, and what is derived has been divided already where that was wanted.
+        own = {*axes_of(self._dataset), *((self._dataset.attrs.get("spec") or {}).get("derive") or {})}
         i0 = next((name for name in names if _I0.fullmatch(field_of(self._dataset, name))), None)
         for name in names:
             yield from self._once(name)
-            if i0 not in (None, name) and name not in axes:
+            if i0 not in (None, name) and not {name, field_of(self._dataset, name)} & own:
                 yield from self._once(name, over=i0)
 
     def _once(self, name: str, over: str | None = None) -> Iterator[Html]:
@@ -100,8 +102,14 @@ class Album:
 
 
 def _png(figure: Figure) -> str:
-    for panel in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
-        panel.set_parse_math(False)  # type: ignore[attr-defined]  # names are no formulae
+    from matplotlib.text import Text
+
+    for label in figure.findobj(Text):
+        label.set_parse_math(False)  # names are no formulae
+        label.set_text(plain(label.get_text()))
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    with warnings.catch_warnings():
+        # A letter that the font does not have is shown as a box.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return base64.b64encode(buffer.getvalue()).decode()

@@ -12,7 +12,6 @@ from cubeengine.report.events import MOST_ROWS
 from cubeengine.report.html import Html, element, number, paragraph, section, table
 
 LONGEST_TEXT = 100_000
-LONGEST_REASON = 600
 
 
 def computation(attrs: Mapping[str, Any]) -> Html:
@@ -65,7 +64,7 @@ def incidents(attrs: Mapping[str, Any]) -> Html:
             each.get("signal", ""),
             _range(each.get("events")),
             each.get("what", ""),
-            str(each.get("reason", ""))[:LONGEST_REASON],
+            each.get("reason", ""),
             number(each.get("times", 1)),
         )
         for each in found[:MOST_ROWS]

@@ -190,7 +190,10 @@ class Trial:
         arguments = self._arguments(keeps=keeps)
         with started(launcher, workers, arguments, mark=self.mark, folder=self.folder) as run:
             killed = self._kill(run, victim)
-            return self._end(run), killed
+            code = self._end(run)
+        return code, killed and (
+            code != 0 or victim != "client"
+        )  # one that ended well came to its end before
 
     def _kill(self, run: Started, victim: str) -> bool:
         """Wait for the moment, and kill one process."""
