@@ -81,8 +81,8 @@ def _read(path: Path, part: int, barrier: Barrier, answer: Connection) -> None:
     answer.send((began, time.monotonic()))
 
 
-def ours_seconds(folder: Path, out: Path, n_bins: int, workers: int) -> float:
-    """Make the cube and publish it; planning and opening included."""
+def ours_seconds(folder: Path, out: Path, n_bins: int, workers: int, events: int | None = None) -> float:
+    """Make the cube, of the first so many events, and publish it; planning and opening included."""
 
     spec = ce.CubeSpec.from_dict(
         {
@@ -93,7 +93,7 @@ def ours_seconds(folder: Path, out: Path, n_bins: int, workers: int) -> float:
         }
     )
     start = time.perf_counter()
-    ce.plan(ce.open_run(folder), spec).to_zarr(out, workers=workers, overwrite=True)
+    ce.plan(ce.open_run(folder), spec, events=events).to_zarr(out, workers=workers, overwrite=True)
     return time.perf_counter() - start
 
 
@@ -151,7 +151,31 @@ def main(arguments: Sequence[str]) -> None:
                 seconds = side()
                 if turn:  # the first warms up
                     times[name].append(seconds)
-    print(_report(times, nbytes, options))
+        print(_report(times, nbytes, options))
+        if options.growth:
+            print(growth(folder, out, options))
+
+
+def growth(folder: Path, out: Path, options: argparse.Namespace) -> str:
+    """Tell how the time grows with the events, and with the bins."""
+    cases = [(options.events // part, options.bins) for part in (4, 2, 1)]
+    cases += [(options.events, options.bins * times) for times in (4, 16)]
+    seconds: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
+    for turn in range(options.rounds + 1):
+        for events, bins in cases:
+            took = ours_seconds(folder, out, bins, n_cores(), events)
+            if turn:
+                seconds[events, bins].append(took)
+    rows = [
+        (
+            f"{events:,}",
+            str(bins),
+            f"{(value := float(np.median(took))):.2f} s",
+            f"{1e6 * value / events:.0f} us",
+        )
+        for (events, bins), took in seconds.items()
+    ]
+    return table("Growth with events and with bins", ("events", "bins", "median", "per event"), rows)
 
 
 def _report(times: dict[str, list[float]], nbytes: int, options: argparse.Namespace) -> str:
@@ -177,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bins", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--psana", default=os.environ.get("CUBEENGINE_PSANA_PYTHON", ""))
+    parser.add_argument("--growth", action="store_true", help="also with fewer events, and with more bins")
     parser.add_argument("--scratch", type=Path, help="folder for the files, which are removed")
     parser.add_argument("--markdown", action="store_true")
     return parser
