@@ -226,7 +226,7 @@ def starter(request: pytest.FixtureRequest) -> Callable[[int], list[str]]:
         program = request.getfixturevalue("mpirun")
         return lambda ranks: [program, "-n", str(ranks)]
     request.getfixturevalue("slurm")
-    options = ["--mpi=pmi2", "--quiet", f"--job-name={SRUN_JOB}"]
+    options = ["--mpi=pmi2", "--quiet", "--disable-status", f"--job-name={SRUN_JOB}"]
     return lambda ranks: ["srun", *options, "-n", str(ranks), "-N", str(min(ranks, 3))]
 
 
