@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,10 @@ class ClusterExecutor:
                 f"ended its worker {err.allowed_failures + 1} times, most often by using more memory than "
                 "the worker has; see the worker's log",
                 str(err.task),
+            ) from err
+        except CancelledError as err:
+            raise LaunchError(
+                "the scheduler is lost, or has dropped this run's tasks; what is done is kept with --resume"
             ) from err
         finally:
             for future in futures:
@@ -153,15 +158,18 @@ def _start_cluster(**options: Any) -> tuple[Any, Any]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     # An interrupt in between would leave workers behind; one meant for us must not end the workers.
     with dask.config.set(SETTINGS), deferred_interrupts(), children_without_interrupts():
-        cluster = LocalCluster(
-            threads_per_worker=1,
-            processes=True,
-            # Its HTTP server is there in any case: at a free port, where another run does not use it.
-            dashboard_address=f"{LOOPBACK}:0",
-            worker_dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-            **options,
-        )
+        try:
+            cluster = LocalCluster(
+                threads_per_worker=1,
+                processes=True,
+                # Its HTTP server is there in any case: at a free port, where another run does not use it.
+                dashboard_address=f"{LOOPBACK}:0",
+                worker_dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                **options,
+            )
+        except (RuntimeError, OSError, TimeoutError) as err:
+            raise LaunchError(f"the workers do not start: {err}; is there memory left for them?") from err
         return Client(cluster, set_as_default=False), cluster
 
 
@@ -178,6 +186,7 @@ def connect(address: str) -> ClusterExecutor:
     """
     from distributed import Client
 
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     security = _security_of_user() if address.startswith("tls://") else None
     try:
         client = Client(address, timeout=10, security=security, set_as_default=False)

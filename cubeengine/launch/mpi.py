@@ -27,9 +27,10 @@ from cubeengine.launch.signals import Check, deferred_interrupts
 from cubeengine.launch.threads import ThreadExecutor
 from cubeengine.launch.tls import make_credentials
 
-REPORT_SECONDS = 60.0
+REPORT_SECONDS = 30.0
+"""So long the other ranks may take to answer; one that does not is lost, and done without."""
 START_SECONDS = 90.0
-"""So long the other ranks may take to answer, and their workers to start; the late ones may join later."""
+"""So long their workers may take to start; the late ones may join later."""
 STOP_SECONDS = 20.0
 """So long a rank may take to end its worker process, which itself gets five seconds."""
 ALIVE_SECONDS = 10.0
@@ -158,7 +159,7 @@ def _answers(world: World, kind: str, seconds: float, check: Check | None = None
     """Collect what the other ranks answer; those that stay silent for too long are not in it."""
     answers: dict[int, Any] = {}
     deadline = time.monotonic() + seconds
-    while len(answers) < len(world.others) and time.monotonic() < deadline:
+    while set(world.others) - world.lost - answers.keys() and time.monotonic() < deadline:
         if check is not None:
             check()
         found = world.receive()
@@ -166,6 +167,7 @@ def _answers(world: World, kind: str, seconds: float, check: Check | None = None
             time.sleep(POLL_SECONDS)
         elif kind in found[1]:
             answers[found[0]] = found[1][kind]
+    world.lost |= set(world.others) - answers.keys()
     return answers
 
 

@@ -34,6 +34,8 @@ class World:
         Number of this rank, and of all.
     others : range
         The ranks that serve rank 0.
+    lost : set of int
+        Those of them that did not answer in time.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class World:
         self.rank: int = self._comm.Get_rank()
         self.size: int = self._comm.Get_size()
         self.others = range(1, self.size)
+        self.lost: set[int] = set()
         self._on_the_way: list[tuple[Any, bytes]] = []
         self._lock = threading.Lock()
         started = _started_processes()

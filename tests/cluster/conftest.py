@@ -102,15 +102,11 @@ class Place:
         return self.end(self.start(*command, **variables))
 
     def processes(self) -> list[psutil.Process]:
-        """Give the Python processes that work here, other than the starters."""
-        starters = {process.pid for process in self.started}
+        """Give the processes of the command line that work here, without mpirun and srun."""
         return [
             process
-            for process in psutil.process_iter(["cwd", "cmdline", "status"])
-            if process.info["cwd"] == str(self.folder)
-            and process.info["status"] != psutil.STATUS_ZOMBIE
-            and "cubeengine.cli" in " ".join(process.info["cmdline"] or [])
-            and (process.pid not in starters or process.info["cmdline"][0] == sys.executable)
+            for process in self.all_processes()
+            if process.info["cmdline"][:3] == [sys.executable, "-m", "cubeengine.cli"]
         ]
 
     def all_processes(self) -> list[psutil.Process]:
@@ -150,10 +146,12 @@ class Place:
         """Fail if a process, a port, a key or a temporary file is still there a while later."""
         self.wait_for_end()
         assert sorted(path.name for path in self.out.iterdir()) == sorted(cubes)
-        assert list((self.folder / "home").iterdir()) == []
-        left = [path for path in (self.folder / "tmp").rglob("*") if path.is_file()]
-        # Locks of zero bytes by which dask's workers on a node tell who lives.
-        assert [path for path in left if path.suffix != ".lock"] == []
+        left = [
+            path for name in ("home", "tmp") for path in (self.folder / name).rglob("*") if path.is_file()
+        ]
+        # A user's settings of dask, and locks of zero bytes by which its workers on a node tell who lives.
+        assert [path for path in left if path.suffix not in (".lock", ".dirlock", ".yaml")] == []
+        assert not list((self.folder / "home").glob(".cubeengine*"))
 
     def wait_for_end(self) -> None:
         self.wait_for(lambda: not self.all_processes(), "all processes have ended")
