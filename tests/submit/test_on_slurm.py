@@ -91,7 +91,8 @@ def options(launcher: str) -> list[str]:
     return ["--launcher", launcher, "--ntasks", "3", "--memory", "700 MiB", "--time", "10"]
 
 
-def test_three_runs_in_batch_jobs_add_up_to_the_sum_of_those_made_here(place: Place, launcher: str) -> None:
+def test_three_runs_in_batch_jobs_add_up_to_the_sum_of_those_made_here(place: Place) -> None:
+    launcher = "processes" if find_spec("mpi4py") is None else "mpi"
     for run in (7, 8, 9):
         write_lcls1(place.folder / f"xpptest01_Run{run:04d}.h5", n_events=300, seed=run)
     account = 'it\'s "lcls:{experiment}" $HOME'
