@@ -19,13 +19,14 @@ from cubeengine.graph.inputs import SignalInput
 from cubeengine.graph.lazy import lazy_arrays
 from cubeengine.graph.work import WorkFolder
 from cubeengine.launch.base import Executor
-from cubeengine.planning.bind import Bound, Sample, bind
+from cubeengine.planning.bind import Bound, bind
 from cubeengine.planning.cost import Tuning
 from cubeengine.planning.explain import explain, plan_facts
 from cubeengine.planning.make import make_plan
 from cubeengine.planning.output import Output, cube_output, statistic_attrs, statistic_dims
 from cubeengine.planning.plan import CubePlan
 from cubeengine.planning.provenance import cube_attributes
+from cubeengine.planning.sample import Sample
 from cubeengine.planning.warn import plan_warnings
 from cubeengine.schema.problems import Problem
 from cubeengine.spec.model import CubeSpec, RunPaths, resolve_paths

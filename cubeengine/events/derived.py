@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 
 import numpy as np
 
@@ -42,6 +43,9 @@ class DelayCounts:
     def n_events(self) -> int:
         """Events of the run."""
         return self.laser_on + self.laser_off + self.unknown + self.no_timetool + self.no_nominal
+
+    def __add__(self, other: DelayCounts) -> DelayCounts:
+        return DelayCounts(*map(add, astuple(self), astuple(other)))
 
 
 def delay(

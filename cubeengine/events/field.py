@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -166,13 +165,6 @@ def variable(name: str) -> str:
 def event_coords(run: Run) -> dict[str, Any]:
     """Give the coordinates of events: `time` and the packed `timestamp`."""
     return dict(zip(EVENT_COORDS, (("event", run.time), ("event", run.timestamps)), strict=True))
-
-
-def content_token(data: np.ndarray[Any, Any]) -> str:
-    """Give a hash of the content of an array."""
-    digest = hashlib.sha256(f"{data.dtype.str}{data.shape}".encode())
-    digest.update(np.ascontiguousarray(data).data.cast("B") if data.size else b"")
-    return digest.hexdigest()
 
 
 def _element_dims(name: str, n_dims: int) -> tuple[str, ...]:

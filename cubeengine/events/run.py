@@ -5,35 +5,45 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from html import escape
-from threading import Lock
-from typing import Any
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from cubeengine.errors import SourceFormatError, SpecError
-from cubeengine.events import selections
-from cubeengine.events.blocks import in_blocks, joined, part_of
-from cubeengine.events.expressions import Columns, Expression
-from cubeengine.events.field import EVENT_COORDS, Field, content_token, event_coords, variable
+from cubeengine.events.content import ContentDigest
+from cubeengine.events.expressions import Expression
+from cubeengine.events.field import EVENT_COORDS, Field, event_coords, variable
 from cubeengine.events.scan import Scan, find_scan
-from cubeengine.events.selections import Cut, CutRow, MaskCache, Node
+from cubeengine.events.selections import CutRow, Node
 from cubeengine.events.states import States
 from cubeengine.events.table import FieldTable
+from cubeengine.events.window import Variable, Window, column_nbytes, frozen, windows
 from cubeengine.sources.base import Reader, Source
 from cubeengine.sources.joined import RAW, Join, JoinedSource
 from cubeengine.sources.memory import ArrayReader
-from cubeengine.types import BoolArray, Column, DetectorInfo, FieldInfo, FieldKind, IntArray, RunId, Storage
-
-KEEP_NBYTES = 64 * 2**20
-"""Columns up to this size stay in memory once read; larger ones only if they are one value per event."""
-
+from cubeengine.types import Column, DetectorInfo, FieldInfo, FieldKind, IntArray, RunId, Storage
 
 _LOG = logging.getLogger(__name__)
+
+TIMES_NBYTES = 3 * 8
+"""Per event: time stamps packed and as dates, and the rows they lie in."""
+
+Derived: TypeAlias = Column | Variable
+"""What is not in the source: values of all events, or how to compute those of any window."""
+
+
+@runtime_checkable
+class Weighed(Protocol):
+    """A source that knows what it holds in memory for its events."""
+
+    @property
+    def held_nbytes(self) -> int:
+        """Bytes of times, rows and whatever else grows with the events."""
 
 
 class Run:
@@ -47,10 +57,12 @@ class Run:
         Experiment and run number, where they are known.
     units : mapping of field name to unit, optional
         Units of fields, as declared; files carry none.
-    derived : mapping of name to Column, optional
-        Variables that were computed, in time order; see `with_columns`.
+    derived : mapping of name to Column or Variable, optional
+        Variables beside the source's: in time order, or computed when asked for; see `with_columns`.
     variant : str, optional
         Tells apart runs that are made of the same files but hold other events or values.
+    digests : mapping of name to str, optional
+        Hashes of the values of computed variables, where they are known.
     """
 
     def __init__(
@@ -59,22 +71,22 @@ class Run:
         run_id: RunId | None = None,
         *,
         units: Mapping[str, str] | None = None,
-        derived: Mapping[str, Column] | None = None,
+        derived: Mapping[str, Derived] | None = None,
         variant: str = "",
+        digests: Mapping[str, str] | None = None,
     ) -> None:
         self.source, self.run_id = source, run_id
         # Arrays in memory have no name of their own: each run that is opened on them gets one.
         self._variant = variant or ("" if source.files else uuid.uuid4().hex)
-        self._derived = {name: _frozen(column) for name, column in (derived or {}).items()}
-        _check_lengths(self._derived, source.n_events)
-        self._units = dict(units or {})
-        self._columns: dict[str, Column] = {}
-        self._lock = Lock()
-        self._masks = MaskCache(cut_states=self._cut_states)
+        self.derived: Mapping[str, Derived] = {
+            name: frozen(item) if isinstance(item, Column) else item for name, item in (derived or {}).items()
+        }
+        _check_lengths(self.derived, source.n_events)
+        self._units, self._digests = dict(units or {}), dict(digests or {})
 
     def __reduce__(self) -> tuple[Callable[..., Run], tuple[Any, ...]]:
         # Locks and what was read stay behind.
-        return _rebuild, (self.source, self.run_id, self._units, self._derived, self._variant)
+        return _rebuild, (self.source, self.run_id, self._units, self.derived, self._variant, self._digests)
 
     @property
     def n_events(self) -> int:
@@ -99,7 +111,7 @@ class Run:
     @cached_property
     def fields(self) -> FieldTable:
         """All fields by name; a table when shown."""
-        infos = {**self.source.fields, **{name: self._describe(name) for name in self._derived}}
+        infos = {**self.source.fields, **{name: self._describe(name) for name in self.derived}}
         hint = f"list all: cubeengine fields {self._address}" if self._address else ""
         raw = self.source.raw_names if isinstance(self.source, JoinedSource) else {}
         aliases = {RAW + own: name for name, own in raw.items()}
@@ -109,7 +121,7 @@ class Run:
     def identity(self) -> str:
         """Hash that names these events and their values: files with size and time, derived content."""
         files = [f"{file.path}:{file.size}:{file.mtime_ns}" for file in self.source.files]
-        derived = [f"{name}:{_content(column)}" for name, column in self._derived.items()]
+        derived = [f"{name}:{self._digests.get(name) or self._digest(name)}" for name in self.derived]
         text = "\n".join([self._variant, *files, *derived])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -158,36 +170,41 @@ class Run:
         SpecError
             If the field has not one value per event.
         """
-        name = self.fields.resolve(name)
-        if name in self._derived:
-            return self._derived[name]
-        with self._lock:
-            found = self._columns.get(name)
-        if found is not None:
-            return found
-        self[name].require_event()
-        return self._keep(name, _frozen(self.source.read(name)))
+        return self.whole.column(name)
 
-    def _keep(self, name: str, column: Column) -> Column:
-        if column.data.ndim > 1 and column.data.nbytes > KEEP_NBYTES:
-            return column
-        with self._lock:
-            return self._columns.setdefault(name, column)
+    @cached_property
+    def whole(self) -> Window:
+        """All events: what `column` and `states` found is kept here."""
+        return Window(self, slice(0, self.n_events))
+
+    def windows(self) -> Iterator[Window]:
+        """Give the events window after window; see `events.window.windows`."""
+        return windows(self)
+
+    def kept(self, name: str) -> Column | None:
+        """Give the column of a field if all its events are in memory."""
+        return self.whole.kept(name)
+
+    def _digest(self, name: str, dtype: np.dtype[Any] | None = None) -> str:
+        digest = ContentDigest(self.n_events, dtype)
+        for window in self.windows():
+            digest.add(window.column(name))
+        return self._digest(name, digest.dtype) if digest.is_mixed else digest.text
 
     def reader(self, name: str) -> Reader:
         """Give the reader of a field, to be used by tasks; its rows are `run.rows`."""
         name = self.fields.resolve(name)
-        if name not in self._derived:
+        if name not in self.derived:
             self[name].require_event()
             return self.source.reader(name)
-        column = self._derived[name]
+        column = self.column(name)
         valid = None if column.valid is None else self._in_storage_order(column.valid)
         return ArrayReader(self._in_storage_order(column.data), valid)
 
     def detector(self, name: str) -> DetectorInfo | None:
         """Describe the detector that a field comes from; None where that is not known."""
         name = self.fields.resolve(name)
-        return None if name in self._derived else self.source.detector(name)
+        return None if name in self.derived else self.source.detector(name)
 
     def _in_storage_order(self, data: NDArray[Any]) -> NDArray[Any]:
         if self.rows is None:
@@ -198,15 +215,15 @@ class Run:
 
     def element_coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
         """Give the coordinates that the source knows for the element dimensions of a field."""
-        return {} if name in self._derived else self.source.coordinates(name)
+        return {} if name in self.derived else self.source.coordinates(name)
 
     @property
     def held_nbytes(self) -> int:
-        """Bytes of the columns and masks that are in memory, event times included."""
-        columns = [*self._columns.values(), *self._derived.values()]
-        known = [mark.nbytes for column in columns for mark in _marks(column)]
-        times = 3 * 8 * self.n_events  # time stamps packed and as dates, and the rows they lie in
-        return sum(column.data.nbytes for column in columns) + sum(known) + self._masks.nbytes + times
+        """Bytes of the columns and masks that are in memory, what the source holds included."""
+        columns = [item for item in self.derived.values() if isinstance(item, Column)]
+        times = TIMES_NBYTES * self.n_events
+        held = self.source.held_nbytes if isinstance(self.source, Weighed) else times
+        return sum(map(column_nbytes, columns)) + self.whole.held_nbytes + held
 
     @cached_property
     def data(self) -> xr.Dataset:
@@ -246,37 +263,25 @@ class Run:
 
     def evaluate(self, expression: Expression) -> Column:
         """Compute an expression for every event; arrays it reduces are read block by block."""
-        wide = self._wide(expression.fields)
-        return joined(list(in_blocks(wide, self._window, self.n_events, expression.evaluate)))
+        return self.whole.evaluate(expression)
 
     def states(self, node: Node) -> States:
         """Give the state of every event under a selection; see `events.states`. Kept by content."""
-        return self._masks.evaluate(node, self.column, self.n_events)
+        return self.whole.states(node)
 
     def cut_flow(self, node: Node) -> tuple[CutRow, ...]:
         """Count the events that each cut of a selection keeps; see `selections.cut_flow`."""
-        return selections.cut_flow(node, self.column, self.n_events, cache=self._masks)
+        return self.whole.cut_flow(node)
 
-    def _cut_states(self, cut: Cut, columns: Columns, n_events: int) -> States:
-        if not isinstance(cut.condition, Expression):
-            return selections.evaluate(cut, columns, n_events)
-        wide = self._wide(cut.condition.fields)
-        parts = in_blocks(wide, self._window, n_events, partial(selections.evaluate, cut))
-        return np.concatenate(list(parts))
-
-    def _wide(self, names: Iterable[str]) -> list[FieldInfo]:
-        infos = (self.fields[name] for name in names)
-        return [info for info in infos if info.shape and info.kind is FieldKind.EVENT]
-
-    def _window(self, name: str, events: slice) -> Column:
-        name = self.fields.resolve(name)
-        info = self.fields[name]
-        if name in self._derived or not info.shape or info.kind is not FieldKind.EVENT:
-            return part_of(self.column(name), events)
-        return self.source.read(name, events)
-
-    def with_columns(self, columns: Mapping[str, Column], units: Mapping[str, str] | None = None) -> Run:
+    def with_columns(self, columns: Mapping[str, Derived], units: Mapping[str, str] | None = None) -> Run:
         """Give the same run with further variables, one value or array per event in time order.
+
+        Parameters
+        ----------
+        columns : mapping of name to Column or Variable
+            The values; or how to compute them, which is done when they are asked for.
+        units : mapping of name to unit, optional
+            Their units.
 
         Raises
         ------
@@ -286,11 +291,27 @@ class Run:
         for name in columns:
             if name in self.fields:
                 raise SpecError(f"derived variable {name!r}: {self.label} has a field of that name")
-        derived = {**self._derived, **columns}
-        declared = {**self._units, **(units or {})}
-        run = Run(self.source, self.run_id, units=declared, derived=derived, variant=self._variant)
-        with self._lock:
-            run._columns.update(self._columns)
+        return self._with({**self.derived, **columns}, {**self._units, **(units or {})}, self._digests)
+
+    def with_values(self, columns: Mapping[str, Column], digests: Mapping[str, str]) -> Run:
+        """Give the same run with values of computed variables in place of how to compute them.
+
+        Parameters
+        ----------
+        columns : mapping of name to Column
+            Values of some of them.
+        digests : mapping of name to str
+            Hashes of the values, of these or others; see `ContentDigest`.
+        """
+        return self._with({**self.derived, **columns}, self._units, {**self._digests, **digests})
+
+    def _with(
+        self, derived: Mapping[str, Derived], units: Mapping[str, str], digests: Mapping[str, str]
+    ) -> Run:
+        run = Run(
+            self.source, self.run_id, units=units, derived=derived, variant=self._variant, digests=digests
+        )
+        run.whole.share_columns(self.whole)
         return run
 
     def with_units(self, units: Mapping[str, str]) -> Run:
@@ -305,7 +326,7 @@ class Run:
         SpecError
             If variables were derived already: they rest on the values as they were.
         """
-        if self._derived:
+        if self.derived:
             raise SpecError("missing marks must be declared before variables are derived")
         variant = f"{self._variant} missing {sorted(marks.items())}"
         return Run(self.source.with_missing(marks), self.run_id, units=self._units, variant=variant)
@@ -316,10 +337,11 @@ class Run:
         return Run(self.source.aligned(group), self.run_id, units=self._units, variant=variant)
 
     def _describe(self, name: str) -> FieldInfo:
-        data = self._derived[name].data
-        return FieldInfo(
-            name, data.shape[1:], data.dtype, FieldKind.EVENT, Storage("memory"), "derived", len(data)
+        item = self.derived[name]
+        shape, dtype = (
+            (item.data.shape[1:], item.data.dtype) if isinstance(item, Column) else (item.shape, item.dtype)
         )
+        return FieldInfo(name, shape, dtype, FieldKind.EVENT, Storage("memory"), "derived", self.n_events)
 
     def __repr__(self) -> str:
         return "\n".join(f"{key:<8}{value}" for key, value in self._summary())
@@ -345,36 +367,17 @@ def _rebuild(
     source: Source,
     run_id: RunId | None,
     units: Mapping[str, str],
-    derived: Mapping[str, Column],
+    derived: Mapping[str, Derived],
     variant: str,
+    digests: Mapping[str, str],
 ) -> Run:
-    return Run(source, run_id, units=units, derived=derived, variant=variant)
+    return Run(source, run_id, units=units, derived=derived, variant=variant, digests=digests)
 
 
-def _check_lengths(derived: Mapping[str, Column], n_events: int) -> None:
-    for name, column in derived.items():
-        if len(column) != n_events:
-            raise SpecError(f"derived variable {name!r} has {len(column)} values for {n_events} events")
-
-
-def _frozen(column: Column) -> Column:
-    """Give a column whose arrays cannot be written to, as many will share them."""
-    marks = (None if mark is None else _read_only(mark) for mark in (column.valid, column.damaged))
-    return Column(_read_only(column.data), *marks)
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
-    view.setflags(write=False)
-    return view
-
-
-def _marks(column: Column) -> list[BoolArray]:
-    return [mark for mark in (column.valid, column.damaged) if mark is not None]
-
-
-def _content(column: Column) -> str:
-    return "".join(map(content_token, [column.data, *_marks(column)]))
+def _check_lengths(derived: Mapping[str, Derived], n_events: int) -> None:
+    for name, item in derived.items():
+        if isinstance(item, Column) and len(item) != n_events:
+            raise SpecError(f"derived variable {name!r} has {len(item)} values for {n_events} events")
 
 
 def _second(moment: np.datetime64) -> str:

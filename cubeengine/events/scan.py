@@ -71,9 +71,11 @@ def distinct_settings(values: NDArray[Any], tolerance: float | None = None) -> S
 
 
 def _tolerance(dtype: np.dtype[Any], seen: NDArray[Any]) -> float:
-    if not len(seen):
-        return 0.0
-    low, high = float(seen[0]), float(seen[-1])
+    return settings_tolerance(dtype, float(seen[0]), float(seen[-1])) if len(seen) else 0.0
+
+
+def settings_tolerance(dtype: np.dtype[Any], low: float, high: float) -> float:
+    """Give how close values of a type count as one setting, between the lowest and the highest of them."""
     rounding = 4 * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
     return max(RELATIVE_TOLERANCE * (high - low), rounding * max(abs(low), abs(high)))
 

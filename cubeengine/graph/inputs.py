@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cubeengine.detectors.base import Stage
 from cubeengine.detectors.pipeline import Pipeline
@@ -10,7 +15,7 @@ from cubeengine.graph.staged import StagedReader
 from cubeengine.graph.tasks import LeafJob
 from cubeengine.graph.work import WorkFolder
 from cubeengine.planning.grouping import Grouping
-from cubeengine.planning.pairs import order_pairs
+from cubeengine.planning.pairs import order_key, order_pairs
 from cubeengine.planning.plan import SignalPlan
 from cubeengine.shared import SharedArray, in_files
 from cubeengine.sources.base import Reader
@@ -44,11 +49,14 @@ class SignalInput:
 
 
 def leaf_job(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> LeafJob:
-    """Put the ordered pairs of a signal into files; parts and tiles are filled in later."""
-    rows, groups = order_pairs(signal, source.grouping, source.event_rows)
+    """Put the ordered pairs of a signal into files; parts and tiles are filled in later.
+
+    Signals whose pairs are in the same order share the files.
+    """
+    rows, groups = _pair_files(signal, source, folder)
     return LeafJob(
-        rows=folder.save(f"{signal.name}.rows", rows),
-        groups=folder.save(f"{signal.name}.groups", groups),
+        rows=rows,
+        groups=groups,
         group_range=(0, source.grouping.n_groups),
         tiles=(),
         block_nbytes=signal.block_nbytes,
@@ -56,6 +64,19 @@ def leaf_job(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> Lea
         label=signal.name,
         on_error=source.on_error,
     )
+
+
+def _pair_files(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> tuple[Path, Path]:
+    def fill(rows: NDArray[Any], groups: NDArray[Any]) -> None:
+        order_pairs(signal, source.grouping, source.event_rows, (rows, groups))
+
+    n_pairs, stem = len(source.grouping.events), f"pairs-{order_key(signal)}"
+    wanted: dict[str, np.dtype[Any]] = {
+        f"{stem}.rows": np.dtype(np.int64),
+        f"{stem}.groups": np.dtype(np.int32),
+    }
+    rows, groups = folder.made_once(wanted, n_pairs, fill)
+    return rows, groups
 
 
 def task_reader(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> Reader:

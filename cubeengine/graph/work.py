@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,39 @@ class WorkFolder:
         path = self.path / f"{name}.npy"
         np.save(path, array, allow_pickle=False)
         return path
+
+    def made_once(
+        self, wanted: Mapping[str, np.dtype[Any]], length: int, fill: Callable[..., None]
+    ) -> list[Path]:
+        """Give arrays that several signals share; they are made when they are asked for first.
+
+        Parameters
+        ----------
+        wanted : mapping of name to numpy.dtype
+            Names and types of the arrays.
+        length : int
+            Items of each.
+        fill : callable
+            Gets the arrays, which are mapped from files, and fills them.
+        """
+        paths = [self.path / f"{name}.npy" for name in wanted]
+        if not all(path.exists() for path in paths):
+            partial = [path.with_suffix(".partial") for path in paths]
+            arrays = [_mapped(*item, length) for item in zip(partial, wanted.values(), strict=True)]
+            fill(*arrays)
+            for array, made, path in zip(arrays, partial, paths, strict=True):
+                if isinstance(array, np.memmap):
+                    array.flush()
+                made.replace(path)
+        return paths
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
+    """Make a file for an array, with all its room: a full disk is an error here, not a signal later."""
+    array = np.lib.format.open_memmap(path, "w+", dtype, (length,))
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def load_range(path: Path, start: int, stop: int) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,27 +11,31 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import PlanError
 from cubeengine.events import states
+from cubeengine.events.blocks import joined
 from cubeengine.events.derived import numbers
-from cubeengine.events.scan import Settings, distinct_settings
+from cubeengine.events.run import Run
+from cubeengine.events.scan import settings_tolerance
 from cubeengine.events.states import States
+from cubeengine.events.window import Window
 from cubeengine.kernels.bins import bin_index
+from cubeengine.planning.distinct import Distinct, n_settings, quantile_edges, settings
 from cubeengine.planning.plan import Axis
+from cubeengine.planning.units import FieldIn, field_in
+from cubeengine.schema.texts import amount_in
 from cubeengine.spec.axes import Axis as AxisSpec
-from cubeengine.spec.axes import edges_of
+from cubeengine.spec.axes import axis_unit, edges_of
 from cubeengine.types import BoolArray, Column, FloatArray
 
 MOST_SURE_STEPS = 100  # so many settings are believed to be steps
 EVENTS_PER_STEP = 2  # more need that many events each: a continuous variable has about one
 
 
-@dataclass(frozen=True)
-class BinnedAxis:
-    """An axis and where the events fall on it.
+@dataclass(frozen=True, slots=True)
+class Binned:
+    """Where some events fall on an axis.
 
     Attributes
     ----------
-    axis : Axis
-        Name, unit and edges.
     values : Column
         The field in the axis's unit: becomes the signal `<axis>`.
     index : (n_events,) int32
@@ -39,55 +44,83 @@ class BinnedAxis:
         TRUE in a bin, FALSE outside; NAN, MISSING or DAMAGED where that is not known.
     """
 
-    axis: Axis
     values: Column
     index: NDArray[np.int32]
     states: States
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes beside the values."""
+        return self.index.nbytes + self.states.nbytes
 
-def bin_axis(
-    spec: AxisSpec,
-    unit: str,
-    values: Column,
-    *,
-    settings: Column | None = None,
-    tolerance: float | None = None,
-    kept: BoolArray,
-) -> BinnedAxis:
-    """Find the edges of an axis and the bin of every event.
 
-    Parameters
+@dataclass(frozen=True)
+class BinnedAxis:
+    """An axis and how events fall on it.
+
+    Attributes
     ----------
-    spec : spec.axes.Axis
-        The axis as asked for.
-    unit : str
-        Its unit, in which `values` and `settings` are.
-    values : Column
-        One number per event.
-    settings : Column, optional
-        For `steps`: the field whose distinct settings make the bins.
-    tolerance : float, optional
-        For `steps`: readings that differ by no more are one setting.
-    kept : (n_events,) bool
-        Events that some selection keeps: those that quantiles are taken of.
-
-    Raises
-    ------
-    PlanError
-        If quantiles or settings cannot be found in the data.
+    axis : Axis
+        Name, unit and edges.
+    source : FieldIn
+        The field in the axis's unit.
+    given : bool
+        Whether the spec gives the edges; else they are made of the values.
+    steps : Steps, or None
+        The settings that make the bins; None where the edges do.
+    run : Run
+        Whose events they are.
     """
-    if spec.form == "steps":
-        binned = values if settings is None else settings
-        readings = binned.data if binned.valid is None else numbers(binned)
-        found = find_steps(readings, tolerance, name=spec.field)
-        edges, index = _midway(found.values, reach=found.tolerance), found.index.astype(np.int32)
-    else:
-        binned, edges = values, _edges(spec, values, kept)
-        index = bin_index(values.data, edges)
-    if binned.valid is not None:
-        index = np.where(binned.valid, index, np.int32(-1))
-    axis = Axis(spec.variable, spec.field, unit, tuple(edges.tolist()))
-    return BinnedAxis(axis, values, index, _states(binned, index))
+
+    axis: Axis
+    source: FieldIn
+    given: bool
+    steps: Steps | None
+    run: Run
+
+    def bins(self, window: Window) -> Binned:
+        """Find the bins of the events of a window."""
+        values = self.source.column(window)
+        if self.steps is None:
+            binned, index = values, bin_index(values.data, np.asarray(self.axis.edges))
+        else:
+            binned = self.steps.source.column(window)
+            index = self.steps.index(binned)
+        if binned.valid is not None:
+            index = np.where(binned.valid, index, np.int32(-1))
+        return Binned(values, index, _states(binned, index))
+
+    @property
+    def values(self) -> Column:
+        """The field in the axis's unit, of all events of the run."""
+        return joined([self.source.column(window) for window in self.run.windows()])
+
+    @property
+    def index(self) -> NDArray[np.int32]:
+        """(n_events,) bin of every event of the run, -1 outside."""
+        return np.concatenate([self.bins(window).index for window in self.run.windows()])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """Settings as bins.
+
+    Attributes
+    ----------
+    source : FieldIn
+        The field whose settings they are.
+    starts : (n_settings,) numbers
+        Lowest reading of each setting, rising.
+    """
+
+    source: FieldIn
+    starts: NDArray[Any]
+
+    def index(self, readings: Column) -> NDArray[np.int32]:
+        """Give the setting of every event; -1 where there is no finite reading."""
+        finite = np.isfinite(readings.data)
+        found = np.searchsorted(self.starts, readings.data.astype(self.starts.dtype), side="right") - 1
+        return np.where(finite, found, -1).astype(np.int32)
 
 
 def _states(binned: Column, index: NDArray[np.int32]) -> States:
@@ -101,54 +134,107 @@ def _states(binned: Column, index: NDArray[np.int32]) -> States:
     return found
 
 
-def _edges(spec: AxisSpec, values: Column, kept: BoolArray) -> FloatArray:
-    edges = edges_of(spec)
-    return edges if edges is not None else _quantile_edges(spec, numbers(values)[kept])
+class AxisFinder:
+    """Finds the edges of an axis; where they come from the data, of all windows that are added.
+
+    Parameters
+    ----------
+    run : Run
+        Whose events they are.
+    spec : spec.axes.Axis
+        The axis as asked for.
+    units : mapping
+        Field -> declared unit.
+
+    Raises
+    ------
+    SpecError
+        If the axis has a unit that its field does not convert to.
+    """
+
+    def __init__(self, run: Run, spec: AxisSpec, units: Mapping[str, str]) -> None:
+        wanted, where = axis_unit(spec), f"axis {spec.field!r}"
+        self._run, self._spec = run, spec
+        self._unit = units.get(spec.field, "") if wanted is None else wanted
+        self._source = field_in(spec.field, units, self._unit, where)
+        other = spec.field if spec.steps in (None, "auto") else str(spec.steps)
+        self._settings = field_in(other, units, self._unit, where)
+        self._tolerance = None if spec.tolerance is None else amount_in(spec.tolerance, self._unit, where)
+        self._distinct = Distinct()
+
+    @property
+    def needs_values(self) -> bool:
+        """Whether the edges come from the data."""
+        return self._spec.form in {"steps", "quantiles"}
+
+    def add(self, window: Window, kept: BoolArray) -> None:
+        """Look at the events of a window; quantiles are taken of those that some selection keeps."""
+        if self._spec.form == "steps":
+            readings = self._settings.column(window)
+            values = readings.data if readings.valid is None else numbers(readings)
+        else:
+            values = numbers(self._source.column(window))[kept]
+        self._distinct.add(values[np.isfinite(values)])
+
+    def found(self) -> BinnedAxis:
+        """Give the axis.
+
+        Raises
+        ------
+        PlanError
+            If quantiles or settings cannot be found in the data.
+        """
+        spec, steps = self._spec, None
+        given = edges_of(spec)
+        if given is not None:
+            edges = given
+        elif spec.form == "steps":
+            edges, steps = self._found_steps()
+        else:
+            edges = _quantile_edges(spec, self._distinct)
+        axis = Axis(spec.variable, spec.field, self._unit, tuple(edges.tolist()))
+        return BinnedAxis(axis, self._source, given is not None, steps, self._run)
+
+    def _found_steps(self) -> tuple[FloatArray, Steps]:
+        distinct, name = self._distinct, self._spec.field
+        if not distinct.n_values:
+            raise PlanError(f"axis {name!r}: steps: no event has a value of it; check the field with --stats")
+        tolerance = self._tolerance
+        if tolerance is None:
+            tolerance = settings_tolerance(distinct.dtype, *map(float, distinct.limits))
+        n_found = n_settings(distinct, tolerance)
+        if n_found > MOST_SURE_STEPS and n_found * EVENTS_PER_STEP > distinct.n_values:
+            raise PlanError(
+                f"axis {name!r}: steps: {distinct.n_values:,} readings at {n_found:,} settings are no step "
+                f"scan; give a tolerance above {tolerance:.3g}, or edges"
+            )
+        values, starts = settings(distinct, tolerance)
+        return _midway(values, reach=tolerance), Steps(self._settings, starts)
 
 
-def _quantile_edges(spec: AxisSpec, values: FloatArray) -> FloatArray:
+def _quantile_edges(spec: AxisSpec, distinct: Distinct) -> FloatArray:
     n_bins = spec.quantiles or 1
-    finite = values[np.isfinite(values)]
-    if len(finite) < 2:
+    if distinct.n_values < 2:
         raise PlanError(
-            f"axis {spec.field!r}: quantiles need 2 selected events with a value or more, found {len(finite)}"
+            f"axis {spec.field!r}: quantiles need 2 selected events with a value or more, "
+            f"found {distinct.n_values}"
         )
-    edges = np.quantile(finite, np.linspace(0, 1, n_bins + 1))
-    distinct = np.unique(edges)
-    if len(distinct) == 1:
-        return _midway(distinct)
-    if len(distinct) < len(edges):
+    edges = quantile_edges(distinct, n_bins)
+    unequal = np.unique(edges)
+    if len(unequal) == 1:
+        return _midway(unequal)
+    if len(unequal) < len(edges):
         raise PlanError(
             f"axis {spec.field!r}: {n_bins} quantiles make equal edges, as many events share a value; "
-            f"use quantiles: {_possible_quantiles(finite, len(distinct) - 1)}, edges, or steps: auto"
+            f"use quantiles: {_possible_quantiles(distinct, len(unequal) - 1)}, edges, or steps: auto"
         )
     return edges
 
 
-def _possible_quantiles(values: FloatArray, n_bins: int) -> int:
+def _possible_quantiles(distinct: Distinct, n_bins: int) -> int:
     """Give a number of bins, at most `n_bins`, whose edges are distinct."""
-    n_distinct = len(np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1))))
-    return n_bins if n_distinct > n_bins else _possible_quantiles(values, n_distinct - 1)
-
-
-def find_steps(values: NDArray[Any], tolerance: float | None, *, name: str) -> Settings:
-    """Find the distinct settings of a scan.
-
-    Raises
-    ------
-    PlanError
-        If there is no reading at all, or the readings are not those of a step scan.
-    """
-    found = distinct_settings(values, tolerance)
-    n_settings, n_readings = len(found.values), int(found.events.sum())
-    if not n_settings:
-        raise PlanError(f"axis {name!r}: steps: no event has a value of it; check the field with --stats")
-    if n_settings > MOST_SURE_STEPS and n_settings * EVENTS_PER_STEP > n_readings:
-        raise PlanError(
-            f"axis {name!r}: steps: {n_readings:,} readings at {n_settings:,} settings are no step scan; "
-            f"give a tolerance above {found.tolerance:.3g}, or edges"
-        )
-    return found
+    n_distinct = len(np.unique(quantile_edges(distinct, n_bins)))
+    return n_bins if n_distinct > n_bins else _possible_quantiles(distinct, n_distinct - 1)
 
 
 def _midway(centers: FloatArray, reach: float = 0.0) -> FloatArray:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 import cubeengine
 from cubeengine.detectors.base import Context, Coordinate, Frame, Options
@@ -17,23 +16,20 @@ from cubeengine.errors import SpecError
 from cubeengine.events import states
 from cubeengine.events.derived import DelayCounts
 from cubeengine.events.run import Run
-from cubeengine.events.selections import CutRow, Node, describe, rows
+from cubeengine.events.selections import CutRow, Node
 from cubeengine.events.states import States
-from cubeengine.kernels.bins import flat_index
-from cubeengine.planning.axes import BinnedAxis, bin_axis
+from cubeengine.planning.axes import AxisFinder, BinnedAxis
+from cubeengine.planning.census import Census, take_census
 from cubeengine.planning.derive import add_derived
-from cubeengine.planning.fates import Fates, count_fates
-from cubeengine.planning.grouping import Grouping, group_events
+from cubeengine.planning.fates import Fates
+from cubeengine.planning.grouping import Grouping
 from cubeengine.planning.plan import Axis
-from cubeengine.planning.units import column_in
+from cubeengine.planning.sample import Sample
 from cubeengine.schema.problems import spec_error
-from cubeengine.schema.texts import amount_in
-from cubeengine.spec.axes import Axis as AxisSpec
-from cubeengine.spec.axes import axis_unit
 from cubeengine.spec.check import check_fields
 from cubeengine.spec.model import CubeSpec, Signal
-from cubeengine.spec.resolve import resolve_selection, selections_of
-from cubeengine.types import BoolArray, IntArray
+from cubeengine.spec.resolve import resolve_selection, selections_of, state_cut
+from cubeengine.types import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,42 +66,29 @@ class BoundSignal:
         return {number: Coordinate(name, values) for number, (name, values) in known.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Which events are looked at: all, or a quick try.
+class SelectedStates(Mapping[str, States]):
+    """Name of a selection -> state of every event, found when asked for.
 
-    Attributes
+    Parameters
     ----------
-    events : int, optional
-        Only the first so many.
-    every : int, optional
-        Only every so-manieth of them.
+    run : Run
+        The events.
+    nodes : mapping
+        Name -> what the selection asks for, in the order of the cube.
     """
 
-    events: int | None = None
-    every: int | None = None
+    def __init__(self, run: Run, nodes: Mapping[str, Node]) -> None:
+        self._run, self._nodes = run, nodes
 
-    def __post_init__(self) -> None:
-        for name, value in (("events", self.events), ("every", self.every)):
-            if value is not None and value < 1:
-                raise SpecError(f"{name} must be at least 1, got {value}")
+    def __getitem__(self, name: str) -> States:
+        node = self._nodes[name]
+        return np.concatenate([window.states(node) for window in self._run.windows()])
 
-    def mask(self, n_events: int) -> BoolArray:
-        """Give the events that are looked at."""
-        numbers = np.arange(n_events)
-        chosen: BoolArray = numbers < (n_events if self.events is None else self.events)
-        chosen &= numbers % (self.every or 1) == 0
-        return chosen
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
 
-    def __str__(self) -> str:
-        first = "" if self.events is None else f"{self.events:,} events" if self.events > 1 else "event"
-        every = "" if self.every in (None, 1) else f"every {_ordinal(self.every or 1)} event"
-        return ", ".join([f"the first {first}"] * bool(first) + [every] * bool(every))
-
-
-def _ordinal(number: int) -> str:
-    ending = "th" if number % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number:,}{ending}"
+    def __len__(self) -> int:
+        return len(self._nodes)
 
 
 @dataclass(frozen=True)
@@ -115,40 +98,53 @@ class Bound:
     Attributes
     ----------
     run : Run
-        With derived variables and axes in memory.
+        With derived variables and axes; those that are signals with their values.
     spec : CubeSpec
         What was asked for.
     axes : tuple of BinnedAxis
         Edges, and the bin of every event.
     selections : mapping
-        Name -> state of every event, in the order of the cube.
-    cut_flows : mapping
-        Name -> its cuts.
-    fates : mapping
-        Name -> what became of the events.
-    grouping : Grouping
-        Which events are added where.
+        Name -> state of every event, in the order of the cube; found when asked for.
+    census : Census
+        What was counted of all events, and which are added where.
     signals : tuple of BoundSignal
         Axes included.
-    delays : mapping
-        Derived delay -> how its events came about.
-    considered : int
-        Number of events that are looked at.
     sample : Sample
-        Which these are.
+        Which events are looked at.
     """
 
     run: Run
     spec: CubeSpec
     axes: tuple[BinnedAxis, ...]
     selections: Mapping[str, States]
-    cut_flows: Mapping[str, tuple[CutRow, ...]]
-    fates: Mapping[str, Fates]
-    grouping: Grouping
+    census: Census
     signals: tuple[BoundSignal, ...]
-    delays: Mapping[str, DelayCounts]
-    considered: int
     sample: Sample
+
+    @property
+    def cut_flows(self) -> Mapping[str, tuple[CutRow, ...]]:
+        """Selection -> its cuts."""
+        return {name: counts.cut_flow for name, counts in self.census.counts.items()}
+
+    @property
+    def fates(self) -> Mapping[str, Fates]:
+        """Selection -> what became of the events."""
+        return {name: counts.fates for name, counts in self.census.counts.items()}
+
+    @property
+    def grouping(self) -> Grouping:
+        """Which events are added where."""
+        return self.census.grouping
+
+    @property
+    def delays(self) -> Mapping[str, DelayCounts]:
+        """Derived delay -> how its events came about."""
+        return self.census.delays
+
+    @property
+    def considered(self) -> int:
+        """Number of events that are looked at."""
+        return self.census.considered
 
     @property
     def n_events(self) -> IntArray:
@@ -161,15 +157,9 @@ class Bound:
 
     @property
     def held_nbytes(self) -> int:
-        """Bytes of the scalars, masks and bins that the leading process holds for all events."""
-        arrays: list[NDArray[np.generic]] = [
-            *self.selections.values(),
-            self.grouping.events,
-            self.grouping.groups,
-        ]
-        arrays += [array for axis in self.axes for array in (axis.index, axis.states)]
+        """Bytes of scalars, masks and bins in the leading process: of a window, and what is kept of all."""
         tables = sum(signal.pipeline.held_nbytes for signal in self.signals if signal.pipeline)
-        return self.run.held_nbytes + sum(array.nbytes for array in arrays) + tables
+        return self.run.held_nbytes + self.census.window_nbytes + self.grouping.held_nbytes + tables
 
     @property
     def content(self) -> str:
@@ -204,29 +194,28 @@ def bind(run: Run, spec: CubeSpec, *, sample: Sample | None = None) -> Bound:
         found for found in check_fields(spec, None, run.fields, run.label) if found.severity == "error"
     ]:
         raise spec_error(errors)
-    run, units, delays = add_derived(run, spec)
+    run, units = add_derived(run, spec)
     nodes = {name: resolve_selection(spec, name) for name in selections_of(spec)}
-    masks = {name: run.states(node) for name, node in nodes.items()}
-    considered = sample.mask(run.n_events)
-    cut_flows = {name: count_cuts(run, node, considered) for name, node in nodes.items()}
-    kept = [(mask == states.TRUE) & considered for mask in masks.values()]
-    axes = tuple(_bin_one(run, axis, units, np.any(kept, axis=0)) for axis in spec.axes)
-    run = run.with_columns(
-        {_converted_name(axis.axis): axis.values for axis in axes if _converted(run, axis)}
+    axes = _find_axes(run, spec, units, nodes, sample)
+    converted = {_converted_name(axis.axis): axis.source for axis in axes if axis.source.converts}
+    run = run.with_columns(converted)
+    signals = _signals(run, spec, axes, units)
+    census = take_census(
+        run,
+        nodes,
+        axes,
+        off=state_cut(spec.run.laser, "off"),
+        sample=sample,
+        keep=[name for name in run.derived if name in {signal.source for signal in signals}],
     )
-    shape = tuple(axis.axis.n_bins for axis in axes)
-    bins = _flat(axes, shape, run.n_events)
+    run = run.with_values(census.values, census.digests)
     return Bound(
         run=run,
         spec=spec,
-        axes=axes,
-        selections=masks,
-        cut_flows=cut_flows,
-        fates={name: count_fates(mask, axes, considered) for name, mask in masks.items()},
-        grouping=group_events(kept, bins, int(np.prod(shape, dtype=np.int64))),
-        signals=_signals(run, spec, axes, units),
-        delays=delays,
-        considered=int(np.count_nonzero(considered)),
+        axes=tuple(replace(axis, run=run) for axis in axes),
+        selections=SelectedStates(run, nodes),
+        census=census,
+        signals=signals,
         sample=sample,
     )
 
@@ -238,34 +227,17 @@ def prepare_run(run: Run, spec: CubeSpec) -> Run:
     return run.with_missing(dict(spec.missing)) if spec.missing else run
 
 
-def count_cuts(run: Run, node: Node, considered: BoolArray) -> tuple[CutRow, ...]:
-    """Count the events that each cut of a selection keeps, of those that are looked at."""
-    found, kept = [], considered
-    for part in rows(node):
-        passed = considered & (run.states(part) == states.TRUE)
-        kept = kept & passed
-        found.append(CutRow(describe(part), int(np.count_nonzero(passed)), int(np.count_nonzero(kept))))
-    return tuple(found)
-
-
-def _bin_one(run: Run, axis: AxisSpec, units: Mapping[str, str], kept: BoolArray) -> BinnedAxis:
-    wanted = axis_unit(axis)
-    unit = units.get(axis.field, "") if wanted is None else wanted
-    values = column_in(run, axis.field, units, unit, f"axis {axis.field!r}")
-    other = axis.steps if axis.steps not in (None, "auto") else None
-    settings = None if other is None else column_in(run, other, units, unit, f"axis {axis.field!r}")
-    tolerance = None if axis.tolerance is None else amount_in(axis.tolerance, unit, f"axis {axis.field!r}")
-    return bin_axis(axis, unit, values, settings=settings, tolerance=tolerance, kept=kept)
-
-
-def _flat(axes: Sequence[BinnedAxis], shape: tuple[int, ...], n_events: int) -> IntArray:
-    if not axes:
-        return np.zeros(n_events, np.int64)
-    return flat_index([axis.index for axis in axes], shape)
-
-
-def _converted(run: Run, axis: BinnedAxis) -> bool:
-    return axis.values is not run.column(axis.axis.field)
+def _find_axes(
+    run: Run, spec: CubeSpec, units: Mapping[str, str], nodes: Mapping[str, Node], sample: Sample
+) -> tuple[BinnedAxis, ...]:
+    """Find the edges of all axes: in one pass over the events, if any come from the data."""
+    finders = [AxisFinder(run, axis, units) for axis in spec.axes]
+    looking = [finder for finder in finders if finder.needs_values]
+    for window in run.windows() if looking else ():
+        kept = [window.states(node) == states.TRUE for node in nodes.values()]
+        for finder in looking:
+            finder.add(window, np.any(kept, axis=0) & sample.mask(window.events))
+    return tuple(finder.found() for finder in finders)
 
 
 def _converted_name(axis: Axis) -> str:

@@ -36,7 +36,8 @@ class Tuning:
     leaf_to_partial : int
         How many times the size of the partial that it hands on a task reads at least.
     leaf_nbytes_most : int
-        Most input of a task in one bin's part, so that a lost task costs little.
+        Most input of a task in one bin's part, so that a lost task costs little; unless there would be more
+        than `max_leaves`.
     block_nbytes : int
         Data read at a time, so that it is still in the cache when it is added.
     chunk_nbytes : int
@@ -44,7 +45,8 @@ class Tuning:
     write_nbytes : int
         Output that one task writes.
     max_leaves : int
-        Most leaves per signal: a terabyte is some thousand tasks, not a million.
+        Most leaves per signal, all parts together and one more for each: a run of any length is some
+        thousand tasks, not a million.
     """
 
     leaf_nbytes: int = 64 * MIB

@@ -1,9 +1,9 @@
-"""Derived variables of a spec, computed on a run."""
+"""Derived variables of a spec: how they are computed for any window of events."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,68 +13,141 @@ from cubeengine.events import states
 from cubeengine.events.derived import DelayCounts, delay
 from cubeengine.events.expressions import Expression
 from cubeengine.events.run import Run
-from cubeengine.events.selections import Cut, fields
+from cubeengine.events.selections import Cut, Node, fields
 from cubeengine.events.states import States
-from cubeengine.planning.units import column_in
+from cubeengine.events.window import Computed, Variable, Window
+from cubeengine.planning.units import FieldIn, field_in
 from cubeengine.schema.texts import amount_in
 from cubeengine.spec.derived import DelayRecipe
 from cubeengine.spec.model import CubeSpec, RunSpec
 from cubeengine.spec.resolve import resolve_derived, state_cut
-from cubeengine.types import Column
 
 DELAY_UNIT = "ps"
 
 
-def add_derived(run: Run, spec: CubeSpec) -> tuple[Run, dict[str, str], dict[str, DelayCounts]]:
-    """Compute all derived variables, in the order of their dependencies.
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A variable by expression.
+
+    Attributes
+    ----------
+    expression : Expression
+        The formula.
+    shape, dtype
+        Of one event's value; where values are missing or large, integers become floats.
+    """
+
+    expression: Expression
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def compute(self, window: Window) -> Computed:
+        """Compute the values of the events of a window."""
+        return Computed(window.evaluate(self.expression))
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """A pump-probe delay, in ps.
+
+    Attributes
+    ----------
+    nominal, timetool : FieldIn
+        Delay as set, and its correction, None where there is none.
+    sign, t0
+        As for `events.derived.delay`.
+    laser : (Node, Node), or None
+        Cuts that hold where the laser is on, and where it is off; None where all events count as laser-on.
+    valid : Node, or None
+        Where the time tool can be trusted.
+    """
+
+    nominal: FieldIn
+    timetool: FieldIn | None
+    sign: int
+    t0: float
+    laser: tuple[Node, Node] | None
+    valid: Node | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One number per event."""
+        return ()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Always float64."""
+        return np.dtype(np.float64)
+
+    def compute(self, window: Window) -> Computed:
+        """Compute the delay of the events of a window, and count how it came about."""
+        column, counts = delay(
+            self.nominal.column(window),
+            None if self.timetool is None else self.timetool.column(window),
+            sign=self.sign,
+            t0=self.t0,
+            laser=None if self.laser is None else _laser_states(window, *self.laser),
+            valid=None if self.valid is None else window.states(self.valid),
+        )
+        return Computed(column, counts)
+
+
+def _laser_states(window: Window, on: Node, off: Node) -> States:
+    # A laser that is not on is not therefore off: -1 in its field says that it is unknown.
+    is_on, is_off = (window.states(node) == states.TRUE for node in (on, off))
+    return np.select([is_on, is_off], [states.TRUE, states.FALSE], states.MISSING).astype(np.int8)
+
+
+def add_derived(run: Run, spec: CubeSpec) -> tuple[Run, dict[str, str]]:
+    """Add all derived variables, in the order of their dependencies. Computes nothing.
 
     Returns
     -------
     run : Run
-        With the new variables in memory.
+        With the new variables.
     units : dict
         Field -> unit: what is declared, and ps for delays.
-    counts : dict
-        Delay -> how its events came about.
 
     Raises
     ------
     SpecError
         If a recipe's fields have no declared unit, or shapes do not fit.
     """
-    units, counts = dict(spec.units), {}
+    units = dict(spec.units)
     for name in resolve_derived(spec):
         recipe = spec.derive[name].delay
         if recipe is None:
-            column = run.evaluate(Expression.parse(spec.derive[name].expression or ""))
+            variable: Variable = _formula(run, spec.derive[name].expression or "")
         else:
-            column, counts[name] = _delay(run, spec, name, recipe, units)
+            variable = _delay(run, spec, name, recipe, units)
             units[name] = DELAY_UNIT
-        run = run.with_columns({name: column}, {name: units[name]} if name in units else {})
-    return run, units, counts
+        run = run.with_columns({name: variable}, {name: units[name]} if name in units else {})
+    return run, units
 
 
-def _delay(
-    run: Run, spec: CubeSpec, name: str, recipe: DelayRecipe, units: Mapping[str, str]
-) -> tuple[Column, DelayCounts]:
-    timetool = recipe.timetool
-    return delay(
-        column_in(run, recipe.nominal, units, DELAY_UNIT, f"derive.{name}.delay"),
-        None if timetool is None else column_in(run, timetool, units, DELAY_UNIT, f"derive.{name}.delay"),
+def _formula(run: Run, text: str) -> Formula:
+    expression = Expression.parse(text)
+    shape, dtype = expression.result(run.fields)
+    return Formula(expression, shape, dtype)
+
+
+def _delay(run: Run, spec: CubeSpec, name: str, recipe: DelayRecipe, units: Mapping[str, str]) -> Delay:
+    timetool, where = recipe.timetool, f"derive.{name}.delay"
+    return Delay(
+        field_in(recipe.nominal, units, DELAY_UNIT, where),
+        None if timetool is None else field_in(timetool, units, DELAY_UNIT, where),
         sign=recipe.sign,
         t0=amount_in(recipe.t0, DELAY_UNIT, "t0"),
         laser=_laser(run, spec, recipe),
-        valid=None if recipe.valid is None else run.states(Cut("", Expression.parse(recipe.valid))),
+        valid=None if recipe.valid is None else Cut("", Expression.parse(recipe.valid)),
     )
 
 
-def _laser(run: Run, spec: CubeSpec, recipe: DelayRecipe) -> States | None:
-    """State of the laser; None where all events count as laser-on, by the recipe or for want of a field."""
+def _laser(run: Run, spec: CubeSpec, recipe: DelayRecipe) -> tuple[Node, Node] | None:
+    """Cuts on the laser; None where all events count as laser-on, by the recipe or for want of a field."""
     if recipe.laser == "none" or lacks_laser(run, spec):
         return None
-    # A laser that is not on is not therefore off: -1 in its field says that it is unknown.
-    on, off = (run.states(state_cut(spec.run.laser, state)) == states.TRUE for state in ("on", "off"))
-    return np.select([on, off], [states.TRUE, states.FALSE], states.MISSING).astype(np.int8)
+    return state_cut(spec.run.laser, "on"), state_cut(spec.run.laser, "off")
 
 
 def lacks_laser(run: Run, spec: CubeSpec) -> bool:

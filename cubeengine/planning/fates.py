@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
+from operator import add
 
 import numpy as np
 
 from cubeengine.events import states
 from cubeengine.events.states import States
-from cubeengine.planning.axes import BinnedAxis
+from cubeengine.planning.axes import Binned
 from cubeengine.types import BoolArray
 
 
@@ -45,15 +46,18 @@ class Fates:
         """All of them."""
         return sum(asdict(self).values())
 
+    def __add__(self, other: Fates) -> Fates:
+        return Fates(*map(add, astuple(self), astuple(other)))
 
-def count_fates(selection: States, axes: Sequence[BinnedAxis], considered: BoolArray) -> Fates:
+
+def count_fates(selection: States, axes: Sequence[Binned], considered: BoolArray) -> Fates:
     """Count what became of the events that were considered.
 
     Parameters
     ----------
     selection : (n_events,) int8 states
         What the selection says of each event.
-    axes : sequence of BinnedAxis
+    axes : sequence of Binned
         Where they fall.
     considered : (n_events,) bool
         Events of the run, less those left out by `--events` and `--every`.

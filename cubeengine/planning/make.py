@@ -13,15 +13,13 @@ from cubeengine.detectors.pipeline import Pipeline
 from cubeengine.errors import BudgetExceeded
 from cubeengine.planning.bind import Bound, BoundSignal
 from cubeengine.planning.cost import Tuning
+from cubeengine.planning.grouping import PIECE_PAIRS
+from cubeengine.planning.pairs import SORTING_NBYTES
 from cubeengine.planning.plan import CubePlan, SignalPlan
 from cubeengine.planning.planner import plan_signal
 from cubeengine.planning.shape import SignalShape, Staging
 from cubeengine.shared import content_digest
 from cubeengine.types import FieldInfo, IntArray, Storage
-
-SORTING_NBYTES = 32
-"""Bytes per event and group while the pairs of a signal are sorted into leaves: rows, groups, the order and
-its keys."""
 
 
 def make_plan(bound: Bound, budget: Budget, tuning: Tuning | None = None) -> CubePlan:
@@ -45,10 +43,10 @@ def make_plan(bound: Bound, budget: Budget, tuning: Tuning | None = None) -> Cub
         axes=tuple(axis.axis for axis in bound.axes),
         selections=tuple(bound.selections),
         n_events=bound.considered,
-        n_selected=_n_distinct(bound.grouping.events),
+        n_selected=bound.grouping.n_distinct,
         signals=tuple(_planned(forms, budget, tuning or Tuning()) for forms in signal_forms(bound)),
         content=_content(bound, budget),
-        leader_nbytes=bound.held_nbytes + SORTING_NBYTES * len(bound.grouping.events),
+        leader_nbytes=bound.held_nbytes + _sorting_nbytes(bound),
     )
 
 
@@ -68,9 +66,7 @@ def signal_forms(bound: Bound) -> list[tuple[SignalShape, ...]]:
     Putting an image together moves elements and nothing else, so as the last stage it may as well be
     done once, on the finished cube.
     """
-    grouping = bound.grouping
-    rows = _sorted_rows(bound)
-    pairs = np.bincount(grouping.groups // grouping.width, minlength=grouping.n_bins)
+    rows, pairs = _sorted_rows(bound), bound.grouping.bin_pairs
     return [
         tuple(_shape(bound, signal, rows, pairs, late=late) for late in _ways(signal))
         for signal in bound.signals
@@ -82,9 +78,10 @@ def _ways(signal: BoundSignal) -> tuple[bool, ...]:
     return (True, False) if late else (False,)
 
 
-def _n_distinct(rising: IntArray) -> int:
-    # np.unique takes seconds for some million events.
-    return int(np.count_nonzero(np.diff(rising))) + 1 if len(rising) else 0
+def _sorting_nbytes(bound: Bound) -> int:
+    """Give the memory to sort pairs into leaves: by pieces, unless storage is not in the order of events."""
+    n_pairs = len(bound.grouping.events)
+    return SORTING_NBYTES * (min(n_pairs, PIECE_PAIRS) if bound.run.rows is None else n_pairs)
 
 
 def _sorted_rows(bound: Bound) -> IntArray:

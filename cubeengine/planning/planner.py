@@ -165,7 +165,8 @@ def _folded(
     # memory that long ones do.
     block = _reading(shape, budget, tuning, n_groups=shape.n_bins * shape.width, n_elements=widest)[2]
     block = 0 if shape.info.storage.addressable else _input_block(shape, ranges[0], block)[1]
-    least = max(_leaf_input(part_input, tuning), worth_folding, part_input / tuning.max_leaves, block)
+    fewest = len(ranges) * part_input / tuning.max_leaves
+    least = max(_leaf_input(part_input, tuning), worth_folding, fewest, block)
     events_per_leaf = max(int(least / max(event_nbytes, 1)), 1)
     leaves = _event_runs(shape, events_per_leaf)
     parts = tuple(Part((0, shape.n_bins), elements, leaves) for elements in ranges)
@@ -182,8 +183,9 @@ def _by_bin(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
     per_bin = shape.partial(1, shape.n_elements)
     mean_input = shape.input_nbytes / max(shape.n_bins, 1)
     if shape.info.storage.separable:
-        bins = math.ceil(_leaf_input(shape.input_nbytes, tuning) / max(mean_input, 1))
-        room = min(budget.usable // 4, per_bin * max(bins, 1))
+        worth_a_task = math.ceil(_leaf_input(shape.input_nbytes, tuning) / max(mean_input, 1))
+        bins = max(worth_a_task, math.ceil(shape.n_bins / tuning.max_leaves))
+        room = min(budget.usable // 4, per_bin * bins)
     else:
         room = budget.usable * 2 // 5  # every part decodes what it shares chunks with: few large parts
     most = int(np.clip(room // max(per_bin, 1), 1, shape.n_bins))
@@ -198,7 +200,8 @@ def _by_bin(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
 
 def _bin_parts(shape: SignalShape, tuning: Tuning, ranges: Sequence[tuple[int, int]]) -> tuple[Part, ...]:
     edges = np.concatenate([[0], np.cumsum(shape.bin_pairs)])
-    most = max(tuning.leaf_nbytes_most // max(shape.event_nbytes, 1), 1)
+    fewest = math.ceil(shape.n_pairs / tuning.max_leaves)
+    most = max(tuning.leaf_nbytes_most // max(shape.event_nbytes, 1), fewest, 1)
     if not shape.info.storage.separable:
         most = max(shape.n_pairs, 1)  # partials are large then: one leaf a part, so that none is folded
     return tuple(

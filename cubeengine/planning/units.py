@@ -3,23 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cubeengine.errors import SpecError
-from cubeengine.events.run import Run
+from cubeengine.events.window import Computed, Window
 from cubeengine.spec.writing import flow
 from cubeengine.types import Column
 from cubeengine.units import convert
 
 
-def column_in(run: Run, field: str, units: Mapping[str, str], unit: str, where: str) -> Column:
-    """Read a field and convert it.
+@dataclass(frozen=True, slots=True)
+class FieldIn:
+    """A field in a unit; also a variable of its own.
+
+    Attributes
+    ----------
+    field : str
+        Its name.
+    declared : str
+        Unit of its numbers.
+    unit : str
+        The unit wanted.
+    """
+
+    field: str
+    declared: str
+    unit: str
+
+    @property
+    def converts(self) -> bool:
+        """Whether its numbers have to change."""
+        return self.declared != self.unit
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one event's value."""
+        return ()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of converted numbers."""
+        return np.dtype(np.float64)
+
+    def column(self, window: Window) -> Column:
+        """Give the values of the events of a window."""
+        column = window.column(self.field)
+        if not self.converts:
+            return column
+        data = convert(column.data.astype(np.float64), self.declared, self.unit)
+        return Column(data, column.valid, column.damaged)
+
+    def compute(self, window: Window) -> Computed:
+        """Give the same as a variable does."""
+        return Computed(self.column(window))
+
+
+def field_in(field: str, units: Mapping[str, str], unit: str, where: str) -> FieldIn:
+    """Say how a field is had in a unit.
 
     Parameters
     ----------
-    run : Run
-        Has the field.
     field : str
         Its name.
     units : mapping
@@ -34,15 +80,18 @@ def column_in(run: Run, field: str, units: Mapping[str, str], unit: str, where: 
     SpecError
         If the field's unit is declared nowhere, or measures something else.
     """
-    column, declared = run.column(field), units.get(field)
-    if declared == unit or (declared is None and not unit):
-        return column
+    declared = units.get(field)
+    if declared is None and not unit:
+        return FieldIn(field, "", "")
     if declared is None:
         raise SpecError(
             f"{where}: wants {field!r} in {unit!r}, but the unit of that field is declared nowhere; "
             f"add it, for example  units: {flow({field: unit})}"
         )
+    found = FieldIn(field, declared, unit)
     try:
-        return Column(convert(column.data.astype(np.float64), declared, unit), column.valid, column.damaged)
+        if found.converts:
+            convert(np.empty(0), declared, unit)
     except SpecError as err:
         raise SpecError(f"{where}: {field!r}: {err}") from err
+    return found

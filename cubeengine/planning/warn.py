@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 
-from cubeengine.events import states
-from cubeengine.events.derived import numbers
+from cubeengine.events.scan import candidates
 from cubeengine.events.selections import Cut, Node, describe, fields, rows
 from cubeengine.planning.axes import BinnedAxis
 from cubeengine.planning.bind import Bound
@@ -25,11 +23,9 @@ from cubeengine.spec.resolve import (
     state_cut,
 )
 from cubeengine.spec.writing import flow
-from cubeengine.types import BoolArray, FloatArray
 
 LOST = 0.9  # of the events, to one cut
 NEAR_EDGE = 0.01  # of the selected events
-EDGE_DISTANCE = 1e-6  # in bin widths
 CHANCE = 1e-3  # below it, zeros in a row are taken for more than chance
 LOPSIDED = 0.99  # of the selected events, outside or in one bin
 MOST_LOOKED_AT = 64 * 2**20  # bytes of an array that is looked through for zeros: a plan reads no frames
@@ -76,7 +72,7 @@ def _lost_to_one_cut(bound: Bound, name: str) -> Iterator[Problem]:
     """Tell the cuts that lose most; of a laser-off selection, first the time-tool cuts."""
     node = resolve_selection(bound.spec, name)
     off = state_cut(bound.spec.run.laser, "off")
-    blind = list(_blind_cuts(bound, node, off))
+    blind = list(_blind_cuts(bound, name, node))
     yield from (_without_hint(name, cut, kept, of) for cut, kept, of in blind)
     explained = [off, *(cut for cut, _, _ in blind)] if blind else []
     before = bound.considered
@@ -86,21 +82,17 @@ def _lost_to_one_cut(bound: Bound, name: str) -> Iterator[Problem]:
         before = row.after
 
 
-def _blind_cuts(bound: Bound, node: Node, off: Node) -> Iterator[tuple[Cut, int, int]]:
+def _blind_cuts(bound: Bound, name: str, node: Node) -> Iterator[tuple[Cut, int, int]]:
     """Give the time-tool cuts that lose a laser-off selection: cut, events it keeps, and of how many.
 
     They are asked of the laser-off events alone, as the laser comes last among the cuts.
     """
-    parts = list(rows(node))
-    if off not in parts:
+    dark = bound.census.counts[name].dark
+    if dark is None:
         return
-    dark = _considered(bound) & (bound.run.states(off) == states.TRUE)
-    n_dark = int(np.count_nonzero(dark))
-    for part in parts:
-        if isinstance(part, Cut) and _is_timetool(bound, fields(part)):
-            kept = int(np.count_nonzero(dark & (bound.run.states(part) == states.TRUE)))
-            if kept < (1 - LOST) * n_dark:
-                yield part, kept, n_dark
+    for part, kept in zip(rows(node), dark.kept, strict=True):
+        if isinstance(part, Cut) and _is_timetool(bound, fields(part)) and kept < (1 - LOST) * dark.n_events:
+            yield part, kept, dark.n_events
 
 
 def _is_timetool(bound: Bound, names: frozenset[str]) -> bool:
@@ -116,10 +108,6 @@ def _without_hint(name: str, cut: Cut, kept: int, n_dark: int) -> Problem:
         f"{describe(cut)} leaves {kept:,} of {n_dark:,} laser-off events, whose time tool means nothing; "
         f"add  without: [{', '.join(groups)}]  to {name!r}",
     )
-
-
-def _considered(bound: Bound) -> BoolArray:
-    return bound.sample.mask(bound.run.n_events)
 
 
 def _lopsided(bound: Bound, name: str) -> Iterator[Problem]:
@@ -140,36 +128,26 @@ def _near_edges(bound: Bound, axis: BinnedAxis, number: int) -> Iterator[Problem
     """Tell of set values on edges; where the edges were made of the values, that is meant."""
     if bound.spec.axes[number].form in {"steps", "quantiles"}:
         return
-    values, considered = numbers(axis.values), _considered(bound)
-    for name, mask in bound.selections.items():
-        kept = values[(mask == states.TRUE) & considered & np.isfinite(values)]
-        near = int(np.count_nonzero(_close_to(np.asarray(axis.axis.edges), kept)))
-        if near > NEAR_EDGE * max(len(kept), 1):
+    for name, counts in bound.census.counts.items():
+        found = counts.near_edges[number]
+        if found.near > NEAR_EDGE * max(found.finite, 1):
             yield _warning(
                 ("axes", number),
-                f"selection {name!r}: {near:,} of {len(kept):,} events lie on an edge of "
-                f"{axis.axis.field!r}{_whose_bin(axis)}; for set values use centers, or steps: auto",
+                f"selection {name!r}: {found.near:,} of {found.finite:,} events lie on an edge of "
+                f"{axis.axis.field!r}{_whose_bin(bound, axis)}; for set values use centers, or steps: auto",
             )
             return
 
 
-def _whose_bin(axis: BinnedAxis) -> str:
-    if axis.values.data.dtype.kind == "f":
+def _whose_bin(bound: Bound, axis: BinnedAxis) -> str:
+    if axis.source.converts or bound.run.fields[axis.source.field].dtype.kind == "f":
         return " within rounding, so chance decides their bin"
     return ", so they count in the bin above it (on the last edge: below it)"
 
 
-def _close_to(edges: FloatArray, values: FloatArray) -> BoolArray:
-    nearest = np.clip(np.searchsorted((edges[:-1] + edges[1:]) / 2, values), 0, len(edges) - 1)
-    widths = np.array([high - low for low, high in pairwise(edges)])
-    width = widths[np.clip(nearest, 0, len(widths) - 1)]
-    close: BoolArray = np.abs(values - edges[nearest]) < EDGE_DISTANCE * width
-    return close
-
-
 def _leading_zeros(bound: Bound) -> Iterator[Problem]:
-    # A scan may well begin at 0, and its variables are there from the first event on.
-    for name in sorted(_used_fields(bound) - {*bound.spec.missing, *bound.run.scan.variables}):
+    # A scan may well begin at 0, and its variables and counters are there from the first event on.
+    for name in sorted(_used_fields(bound) - {*bound.spec.missing, *candidates(bound.run.fields)}):
         info = bound.run.fields[name]
         if info.shape and info.nbytes > MOST_LOOKED_AT:
             continue
@@ -204,8 +182,8 @@ def _zeros_are_usual(bound: Bound, name: str, zeros: int) -> bool:
         return True  # a field that is always 0
     if bound.run.fields[name].shape:
         return False
-    rest = bound.run.column(name).data[zeros:]
-    share = np.count_nonzero(rest == 0) / len(rest)
+    all_zeros = sum(int(np.count_nonzero(w.column(name).data == 0)) for w in bound.run.windows())
+    share = (all_zeros - zeros) / (bound.run.n_events - zeros)
     return bool(share**zeros > CHANCE)
 
 

@@ -63,7 +63,6 @@ def test_cube_far_larger_than_the_memory_keeps_to_it_and_is_right(frames, tmp_pa
     chosen, measured, projected, per_worker = json.loads(done.stdout)
 
     assert chosen in ("by_bin", "by_tile")  # the whole cube does not fit
-    print(chosen, measured, projected, per_worker)  # shown when it fails
     assert per_worker <= BUDGET
     assert measured < projected
     assert_right(open_cube(out), frames)

@@ -9,7 +9,8 @@ import numpy as np
 
 from cubeengine import api
 from cubeengine.events.run import Run
-from cubeengine.planning.bind import Bound, Sample, bind
+from cubeengine.planning.bind import Bound, bind
+from cubeengine.planning.sample import Sample
 from cubeengine.sources.memory import MemorySource
 from cubeengine.spec.model import CubeSpec
 

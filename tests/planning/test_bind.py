@@ -7,7 +7,7 @@ import pytest
 
 from cubeengine import api
 from cubeengine.errors import SpecError
-from cubeengine.planning.bind import Sample
+from cubeengine.planning.sample import Sample
 from tests.makers.smalldata import write_lcls1, write_lcls2
 from tests.planning.runs import DELAY, bound_of, delay_scan, memory_run, plan_of
 

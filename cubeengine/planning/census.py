@@ -1,0 +1,152 @@
+"""One pass over the events of a run, window by window: what is counted of them, and which go where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from cubeengine.events import states
+from cubeengine.events.content import ContentDigest
+from cubeengine.events.derived import DelayCounts
+from cubeengine.events.run import Run
+from cubeengine.events.selections import Node
+from cubeengine.events.window import Window
+from cubeengine.kernels.bins import flat_index
+from cubeengine.planning.axes import Binned, BinnedAxis
+from cubeengine.planning.counts import Counts, count_window, near_edges
+from cubeengine.planning.grouping import Grouper, Grouping
+from cubeengine.planning.sample import Sample
+from cubeengine.planning.side import GrowingColumn
+from cubeengine.types import Column, IntArray
+
+
+@dataclass(frozen=True)
+class Census:
+    """What one pass over a run found.
+
+    Attributes
+    ----------
+    counts : mapping
+        Selection -> what was counted of its events.
+    grouping : Grouping
+        Which events are added where.
+    delays : mapping
+        Derived delay -> how its events came about.
+    values : mapping
+        Computed variables that are signals -> their values.
+    digests : mapping
+        Computed variables -> hash of their values, where windows do not differ in type.
+    considered : int
+        Events that are looked at.
+    window_nbytes : int
+        Memory of the largest window, beside columns that the run itself keeps.
+    """
+
+    counts: Mapping[str, Counts]
+    grouping: Grouping
+    delays: Mapping[str, DelayCounts]
+    values: Mapping[str, Column]
+    digests: Mapping[str, str]
+    considered: int
+    window_nbytes: int
+
+
+def take_census(
+    run: Run,
+    nodes: Mapping[str, Node],
+    axes: Sequence[BinnedAxis],
+    *,
+    off: Node,
+    sample: Sample,
+    keep: Sequence[str],
+) -> Census:
+    """Look at all events once.
+
+    Parameters
+    ----------
+    run : Run
+        The events.
+    nodes : mapping
+        Selection -> what it asks for.
+    axes : sequence of BinnedAxis
+        Where events fall.
+    off : Node
+        The cut that keeps laser-off events.
+    sample : Sample
+        Which events are looked at.
+    keep : sequence of str
+        Computed variables whose values are wanted.
+    """
+    counting = _Counting(run, nodes, axes, off, sample, keep)
+    for window in run.windows():
+        counting.add(window)
+    return counting.census()
+
+
+class _Counting:
+    """Adds up what the windows of a run give."""
+
+    def __init__(
+        self,
+        run: Run,
+        nodes: Mapping[str, Node],
+        axes: Sequence[BinnedAxis],
+        off: Node,
+        sample: Sample,
+        keep: Sequence[str],
+    ) -> None:
+        self._nodes, self._axes, self._off, self._sample = nodes, axes, off, sample
+        self._shape = tuple(axis.axis.n_bins for axis in axes)
+        self._counts: dict[str, Counts] = {}
+        self._grouper = Grouper(len(nodes), prod(self._shape))
+        self._delays: dict[str, DelayCounts] = {}
+        self._values = {name: GrowingColumn() for name in keep}
+        computed = [name for name, item in run.derived.items() if not isinstance(item, Column)]
+        self._digests = {name: ContentDigest(run.n_events) for name in computed}
+        self._considered = self._window_nbytes = 0
+
+    def add(self, window: Window) -> None:
+        """Add the next window."""
+        considered = self._sample.mask(window.events)
+        self._considered += int(np.count_nonzero(considered))
+        axes = [axis.bins(window) for axis in self._axes]
+        near = [near_edges(axis, binned) for axis, binned in zip(self._axes, axes, strict=True)]
+        for name, node in self._nodes.items():
+            found = count_window(window, node, off=self._off, axes=axes, near=near, considered=considered)
+            self._counts[name] = self._counts[name] + found if name in self._counts else found
+        kept = [considered & (window.states(node) == states.TRUE) for node in self._nodes.values()]
+        self._grouper.add(kept, self._bins(window, axes))
+        for name in self._digests:
+            self._add_computed(window, name)
+        held = sum(binned.nbytes for binned in axes) + sum(mask.nbytes for mask in kept)
+        shared = window.fields_nbytes if window is window.run.whole else 0
+        self._window_nbytes = max(self._window_nbytes, held + window.held_nbytes - shared)
+
+    def _bins(self, window: Window, axes: Sequence[Binned]) -> IntArray:
+        if not axes:
+            return np.zeros(window.n_events, np.int64)
+        return flat_index([binned.index for binned in axes], self._shape)
+
+    def _add_computed(self, window: Window, name: str) -> None:
+        computed = window.computed(name)
+        self._digests[name].add(computed.column)
+        if name in self._values:
+            self._values[name].append(computed.column)
+        if computed.counts is not None:
+            before = self._delays.get(name)
+            self._delays[name] = computed.counts if before is None else before + computed.counts
+
+    def census(self) -> Census:
+        """Give what was found."""
+        return Census(
+            counts=self._counts,
+            grouping=self._grouper.grouping(),
+            delays=self._delays,
+            values={name: values.column() for name, values in self._values.items()},
+            digests={name: digest.text for name, digest in self._digests.items() if not digest.is_mixed},
+            considered=self._considered,
+            window_nbytes=self._window_nbytes,
+        )

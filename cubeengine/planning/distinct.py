@@ -1,0 +1,173 @@
+"""The distinct values of a run's events, in rising order and with their numbers, in bounded memory.
+
+Each window's values are sorted and counted by themselves; what is left of a step scan is a few values, of
+a continuous variable all of them, in side files. The windows are merged block by block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cubeengine.planning.side import Growing
+from cubeengine.types import FloatArray, IntArray
+
+Counted: TypeAlias = tuple[NDArray[Any], IntArray]
+"""Distinct values, rising, and how many events have each."""
+
+BLOCK_VALUES = 2**22
+"""About so many values are merged at a time: 64 MB, and some copies of them."""
+
+SAMPLE_STEP = 2**12
+"""Every so-manieth value of a window helps to find where to cut: windows differ by no more per block."""
+
+
+class Distinct:
+    """Counts the distinct values of all events, window by window."""
+
+    def __init__(self) -> None:
+        self._values, self._counts = Growing(), Growing()
+        self._borders = [0]
+        self.n_values = 0
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Add the finite values of some events."""
+        seen, counts = np.unique(values, return_counts=True)
+        self._values.append(seen)
+        self._counts.append(counts.astype(np.int64))
+        self._borders.append(self._borders[-1] + len(seen))
+        self.n_values += len(values)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type that holds all values."""
+        return self._values.array().dtype
+
+    @property
+    def limits(self) -> tuple[Any, Any]:
+        """Lowest and highest value; there must be one."""
+        runs = [values for values, _ in self._runs()]
+        return min(run[0] for run in runs), max(run[-1] for run in runs)
+
+    def blocks(self) -> Iterator[Counted]:
+        """Give all distinct values in rising order, block after block, each value once."""
+        runs = self._runs()
+        if not runs:
+            return
+        places = [np.zeros(1, np.int64) for _ in runs]
+        if len(runs) > 1:
+            splits = _splits([values for values, _ in runs])
+            places = [np.append(0, np.searchsorted(values, splits, side="right")) for values, _ in runs]
+        stops = [np.append(place, len(values)) for place, (values, _) in zip(places, runs, strict=True)]
+        for number in range(len(stops[0]) - 1):
+            parts = [
+                (values[stop[number] : stop[number + 1]], counts[stop[number] : stop[number + 1]])
+                for stop, (values, counts) in zip(stops, runs, strict=True)
+            ]
+            merged = _merged(parts)
+            if len(merged[0]):
+                yield merged
+
+    def _runs(self) -> list[Counted]:
+        values, counts = self._values.array(), self._counts.array()
+        borders = zip(self._borders[:-1], self._borders[1:], strict=True)
+        return [(values[a:b], counts[a:b]) for a, b in borders if b > a]
+
+
+def _splits(runs: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Find values that cut all runs into blocks of about `BLOCK_VALUES`, the last one open."""
+    sample = np.sort(np.concatenate([run[SAMPLE_STEP - 1 :: SAMPLE_STEP] for run in runs]))
+    every = max(BLOCK_VALUES // SAMPLE_STEP, 1)
+    return np.unique(sample[every - 1 :: every])
+
+
+def _merged(parts: Sequence[Counted]) -> Counted:
+    if len(parts) == 1:
+        return parts[0]
+    values = np.concatenate([part[0] for part in parts])
+    order = np.argsort(values, kind="stable")
+    values = values[order]
+    if not len(values):
+        return values, np.empty(0, np.int64)
+    first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+    counts = np.concatenate([part[1] for part in parts])[order]
+    return values[first], np.add.reduceat(counts, first)
+
+
+def quantile_edges(distinct: Distinct, n_bins: int) -> FloatArray:
+    """Give the `n_bins` + 1 quantiles of all values, as `numpy.quantile` does."""
+    virtual = (distinct.n_values - 1) * np.linspace(0, 1, n_bins + 1)
+    below = np.floor(virtual).astype(np.int64)
+    above = np.minimum(below + 1, distinct.n_values - 1)
+    ranks = np.unique(np.concatenate([below, above]))
+    found = values_at(distinct, ranks)
+    low, high = (found[np.searchsorted(ranks, rank)] for rank in (below, above))
+    pairs = zip(low, high, virtual - below, strict=True)
+    return np.array([np.quantile([a, b], share) for a, b, share in pairs])
+
+
+def values_at(distinct: Distinct, ranks: IntArray) -> FloatArray:
+    """Give the values of some ranks (rising) among all values in rising order, from 0."""
+    found, before, done = np.empty(len(ranks)), 0, 0
+    for values, counts in distinct.blocks():
+        upto = before + np.cumsum(counts)
+        stop = int(np.searchsorted(ranks, upto[-1], side="left"))
+        found[done:stop] = values[np.searchsorted(upto, ranks[done:stop], side="right")]
+        before, done = int(upto[-1]), stop
+    return found
+
+
+def n_settings(distinct: Distinct, tolerance: float) -> int:
+    """Count the settings: values closer to their neighbour than the tolerance are one."""
+    return sum(int(first.sum()) for _, _, first in _with_borders(distinct, tolerance))
+
+
+def settings(distinct: Distinct, tolerance: float) -> tuple[FloatArray, NDArray[Any]]:
+    """Find the settings among all values.
+
+    Returns
+    -------
+    values : (n_settings,) float64
+        Rising; each as it occurs most often among the events, the lowest of several.
+    starts : (n_settings,) of the type of the values
+        The lowest value of each.
+    """
+    best: list[Counted] = []
+    starts = []
+    for values, counts, first in _with_borders(distinct, tolerance):
+        begins = np.flatnonzero(first)
+        starts.append(values[begins])
+        found = _most_frequent(values, counts, np.union1d(0, begins))
+        if not first[0]:  # goes on with the last setting of the block before
+            value, count = (part[:1] for part in found)
+            if count[0] > best[-1][1][-1]:
+                best[-1] = np.append(best[-1][0][:-1], value), np.append(best[-1][1][:-1], count)
+            found = found[0][1:], found[1][1:]
+        if len(found[0]):
+            best.append(found)
+    values = np.concatenate([found[0] for found in best])
+    return values.astype(np.float64), np.concatenate(starts)
+
+
+def _with_borders(
+    distinct: Distinct, tolerance: float
+) -> Iterator[tuple[NDArray[Any], IntArray, NDArray[np.bool_]]]:
+    """Give the blocks, with where a setting begins."""
+    before: float | None = None
+    for values, counts in distinct.blocks():
+        numbers = values.astype(np.float64)
+        first = np.append(True, np.diff(numbers) > tolerance)
+        first[0] = before is None or bool(numbers[0] - before > tolerance)
+        before = float(numbers[-1])
+        yield values, counts, first
+
+
+def _most_frequent(values: NDArray[Any], counts: IntArray, begins: IntArray) -> Counted:
+    """Give the value that most events have, of each stretch of values."""
+    setting = np.searchsorted(begins, np.arange(len(values)), side="right") - 1
+    order = np.lexsort((-counts, setting))
+    chosen = order[np.searchsorted(setting, np.arange(len(begins)))]
+    return values[chosen], counts[chosen]

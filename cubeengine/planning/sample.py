@@ -1,0 +1,49 @@
+"""Which events are looked at: all, or a quick try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cubeengine.errors import SpecError
+from cubeengine.types import BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Which events are looked at: all, or a quick try.
+
+    Attributes
+    ----------
+    events : int, optional
+        Only the first so many.
+    every : int, optional
+        Only every so-manieth of them.
+    """
+
+    events: int | None = None
+    every: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("events", self.events), ("every", self.every)):
+            if value is not None and value < 1:
+                raise SpecError(f"{name} must be at least 1, got {value}")
+
+    def mask(self, events: slice) -> BoolArray:
+        """Tell which of a range of events are looked at."""
+        numbers = np.arange(events.start, events.stop)
+        chosen: BoolArray = numbers % (self.every or 1) == 0
+        if self.events is not None:
+            chosen &= numbers < self.events
+        return chosen
+
+    def __str__(self) -> str:
+        first = "" if self.events is None else f"{self.events:,} events" if self.events > 1 else "event"
+        every = "" if self.every in (None, 1) else f"every {_ordinal(self.every or 1)} event"
+        return ", ".join([f"the first {first}"] * bool(first) + [every] * bool(every))
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
