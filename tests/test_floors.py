@@ -23,8 +23,10 @@ FLOORS = {
     "launch": 7,
     "engine": 7,
     "api": 8, "submit": 8,
-    "demo": 9,
-    "cli": 10,
+    "demo": 9, "look": 9, "pick": 9, "pedestal": 9,
+    "session": 10,
+    "compat": 11,
+    "cli": 12,
 }  # fmt: skip
 
 SIBLINGS = {"kernels", "sources", "store", "detectors", "plots", "combine"}
