@@ -80,7 +80,8 @@ class Window:
         self._columns: dict[str, Column] = {}
         self._computed: dict[str, Computed] = {}
         self._lock = Lock()
-        self._masks = MaskCache(cut_states=self._cut_states)
+        # Nothing that a window keeps may lead back to it: it would stay until garbage is collected.
+        self._masks = MaskCache(cut_states=partial(_cut_states, run, events.start))
 
     @property
     def n_events(self) -> int:
@@ -122,8 +123,9 @@ class Window:
 
     def evaluate(self, expression: Expression) -> Column:
         """Compute an expression for every event; arrays it reduces are read block by block."""
-        wide = self._wide(expression.fields)
-        return joined(list(in_blocks(wide, self._part, self.n_events, expression.evaluate)))
+        wide = _wide(self.run, expression.fields)
+        part = partial(_part, self.run, self.events.start, self.column)
+        return joined(list(in_blocks(wide, part, self.n_events, expression.evaluate)))
 
     @property
     def held_nbytes(self) -> int:
@@ -163,25 +165,28 @@ class Window:
         with self._lock:
             return self._columns.get(name)
 
-    def _cut_states(self, cut: Cut, columns: Columns, n_events: int) -> States:
-        if not isinstance(cut.condition, Expression):
-            return selections.evaluate(cut, columns, n_events)
-        wide = self._wide(cut.condition.fields)
-        parts = in_blocks(wide, self._part, n_events, partial(selections.evaluate, cut))
-        return np.concatenate(list(parts))
 
-    def _wide(self, names: Iterable[str]) -> list[FieldInfo]:
-        infos = (self.run.fields[name] for name in names)
-        return [info for info in infos if info.shape and info.kind is FieldKind.EVENT]
+def _cut_states(run: Run, first: int, cut: Cut, columns: Columns, n_events: int) -> States:
+    """Give the states of a cut for `n_events` events from `first` on."""
+    if not isinstance(cut.condition, Expression):
+        return selections.evaluate(cut, columns, n_events)
+    part = partial(_part, run, first, columns)
+    evaluated = partial(selections.evaluate, cut)
+    return np.concatenate(list(in_blocks(_wide(run, cut.condition.fields), part, n_events, evaluated)))
 
-    def _part(self, name: str, events: slice) -> Column:
-        """Give a field for a range of the events of the window."""
-        name = self.run.fields.resolve(name)
-        info = self.run.fields[name]
-        if name in self.run.derived or not info.shape or info.kind is not FieldKind.EVENT:
-            return part_of(self.column(name), events)
-        first = self.events.start
-        return self.run.source.read(name, slice(first + events.start, first + events.stop))
+
+def _wide(run: Run, names: Iterable[str]) -> list[FieldInfo]:
+    infos = (run.fields[name] for name in names)
+    return [info for info in infos if info.shape and info.kind is FieldKind.EVENT]
+
+
+def _part(run: Run, first: int, columns: Columns, name: str, events: slice) -> Column:
+    """Give a field for a range of the events of a window that begins at `first`."""
+    name = run.fields.resolve(name)
+    info = run.fields[name]
+    if name in run.derived or not info.shape or info.kind is not FieldKind.EVENT:
+        return part_of(columns(name), events)
+    return run.source.read(name, slice(first + events.start, first + events.stop))
 
 
 def windows(run: Run) -> Iterator[Window]:
