@@ -138,6 +138,8 @@ def job_script(
         [
             "#!/bin/bash",
             *lines,
+            "# Names of folders are quoted as they are; what is in them means nothing to the shell.",
+            "# shellcheck disable=SC2016",
             "set -eu",
             f"export DASK_CONFIG={shlex.quote(str(folder / 'settings'))}",
             f"exec {command} --local-directory {scratch}",

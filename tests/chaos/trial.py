@@ -191,9 +191,17 @@ class Trial:
         with started(launcher, workers, arguments, mark=self.mark, folder=self.folder) as run:
             killed = self._kill(run, victim)
             code = self._end(run)
-        return code, killed and (
-            code != 0 or victim != "client"
-        )  # one that ended well came to its end before
+            if victim != "client":
+                self._check_words(run, code)
+        # A client that ended well came to its end before.
+        return code, killed and (code != 0 or victim != "client")
+
+    def _check_words(self, run: Started, code: int) -> None:
+        """A client that lost something else ends with a message for its user, if mpirun does not end it."""
+        said = run.log.read_text(errors="replace")
+        wordless = code and "error: " not in said and "BAD TERMINATION" not in said
+        if "Traceback" in said or "fault of cubeengine" in said or wordless:
+            self.faults.append(f"says: {said[-300:]!r}")
 
     def _kill(self, run: Started, victim: str) -> bool:
         """Wait for the moment, and kill one process."""

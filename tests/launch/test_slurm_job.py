@@ -32,6 +32,8 @@ def test_script_of_a_site_without_wishes() -> None:
         "#SBATCH --cpus-per-task=1\n"
         "#SBATCH --mem=2560M\n"
         "#SBATCH --no-requeue\n"
+        "# Names of folders are quoted as they are; what is in them means nothing to the shell.\n"
+        "# shellcheck disable=SC2016\n"
         "set -eu\n"
         "export DASK_CONFIG=/shared/run/settings\n"
         "exec /opt/python -m distributed.cli.dask_worker tls://10.0.0.1:4711 --name cubeengine-3 "
