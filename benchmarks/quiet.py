@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from benchmarks.processes import Measurement
+T = TypeVar("T")
 
 IDLE_SHARE = 0.05
 """Others use less of all cores than this when the machine counts as idle."""
@@ -41,7 +42,7 @@ class _Usage:
         return max(spent, 0.0) / ((self.when - before.when) * (os.cpu_count() or 1))
 
 
-def undisturbed(make: Callable[[], Measurement], *, patience: float) -> tuple[Measurement, float]:
+def undisturbed(make: Callable[[], T], *, patience: float) -> tuple[T, float]:
     """Measure while others leave the machine alone.
 
     Parameters
@@ -53,10 +54,10 @@ def undisturbed(make: Callable[[], Measurement], *, patience: float) -> tuple[Me
 
     Returns
     -------
-    Measurement, float
+    object, float
         The least disturbed one, and the share of all cores that others used meanwhile.
     """
-    tries: list[tuple[Measurement, float]] = []
+    tries: list[tuple[T, float]] = []
     while len(tries) < (TRIES if patience else 1):
         _wait(patience)
         before = _Usage.now()
@@ -64,7 +65,7 @@ def undisturbed(make: Callable[[], Measurement], *, patience: float) -> tuple[Me
         tries.append((measurement, _Usage.now().others_since(before)))
         if tries[-1][1] <= DISTURBED_SHARE:
             break
-    return min(tries, key=lambda pair: pair[1])
+    return min(tries, key=lambda one: one[1])
 
 
 def _wait(patience: float) -> None:

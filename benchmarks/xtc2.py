@@ -1,10 +1,11 @@
 """Speed of reading raw files (xtc2), beside plain reading of the same bytes.
 
-`python -m benchmarks.xtc2 [--size small|normal] [--rounds N] [--scratch DIR]`
+`python -m benchmarks.xtc2 [--size small|normal] [--rounds N] [--patience S] [--scratch DIR]`
 
-Plain reading is `os.preadv` into one reused buffer of 64 MiB; decoding is the reader's blocks, one after
-another. The same compiled sum runs over every byte of both, in one thread, on files in the page cache. The
-two take turns; shown are medians, and the median of the ratios of neighbours.
+Plain reading is `os.preadv` into one reused buffer of 64 MiB, and once more into one of 4 MiB, as large as
+the reader's blocks, which stays in the cache; decoding is the reader's blocks, one after another. The same
+compiled sum runs over every byte, in one thread, on files in the page cache. They take turns; shown are
+medians, and the medians of the ratios of neighbours.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.machine import describe
+from benchmarks.quiet import undisturbed
 from cubeengine.sources.xtc2.run_files import find_run
 from cubeengine.sources.xtc2.source import Xtc2Source, open_xtc2
 from cubeengine.sources.xtc2.stream import open_stream
@@ -129,35 +133,57 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(source: Xtc2Source, field: str, rounds: int) -> tuple[float, float, float]:
-    """Give the seconds of plain reading and of decoding, and plain over decoding."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Median seconds of plain reading with both buffers and of decoding; plain over decoding for both."""
+
+    plain: float
+    plain_cached: float
+    decoding: float
+    ratio: float
+    ratio_cached: float
+
+
+def compare(source: Xtc2Source, field: str, options: argparse.Namespace) -> Compared:
+    """Measure plain reading and decoding in turns."""
     paths = [file.path for stream in source.streams for file in stream.files]
     buffer = np.ones(BUFFER_NBYTES, np.uint8)  # ones: its pages exist before the start
-    both = (lambda: plain(paths, buffer)), (lambda: decoded(source, field))
-    pairs = np.array([[seconds(side) for side in both] for _ in range(rounds + 1)])[1:]
-    return (*np.median(pairs, axis=0).tolist(), float(np.median(pairs[:, 0] / pairs[:, 1])))
+    sides = (
+        lambda: plain(paths, buffer),
+        lambda: plain(paths, buffer[:BLOCK_NBYTES]),
+        lambda: decoded(source, field),
+    )
+
+    def turn() -> list[float]:
+        return [seconds(side) for side in sides]
+
+    turn()
+    turns = np.array([undisturbed(turn, patience=options.patience)[0] for _ in range(options.rounds)])
+    ratios = np.median(turns[:, :2] / turns[:, 2:], axis=0)
+    return Compared(*np.median(turns, axis=0).tolist(), *ratios.tolist())
 
 
-def frame_rows(scratch: Path, size: str, rounds: int) -> Iterator[str]:
+def frame_rows(options: argparse.Namespace) -> Iterator[str]:
     """Measure streams of frames."""
     for problem in FRAMES:
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            n_events = STREAM_NBYTES[size] // problem.nbytes
+        with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+            n_events = STREAM_NBYTES[options.size] // problem.nbytes
             problem.write(Path(folder), n_events)
-            source = open_xtc2(Path(folder))
-            reading, decoding, ratio = compare(source, "camera/raw/raw", rounds)
-        nbytes = n_events * problem.nbytes
-        speeds = f"{nbytes / reading / 1e9:7.1f} {nbytes / decoding / 1e9:7.1f}"
-        yield f"{problem.label:22} {n_events:9,} {speeds} {ratio:6.2f} {n_events / decoding / 1e6:10.4g}"
+            found = compare(open_xtc2(Path(folder)), "camera/raw/raw", options)
+        nbytes = n_events * problem.nbytes / 1e9
+        speeds = (nbytes / value for value in (found.plain, found.plain_cached, found.decoding))
+        numbers = " ".join(f"{value:7.1f}" for value in speeds)
+        ratios = f"{found.ratio:6.2f} {found.ratio_cached:6.2f}"
+        yield f"{problem.label:22} {n_events:9,} {numbers} {ratios} {n_events / found.decoding / 1e6:10.4g}"
 
 
-def scalar_rows(scratch: Path, size: str, rounds: int) -> Iterator[str]:
+def scalar_rows(options: argparse.Namespace) -> Iterator[str]:
     """Measure a stream of small events: reading one number of each, and finding the events."""
-    n_events = N_SCALARS[size]
+    n_events = N_SCALARS[options.size]
     names = OutNames("ipm", (OutField("sum", "f8"), OutField("channels", "f4", 1)))
     ticks = np.arange(10, 10 + n_events, dtype=np.uint64)
     times = (ticks // np.uint64(120)) << np.uint64(32) | ticks % np.uint64(120) * np.uint64(8_333_333)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         with started(Path(folder), [names]) as out:
             values = {
                 "sum": np.random.default_rng(2).normal(size=n_events),
@@ -173,8 +199,11 @@ def scalar_rows(scratch: Path, size: str, rounds: int) -> Iterator[str]:
         }
         for label, call in work.items():
             call()
-            spent = float(np.median([seconds(call) for _ in range(rounds)]))
-            yield f"{label:22} {n_events:9,} {'':15} {'':6} {n_events / spent / 1e6:10.4g}"
+            took = [
+                undisturbed(partial(seconds, call), patience=options.patience)[0]
+                for _ in range(options.rounds)
+            ]
+            yield f"{label:22} {n_events:9,} {'':37} {n_events / float(np.median(took)) / 1e6:10.4g}"
 
 
 def main() -> None:
@@ -182,14 +211,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=STREAM_NBYTES, default="normal")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--patience", type=float, default=0, help="seconds to wait for an idle machine")
     parser.add_argument("--scratch", type=Path, help="folder for the files; needs 2 GB at a time")
     options = parser.parse_args()
+    print(describe(), "\n")
     print(
         f"one thread; GB/s; targets: ratio {TARGET_RATIO} at 1 MiB, index {TARGET_EVENTS / 1e6:.0f} Mevents/s"
     )
-    print(f"{'values':22} {'events':>9} {'plain':>7} {'decode':>7} {'ratio':>6} {'Mevents/s':>10}")
+    head = f"{'plain':>7} {'cached':>7} {'decode':>7} {'ratio':>6} {'cached':>6} {'Mevents/s':>10}"
+    print(f"{'values':22} {'events':>9} {head}")
     for rows in (frame_rows, scalar_rows):
-        for row in rows(options.scratch, options.size, options.rounds):
+        for row in rows(options):
             print(row, flush=True)
 
 

@@ -1,12 +1,13 @@
 """A whole cube of raw frames, beside the plain read of the same bytes and psana's event loop.
 
-    python -m benchmarks.xtc2_cube [--events N] [--rows R --columns C] [--bins N] [--psana PYTHON]
+    python -m benchmarks.xtc2_cube [--events N] [--rows R --columns C] [--bins N] [--psana PYTHON] [--growth]
 
 The run is one stream of 16-bit frames with one double per event, in the page cache; bins come in random
 order. The limit is `os.preadv` of the files into a reused buffer of 64 MiB in as many spawned processes as
 cores, start-up left out. psana's loop adds the frames of every bin up in numpy, sums only, in one process (as
-it comes from pip it has no MPI); ours makes mean, std and count on all cores and, to compare, on one. Every
-side takes its turn in every round; shown are medians.
+it comes from pip it has no MPI): once as its users write it, with `Detector.raw.raw`, and once past that,
+straight from the datagram. Ours makes mean, std and count on all cores and, to compare, on one. Every side
+takes its turn in every round; shown are medians.
 """
 
 from __future__ import annotations
@@ -16,26 +17,32 @@ import multiprocessing as mp
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 import cubeengine as ce
 from benchmarks.limit import BUFFER_NBYTES
 from benchmarks.machine import describe
-from benchmarks.processes import n_cores
+from benchmarks.processes import n_cores, scratch_folder
+from benchmarks.quiet import undisturbed
 from benchmarks.report import table
 from benchmarks.xtc2 import stamp
 from cubeengine.sources.xtc2.writer import OutData, OutField, OutNames, OutStream, RunWriter, Service
 
 EXPERIMENT, RUN = "benchmark", 7
 TARGETS = {"of the limit": 0.4, "psana's loop over ours": 4.0}
-CAMERA = OutNames("camera", (OutField("raw", "u2", 2),))
+CAMERA = OutNames(
+    "camera", (OutField("raw", "u2", 2),), kind="epix100", version=(2, 0, 1), unique_id="epix100_1"
+)
+OURS = f"ours, {n_cores()} threads"
+Key = TypeVar("Key")
 BEAM = OutNames("beam", (OutField("x", "f8"),))
 
 
@@ -107,10 +114,12 @@ folder, experiment, run, n_bins = sys.argv[2], sys.argv[3], int(sys.argv[4]), in
 source = psana.DataSource(exp=experiment, run=run, dir=folder, skip_calib_load="all")
 sums, counts = None, np.zeros(n_bins, int)
 for run in source.runs():
+    camera = run.Detector("camera")
     start = time.perf_counter()
     for event in run.events():
-        dgram = event._dgrams[0]  # what Detector.raw gives in the end, without its checks
-        frame, bin = dgram.camera[0].raw.raw, int(dgram.beam[0].raw.x * n_bins)
+        dgram = event._dgrams[0]
+        frame = camera.raw.raw(event) if sys.argv[6] == "detector" else dgram.camera[0].raw.raw
+        bin = int(dgram.beam[0].raw.x * n_bins)
         if sums is None:
             sums = np.zeros((n_bins, *frame.shape))
         sums[bin] += frame
@@ -119,10 +128,10 @@ for run in source.runs():
 """
 
 
-def psana_seconds(python: str, folder: Path, n_bins: int) -> float:
-    """Run psana's event loop; the time is that of the loop alone."""
+def psana_seconds(python: str, folder: Path, n_bins: int, way: str) -> float:
+    """Run psana's event loop, with frames by `way` "detector" or "datagram"; the time is that of the loop."""
     tests = Path(__file__).resolve().parents[1] / "tests"
-    command = [python, "-c", PSANA_LOOP, str(tests), str(folder), EXPERIMENT, str(RUN), str(n_bins)]
+    command = [python, "-c", PSANA_LOOP, str(tests), str(folder), EXPERIMENT, str(RUN), str(n_bins), way]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-2])
 
@@ -130,61 +139,72 @@ def psana_seconds(python: str, folder: Path, n_bins: int) -> float:
 def main(arguments: Sequence[str]) -> None:
     """Measure and print the table."""
     options = _parser().parse_args(arguments)
-    shape = (options.rows, options.columns)
     print(describe(), "\n", flush=True)
-    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
-        folder, out = Path(scratch) / "run", Path(scratch) / "cube.zarr"
+    with scratch_folder(options.scratch) as scratch:
+        folder, out = scratch / "run", scratch / "cube.zarr"
         folder.mkdir()
-        write_run(folder, options.events, shape)
-        paths = sorted(folder.glob("*.xtc2"))
-        sides: dict[str, Callable[[], float]] = {
-            "plain read": lambda: limit_seconds(paths),
-            f"ours, {n_cores()} threads": lambda: ours_seconds(folder, out, options.bins, n_cores()),
-            "ours, 1 thread": lambda: ours_seconds(folder, out, options.bins, 1),
-        }
-        if options.psana:
-            sides["psana's loop"] = lambda: psana_seconds(options.psana, folder, options.bins)
-        nbytes = sum(path.stat().st_size for path in paths)
-        times = {name: [] for name in sides}  # type: dict[str, list[float]]
-        for turn in range(options.rounds + 1):
-            for name, side in sides.items():
-                seconds = side()
-                if turn:  # the first warms up
-                    times[name].append(seconds)
-        print(_report(times, nbytes, options))
+        write_run(folder, options.events, (options.rows, options.columns))
+        print(_report(in_turns(_sides(folder, out, options), options), folder, options), flush=True)
         if options.growth:
             print(growth(folder, out, options))
+
+
+def _sides(folder: Path, out: Path, options: argparse.Namespace) -> dict[str, Callable[[], float]]:
+    """Give what is measured, by name."""
+    bins, paths = options.bins, sorted(folder.glob("*.xtc2"))
+    sides: dict[str, Callable[[], float]] = {
+        "plain read": lambda: limit_seconds(paths),
+        OURS: lambda: ours_seconds(folder, out, bins, n_cores()),
+        "ours, 1 thread": lambda: ours_seconds(folder, out, bins, 1),
+    }
+    if options.psana:
+        sides["psana's loop, Detector"] = lambda: psana_seconds(options.psana, folder, bins, "detector")
+        sides["psana's loop, datagram"] = lambda: psana_seconds(options.psana, folder, bins, "datagram")
+    return sides
+
+
+def in_turns(sides: Mapping[Key, Callable[[], float]], options: argparse.Namespace) -> dict[Key, list[float]]:
+    """Measure all sides in every round, after a first one that warms up; tell how much others worked."""
+    seconds: dict[Key, list[float]] = {key: [] for key in sides}
+    shares = []
+    for side in sides.values():
+        side()
+    for _ in range(options.rounds):
+        for key, side in sides.items():
+            took, others = undisturbed(side, patience=options.patience)
+            seconds[key].append(took)
+            shares.append(others)
+    print(
+        f"others used {np.median(shares):.0%} of all cores meanwhile, {max(shares):.0%} at most\n", flush=True
+    )
+    return seconds
 
 
 def growth(folder: Path, out: Path, options: argparse.Namespace) -> str:
     """Tell how the time grows with the events, and with the bins."""
     cases = [(options.events // part, options.bins) for part in (4, 2, 1)]
     cases += [(options.events, options.bins * times) for times in (4, 16)]
-    seconds: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
-    for turn in range(options.rounds + 1):
-        for events, bins in cases:
-            took = ours_seconds(folder, out, bins, n_cores(), events)
-            if turn:
-                seconds[events, bins].append(took)
+    sides: dict[tuple[int, int], Callable[[], float]] = {
+        (events, bins): partial(ours_seconds, folder, out, bins, n_cores(), events) for events, bins in cases
+    }
+    medians = {case: float(np.median(took)) for case, took in in_turns(sides, options).items()}
     rows = [
-        (
-            f"{events:,}",
-            str(bins),
-            f"{(value := float(np.median(took))):.2f} s",
-            f"{1e6 * value / events:.0f} us",
-        )
-        for (events, bins), took in seconds.items()
+        (f"{events:,}", str(bins), f"{value:.2f} s", f"{1e6 * value / events:.0f} us")
+        for (events, bins), value in medians.items()
     ]
-    return table("Growth with events and with bins", ("events", "bins", "median", "per event"), rows)
+    head = ("events", "bins", "median", "per event")
+    return table("Growth with events and with bins", head, rows, markdown=options.markdown)
 
 
-def _report(times: dict[str, list[float]], nbytes: int, options: argparse.Namespace) -> str:
+def _report(times: Mapping[str, Sequence[float]], folder: Path, options: argparse.Namespace) -> str:
     medians = {name: float(np.median(values)) for name, values in times.items()}
-    limit, ours = medians["plain read"], medians[f"ours, {n_cores()} threads"]
+    nbytes = sum(path.stat().st_size for path in folder.glob("*.xtc2"))
+    cube_nbytes = 16 * options.bins * options.rows * options.columns
     title = (
-        f"{options.events:,} frames of {options.rows} x {options.columns} uint16 ({nbytes / 1e9:.2f} GB), "
-        f"{options.bins} bins; targets: {TARGETS}"
+        f"{options.events:,} frames of {options.rows} x {options.columns} uint16 ({nbytes / 1e9:.2f} GB, "
+        f"{nbytes / cube_nbytes:.0f} times the cube), {options.bins} bins; targets: {TARGETS}"
     )
+    limit, ours = medians["plain read"], medians[OURS]
     rows = [
         (name, f"{value:.2f} s", f"{nbytes / value / 1e9:.2f}", f"{limit / value:.2f}", f"{value / ours:.2f}")
         for name, value in medians.items()
@@ -202,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--psana", default=os.environ.get("CUBEENGINE_PSANA_PYTHON", ""))
     parser.add_argument("--growth", action="store_true", help="also with fewer events, and with more bins")
+    parser.add_argument("--patience", type=float, default=0, help="seconds to wait for an idle machine")
     parser.add_argument("--scratch", type=Path, help="folder for the files, which are removed")
     parser.add_argument("--markdown", action="store_true")
     return parser
