@@ -1,0 +1,114 @@
+"""Where this SmallDataAna gives something else than the original: one table, and a warning for each.
+
+`docs/smalldataana.md` has the same table with more words; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+DIFFERENCES: Mapping[str, str] = {
+    "nan-in-sums": (
+        "{n} values of {names} are NaN or missing in bins that have events. The original leaves them "
+        "out of the sum but counts them in nEntries, so sum / nEntries is below the mean. Here the sum "
+        "is mean * nEntries, so sum / nEntries is the mean; nEntries_<name> counts the values there are"
+    ),
+    "bin-labels": (
+        "bins are labelled by their centres. The original labels them by the left edge (one axis), or "
+        "the right edge (first of several axes)"
+    ),
+    "bin-edges": (
+        "bins are [low, high), the last one [low, high]. The original leaves out events exactly on the "
+        "lowest edge: {n} of them here"
+    ),
+    "empty-bins": ("nEntries of an empty bin is 0; the original has NaN"),
+    "three-edges": (
+        "bins {bins} are three edges, as a step of {step} does not fit between {low} and {high}. The "
+        "original makes one bin of them"
+    ),
+    "scan-steps": (
+        "one bin for each of the {n} settings of {field}. The original takes every distinct value of "
+        "the corrected delay for a setting, and adds an empty bin before the first"
+    ),
+    "damage": (
+        "{n} values of {names} are left out as damage/<detector> is not 1; nEntries_<name> tells how "
+        "many are left. The original adds them"
+    ),
+    "off-ignores": (
+        "selection {name!r} for laser off leaves out its cuts on {fields}, which need the laser. The "
+        "original keeps them"
+    ),
+    "follows": (
+        "selection {name!r} contains {changed!r}, and changes with it. The original keeps the cuts that"
+        " {changed!r} had when it was added"
+    ),
+    "double-delay": (
+        "the delay is {nominal} alone; the original adds {extra} on top, which counts the same motion twice"
+    ),
+    "delay-laser": (
+        "the delay of {off} events without laser is the nominal one, without time tool, and {unknown} "
+        "events whose laser is unknown have none. The original adds the time tool to all"
+    ),
+    "delay-unit": (
+        "the unit of {field} is not declared: taken to be {unit}. Say SmallDataAna(..., "
+        "units={{{field!r}: ...}}). The original guesses it from the spread of the values"
+    ),
+    "delay-again": (
+        "the delay is made anew for {asked}; the original gives the former one unless reset=True"
+    ),
+    "missing-integers": (
+        "{n} missing values of {field} are NaN; the original gives the writer's mark for them as a number"
+    ),
+    "sums-of-nan": ("{n} events have no finite element in {field}: NaN, where the original gives 0"),
+    "histogram-bins": ("{n} bins; the original makes one less than it is asked for"),
+    "scan-points": (
+        "every step of the scan is a point, with its error in 'scanErr'. The original leaves out the "
+        "first and the last one, and puts the points midway between settings"
+    ),
+    "matplotlib-only": ("drawn with matplotlib; {wanted!r} is not offered"),
+}
+"""Key -> what is different; places in braces are filled in when it happens."""
+
+
+class SmallDataAnaWarning(UserWarning):
+    """The original SmallDataAna would have given something else here."""
+
+
+class Teller:
+    """Tells every difference once.
+
+    A `SmallDataAna` has one, so each of its objects tells of each difference when it first makes one.
+    """
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def tell(self, key: str, **facts: Any) -> None:
+        """Warn of a difference, unless that was done before.
+
+        Parameters
+        ----------
+        key : str
+            One of `DIFFERENCES`.
+        **facts
+            What to fill in.
+        """
+        if key in self._told:
+            return
+        self._told.add(key)
+        text = f"{DIFFERENCES[key].format(**facts)} [{key}; docs/smalldataana.md]"
+        warnings.warn(text, SmallDataAnaWarning, stacklevel=_levels_to_user())
+
+
+def _levels_to_user() -> int:
+    """Count the frames up to the first one outside this package: that is the line to show."""
+    package = __name__.rpartition(".")[0]
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level
