@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     )
     from cubeengine.events.run import Run
     from cubeengine.plots import describe_cube, plot_cube
+    from cubeengine.session.explore import explore
+    from cubeengine.session.session import Session
     from cubeengine.sources.memory import MemorySource
     from cubeengine.spec.axes import Axis
     from cubeengine.spec.derived import DelayRecipe, Derived
@@ -43,6 +45,8 @@ _HOMES = {
     ),
     "events.run": ("Run",),
     "plots": ("describe_cube", "plot_cube"),
+    "session.explore": ("explore",),
+    "session.session": ("Session",),
     "sources.memory": ("MemorySource",),
     "spec.axes": ("Axis",),
     "spec.derived": ("DelayRecipe", "Derived"),
@@ -55,9 +59,9 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayRecipe", "Derived", "FieldNotFound",
     "LaunchError", "MemorySource", "MissingExtra", "Plan", "PlanError", "Resources", "Run", "RunSpec",
-    "Selection", "Signal", "SourceFormatError", "SpecError", "StoreMismatch", "__version__", "cube_hash",
-    "describe_cube", "is_cube", "merge_cubes", "open_cube", "open_run", "open_spec", "plan", "plot_cube",
-    "rebin_cube", "sem",
+    "Selection", "Session", "Signal", "SourceFormatError", "SpecError", "StoreMismatch", "__version__",
+    "cube_hash", "describe_cube", "explore", "is_cube", "merge_cubes", "open_cube", "open_run", "open_spec",
+    "plan", "plot_cube", "rebin_cube", "sem",
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.events.locate import Located, locate, run_id
 from cubeengine.events.opening import open_located, open_run, with_raw
 from cubeengine.events.run import Run
+from cubeengine.events.variables import with_saved_variables
 from cubeengine.graph.compile import compile_plan
 from cubeengine.graph.inputs import SignalInput
 from cubeengine.graph.lazy import lazy_arrays
@@ -71,9 +72,15 @@ def run_of(spec: CubeSpec, path: str | Path, *, overrides: Mapping[str, object] 
     spec : CubeSpec
         Read from the file `path` with these `overrides`; see `open_spec`, also for the errors.
     """
-    run = spec.run
     _check_templates(spec, overrides or {})
     paths = resolve_paths(spec, Path(path).parent)
+    opened = _opened(spec, paths, path)
+    return opened if paths.variables is None else with_saved_variables(opened, paths.variables)
+
+
+def _opened(spec: CubeSpec, paths: RunPaths, path: str | Path) -> Run:
+    """Open the files that a spec names, else those of its experiment and run."""
+    run = spec.run
     if paths.smalldata is not None or paths.xtc:
         return open_located(_located(spec, paths))
     if run.experiment is None or run.run is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from html import escape
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -26,7 +26,7 @@ from cubeengine.events.window import Variable, Window, column_nbytes, frozen, wi
 from cubeengine.sources.base import Reader, Source
 from cubeengine.sources.joined import RAW, Join, JoinedSource
 from cubeengine.sources.memory import ArrayReader
-from cubeengine.types import Column, DetectorInfo, FieldInfo, FieldKind, IntArray, RunId, Storage
+from cubeengine.types import Column, DetectorInfo, FieldInfo, FieldKind, InputFile, IntArray, RunId, Storage
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,6 +63,8 @@ class Run:
         Tells apart runs that are made of the same files but hold other events or values.
     digests : mapping of name to str, optional
         Hashes of the values of computed variables, where they are known.
+    inputs : sequence of InputFile, optional
+        Files beside the source's that variables were read from.
     """
 
     def __init__(
@@ -74,8 +76,9 @@ class Run:
         derived: Mapping[str, Derived] | None = None,
         variant: str = "",
         digests: Mapping[str, str] | None = None,
+        inputs: Sequence[InputFile] = (),
     ) -> None:
-        self.source, self.run_id = source, run_id
+        self.source, self.run_id, self._inputs = source, run_id, tuple(inputs)
         # Arrays in memory have no name of their own: each run that is opened on them gets one.
         self._variant = variant or ("" if source.files else uuid.uuid4().hex)
         self.derived: Mapping[str, Derived] = {
@@ -86,7 +89,13 @@ class Run:
 
     def __reduce__(self) -> tuple[Callable[..., Run], tuple[Any, ...]]:
         # Locks and what was read stay behind.
-        return _rebuild, (self.source, self.run_id, self._units, self.derived, self._variant, self._digests)
+        parts = self.source, self.run_id, self._units, self.derived, self._variant, self._digests
+        return _rebuild, (*parts, self._inputs)
+
+    @property
+    def files(self) -> tuple[InputFile, ...]:
+        """Every file that events, values or variables are read from."""
+        return (*self.source.files, *self._inputs)
 
     @property
     def n_events(self) -> int:
@@ -308,11 +317,21 @@ class Run:
     def _with(
         self, derived: Mapping[str, Derived], units: Mapping[str, str], digests: Mapping[str, str]
     ) -> Run:
-        run = Run(
-            self.source, self.run_id, units=units, derived=derived, variant=self._variant, digests=digests
-        )
+        return self._made(units=units, derived=derived, digests=digests)
+
+    def _made(self, **changed: Any) -> Run:
+        """Give a run of the same events and values with some parts of it changed."""
+        parts: dict[str, Any] = {
+            "units": self._units, "derived": self.derived, "variant": self._variant,
+            "digests": self._digests, "inputs": self._inputs,
+        }  # fmt: skip
+        run = Run(self.source, self.run_id, **{**parts, **changed})
         run.whole.share_columns(self.whole)
         return run
+
+    def with_inputs(self, files: Sequence[InputFile]) -> Run:
+        """Give the same run with further files that its variables were read from."""
+        return self._made(inputs=(*self._inputs, *files))
 
     def with_units(self, units: Mapping[str, str]) -> Run:
         """Give the same run with declared units."""
@@ -324,12 +343,18 @@ class Run:
         Raises
         ------
         SpecError
-            If variables were derived already: they rest on the values as they were.
+            If variables are computed already: they rest on the values as they were. Given arrays stay.
         """
-        if self.derived:
+        if not all(isinstance(item, Column) for item in self.derived.values()):
             raise SpecError("missing marks must be declared before variables are derived")
-        variant = f"{self._variant} missing {sorted(marks.items())}"
-        return Run(self.source.with_missing(marks), self.run_id, units=self._units, variant=variant)
+        return Run(
+            self.source.with_missing(marks),
+            self.run_id,
+            units=self._units,
+            derived=self.derived,
+            variant=f"{self._variant} missing {sorted(marks.items())}",
+            inputs=self._inputs,
+        )
 
     def aligned(self, group: str) -> Run:
         """Give the events of an align group as a run of its own."""
@@ -370,8 +395,9 @@ def _rebuild(
     derived: Mapping[str, Derived],
     variant: str,
     digests: Mapping[str, str],
+    inputs: Sequence[InputFile],
 ) -> Run:
-    return Run(source, run_id, units=units, derived=derived, variant=variant, digests=digests)
+    return Run(source, run_id, units=units, derived=derived, variant=variant, digests=digests, inputs=inputs)
 
 
 def _check_lengths(derived: Mapping[str, Derived], n_events: int) -> None:

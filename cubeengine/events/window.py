@@ -143,6 +143,16 @@ class Window:
         with self._lock:
             self._columns.update(other._columns)
 
+    def share_computed(self, other: Window) -> None:
+        """Take over the values of variables that another window of the same events has computed.
+
+        To be asked for only where each of these variables is made of the same values here.
+        """
+        with self._lock:
+            self._computed.update(
+                {name: found for name, found in other._computed.items() if name in self.run.derived}
+            )
+
     @property
     def _is_whole(self) -> bool:
         return self.n_events == self.run.n_events

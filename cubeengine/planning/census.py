@@ -78,7 +78,7 @@ def take_census(
     sample : Sample
         Which events are looked at.
     keep : sequence of str
-        Computed variables whose values are wanted.
+        Variables whose values are wanted, where they are computed.
     """
     counting = _Counting(run, nodes, axes, off, sample, keep)
     for window in run.windows():
@@ -103,8 +103,8 @@ class _Counting:
         self._counts: dict[str, Counts] = {}
         self._grouper = Grouper(len(nodes), prod(self._shape))
         self._delays: dict[str, DelayCounts] = {}
-        self._values = {name: GrowingColumn() for name in keep}
         computed = [name for name, item in run.derived.items() if not isinstance(item, Column)]
+        self._values = {name: GrowingColumn() for name in keep if name in computed}
         self._digests = {name: ContentDigest(run.n_events) for name in computed}
         self._considered = self._window_nbytes = 0
 

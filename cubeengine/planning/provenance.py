@@ -43,7 +43,7 @@ def cube_attributes(bound: Bound, plan: CubePlan, budget: Budget) -> dict[str, A
         "join": bound.run.join.facts if bound.run.join else None,
         "inputs": [
             {"path": str(file.path), "size": file.size, "mtime_ns": file.mtime_ns}
-            for file in bound.run.source.files
+            for file in bound.run.files
         ],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "ddof": 0,

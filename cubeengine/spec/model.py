@@ -84,6 +84,8 @@ class RunSpec(Model):
     xtc : str, tuple of str, or None
         Raw data (xtc2): a directory, a file, or files; filled in and relative as `smalldata` is. With both,
         the events are those of smallData, and raw fields are matched by time stamp.
+    variables : str, or None
+        NetCDF file of further variables, as a session saves it; filled in and relative as `smalldata` is.
     events : str, or None
         Align group whose rows are the events, instead of the root's.
     laser, xray : str
@@ -95,9 +97,17 @@ class RunSpec(Model):
     run: Annotated[int, Field(strict=True, ge=0, le=99_999_999)] | None = None
     smalldata: Annotated[str, PlainValidator(_template)] | None = None
     xtc: Annotated[str | tuple[str, ...], PlainValidator(_templates)] | None = None
+    variables: Annotated[str, PlainValidator(_template)] | None = None
     events: FieldName | None = None
     laser: Text = "lightStatus/laser"
     xray: Text = "lightStatus/xray"
+
+    @model_validator(mode="after")
+    def _of_the_root(self) -> Self:
+        if self.variables is not None and self.events is not None:
+            text = "holds values for the run's own events, not for those of an align group: leave out one"
+            raise_problems([(("variables",), text)])
+        return self
 
 
 class Signal(Model):
@@ -291,12 +301,15 @@ class RunPaths:
         The smallData file.
     xtc : tuple of Path
         The raw files, or their directory.
+    variables : Path or None
+        The file of further variables.
 
     Where the spec names neither, the data root has to be searched.
     """
 
     smalldata: Path | None
     xtc: tuple[Path, ...] = ()
+    variables: Path | None = None
 
 
 def resolve_paths(spec: CubeSpec, base: str | Path) -> RunPaths:
@@ -313,4 +326,8 @@ def resolve_paths(spec: CubeSpec, base: str | Path) -> RunPaths:
         return base / expand_template(template, run.experiment, run.run)
 
     raw = (run.xtc,) if isinstance(run.xtc, str) else run.xtc or ()
-    return RunPaths(None if run.smalldata is None else filled(run.smalldata), tuple(map(filled, raw)))
+    return RunPaths(
+        None if run.smalldata is None else filled(run.smalldata),
+        tuple(map(filled, raw)),
+        None if run.variables is None else filled(run.variables),
+    )

@@ -128,6 +128,23 @@ def replace_file(path: Path, content: bytes) -> None:
         files.write(path, content)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name to write a file under, for those who cannot hand over its content.
+
+    When all is written, the file is brought to the disk and put in the place of `path`; an error removes it.
+    A reader, or a crash, finds the old file or the new one.
+    """
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield partial
+        sync_path(partial)
+        partial.replace(path)
+        sync_path(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def _start_writing(descriptor: int) -> None:
     """Have the system begin to write a file out now, where it can be told, and not at the fsync."""
     if hasattr(os, "posix_fadvise"):

@@ -1,0 +1,140 @@
+"""Cubes as a user asks for them in a session: arguments to a spec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from cubeengine.detectors.base import Options
+from cubeengine.errors import SpecError, nearest_names
+from cubeengine.events import states
+from cubeengine.events.derived import numbers
+from cubeengine.events.run import Run
+from cubeengine.events.selections import Node
+from cubeengine.schema.texts import NAME
+from cubeengine.spec.axes import Axis
+from cubeengine.spec.model import CubeSpec, Signal
+from cubeengine.spec.nice import centers_of, edges_between
+from cubeengine.spec.resolve import declared_unit
+
+FILE_OPTIONS = ("constants", "file", "geometry", "poni")
+"""Options of stages that name files."""
+
+FORMS = ("edges", "centers", "bins", "quantiles", "steps")
+
+
+@dataclass(frozen=True, slots=True)
+class Binning:
+    """How the axis of a cube is to be binned, as `Session.cube` takes it; see there."""
+
+    edges: Any = None
+    centers: Any = None
+    bins: int | None = None
+    range: tuple[Any, Any] | None = None
+    quantiles: int | None = None
+    steps: str | None = None
+    tolerance: Any = None
+    unit: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Read the arguments of `Session.cube`; an unknown one is an error with the nearest name."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                near = nearest_names(name, known, n=1)
+                hint = f"nearest: {near[0]!r}" if near else f"known are {', '.join(known)}"
+                raise SpecError(f"cube() has no argument {name!r}; {hint}")
+        return cls(**given)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything was given."""
+        return self != Binning()
+
+    def axis(self, name: str, run: Run, spec: CubeSpec, nodes: Sequence[Node]) -> Axis:
+        """Make the axis of a field; `bins` alone reach over the values of the events that are kept."""
+        given = [form for form in FORMS if getattr(self, form) is not None]
+        if len(given) != 1:
+            found = f", not {' and '.join(given)}" if given else ""
+            raise SpecError(f"the axis {name!r} needs exactly one of {', '.join(FORMS)}{found}")
+        if self.range is not None and self.bins is None:
+            raise SpecError(f"the axis {name!r}: 'range' goes with 'bins'")
+        plain: dict[str, Any] = {"field": name, "unit": self.unit, "tolerance": self.tolerance}
+        if self.bins is not None:
+            low, high = self.range or _span(name, run, spec, nodes)
+            return Axis(**plain, edges={"start": low, "stop": high, "bins": self.bins})
+        if self.centers is not None:
+            return Axis(**plain, **_centered(self.centers))
+        return Axis(**plain, **{given[0]: getattr(self, given[0])})
+
+
+def _centered(centers: Any) -> dict[str, Any]:
+    """Give centres as a spec has them: evenly spaced, or else the edges between them."""
+    if isinstance(centers, Mapping) or not isinstance(centers, Sequence | np.ndarray):
+        return {"centers": centers}
+    values = np.asarray(centers, np.float64)
+    if values.ndim != 1 or len(values) < 2 or not (np.diff(values) > 0).all():
+        raise SpecError("'centers' must be {start, stop, step}, or at least two numbers that rise")
+    even = centers_of(values)
+    return {"edges": edges_between(values)} if even is None else {"centers": even}
+
+
+def _span(name: str, run: Run, spec: CubeSpec, nodes: Sequence[Node]) -> tuple[Any, Any]:
+    """Give the smallest and the largest value of the events that any of the selections keeps."""
+    run[name].require_event()
+    found = numbers(run.column(name))
+    kept = np.any([run.states(node) == states.TRUE for node in nodes], axis=0) & np.isfinite(found)
+    if not kept.any() or found[kept].min() == found[kept].max():
+        raise SpecError(f"the axis {name!r}: the selected events have no two different values; give 'range'")
+    unit = declared_unit(spec, name)
+    low, high = float(found[kept].min()), float(found[kept].max())
+    return (f"{low!r} {unit}", f"{high!r} {unit}") if unit else (low, high)
+
+
+def axes_of(
+    asked: Sequence[object], binning: Binning, run: Run, spec: CubeSpec, nodes: Sequence[Node]
+) -> tuple[Axis, ...]:
+    """Make the axes: a name takes the binning that was given, all else says itself how it is binned."""
+    names = [field for field in asked if isinstance(field, str)]
+    if len(names) > 1 or (binning.is_given and not names):
+        raise SpecError(
+            f"the binning that is given is that of one field, but {len(names)} are named without any; give "
+            "the others as {'field': ..., 'edges': ...} or ce.Axis(...)"
+        )
+    return tuple(
+        binning.axis(run.fields.resolve(field), run, spec, nodes)
+        if isinstance(field, str)
+        else field if isinstance(field, Axis) else Axis.model_validate(field)
+        for field in asked
+    )  # fmt: skip
+
+
+def cube_name(axes: Sequence[Axis]) -> str:
+    """Give the name of a cube without one: that of its first axis, as it can stand in a file name."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", axes[0].field)[:64] if axes else "average"
+    return name if NAME.fullmatch(name) else "cube"
+
+
+def signals_of(signals: object, folder: Path) -> tuple[Signal, ...]:
+    """Read signals as a spec has them, one alone or several; files of their stages get full names."""
+    several = signals if isinstance(signals, list | tuple) else [signals]
+    made = [signal if isinstance(signal, Signal) else Signal.model_validate(signal) for signal in several]
+    return tuple(_with_full_names(signal, folder) for signal in made)
+
+
+def _with_full_names(signal: Signal, folder: Path) -> Signal:
+    if not signal.stages:
+        return signal
+    return signal.model_copy(update={"stages": tuple(_full(stage, folder) for stage in signal.stages)})
+
+
+def _full(stage: Options, folder: Path) -> Options:
+    named = {key: getattr(stage, key, None) for key in FILE_OPTIONS}
+    full = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
+    return stage.model_copy(update=full) if full else stage

@@ -1,0 +1,50 @@
+"""Beginning a session: in a notebook with one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cubeengine.events.opening import Files, open_run
+from cubeengine.session.saving import Policy
+from cubeengine.session.session import Session
+
+
+def explore(
+    source: Files,
+    run: int | None = None,
+    *,
+    xtc: Files | None = None,
+    units: Mapping[str, str] | None = None,
+    saved: Policy = "check",
+) -> Session:
+    """Open a run to be explored, with what was added, declared and selected last time.
+
+    Parameters
+    ----------
+    source, run, xtc
+        The run, as `open_run` takes it: a file, a directory, ``"experiment:run"``.
+    units : mapping of field name to unit, optional
+        Units of fields; files carry none.
+    saved : "check", "accept", "recipes" or "ignore"
+        What was saved last time belongs to the files as they were then. "check" refuses it where they have
+        changed; "accept" takes it if the events are the same; "recipes" takes units, derived variables and
+        selections, and no arrays; "ignore" begins anew. Nothing is deleted.
+
+    Raises
+    ------
+    SpecError
+        If there is no such run.
+    SourceFormatError
+        If its files, or what was saved, cannot be read.
+    StoreMismatch
+        If the files have changed since; the message names what can be done.
+
+    Examples
+    --------
+    >>> run = explore("data/xpptut15_Run0252.h5")  # doctest: +SKIP
+    >>> run.add("ratio", "diode2__channels[3] / ipm2__sum")  # doctest: +SKIP
+    """
+    session = Session(open_run(source, run, xtc=xtc), saved=saved)
+    if units:
+        session.declare(units)
+    return session

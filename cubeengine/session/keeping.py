@@ -1,0 +1,97 @@
+"""Keeping a session from one time to the next: what was loaded, what is new, and when it is saved."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import weakref
+from pathlib import Path
+
+from cubeengine.errors import CubeEngineError, StoreMismatch
+from cubeengine.events.run import Run
+from cubeengine.session.saving import Opened, free_name, places, save_notes
+from cubeengine.types import InputFile
+
+_LOG = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Holds the notes of a session, and saves them. Outlives the session: it is asked last, at its end.
+
+    Parameters
+    ----------
+    run : Run
+        The run as opened.
+    opened : Opened
+        What was there from last time.
+    """
+
+    def __init__(self, run: Run, opened: Opened) -> None:
+        self.run, self.notes, self.remarks = run, opened.notes, opened.remarks
+        self.loaded_from = opened.path if opened.stamp and opened.notes.is_empty is False else None
+        self.path = opened.path
+        self._saved, self._stamp, self._taken = opened.notes, opened.stamp, opened.taken
+        self._process = os.getpid()
+
+    def close_with(self, owner: object) -> None:
+        """Save when `owner` is no longer used, or else when the process ends.
+
+        The end of the process is waited for by `atexit` itself, from now on: weakref's own turn may come
+        after that of the HDF5 library, which would be too late.
+        """
+        import h5py  # noqa: F401 - before us in the order of the end
+
+        finalizer = weakref.finalize(owner, self.close)
+        finalizer.atexit = False
+        atexit.register(finalizer)
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether nothing was told since it was loaded or saved."""
+        return self.notes is self._saved
+
+    @property
+    def can_save(self) -> bool:
+        """Whether the run is of files, beside which a session can be kept."""
+        return bool(places(self.run))
+
+    def file_of_variables(self) -> Path:
+        """Give the file that holds the arrays as they are now; saves them where it does not."""
+        if self.path is None or self._saved.variables != self.notes.variables or self._is_others():
+            self.save()
+        return self.path or self.save()
+
+    def save(self, *, overwrite: bool = False) -> Path:
+        """Save the notes; see `Session.save`."""
+        if self._is_others() and not overwrite:
+            raise StoreMismatch(
+                f"{self.path}: another session of this run was saved there since this one was opened; "
+                "run.save(overwrite=True) takes its place, and keeps it under another name"
+            )
+        self.path = save_notes(self.run, self.notes, self.path, aside=self._is_others() or not self._taken)
+        self._saved, self._stamp, self._taken = self.notes, InputFile.of(self.path), True
+        return self.path
+
+    def _is_others(self) -> bool:
+        """Tell whether the file is not the one that this session has read or written."""
+        path = self.path or next(iter(places(self.run)), None)
+        return path is not None and path.is_file() and InputFile.of(path) != self._stamp
+
+    def close(self) -> None:
+        """Save what is not saved yet: when the session ends, nobody is there to answer a question.
+
+        What another session has saved meanwhile stays; this one is then saved beside it.
+        """
+        if self.is_saved or not self.can_save or os.getpid() != self._process:
+            return
+        try:
+            if self._is_others() and self.path is not None:
+                self.path = save_notes(self.run, self.notes, free_name(self.path))
+                _LOG.warning("another session was saved meanwhile; this one is in %s", self.path)
+            else:
+                self.save()
+        except CubeEngineError as err:
+            _LOG.error("the session of run %s is not saved: %s", self.run.label, err)
+        else:
+            self._saved = self.notes

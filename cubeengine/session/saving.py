@@ -1,0 +1,238 @@
+"""Where a session is kept between its times, and how: one NetCDF file, replaced as a whole.
+
+It lies beside the data, or, where that cannot be written to, in the user's own folder for data
+(`platformdirs.user_data_path`). The environment variable `CUBEENGINE_SESSIONS` names another folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cubeengine.errors import SpecError, StoreMismatch
+from cubeengine.events.identity import Identity, Sameness, leading_files
+from cubeengine.events.run import Run
+from cubeengine.events.variables import (
+    ASIDE,
+    CUBE,
+    ENGINE,
+    SPEC,
+    SavedVariables,
+    mismatch_words,
+    read_variables,
+    variables_dataset,
+)
+from cubeengine.session.notes import Notes, fitting
+from cubeengine.spec.model import CubeSpec
+from cubeengine.store.files import StoreWriteError, replacing, writing
+from cubeengine.types import Column, InputFile
+
+FOLDER = "CUBEENGINE_SESSIONS"
+"""Environment variable that names the folder of all sessions."""
+
+SUFFIX = ".session.nc"
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+Policy = Literal["check", "accept", "recipes", "ignore"]
+POLICIES = ("check", "accept", "recipes", "ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was there from last time.
+
+    Attributes
+    ----------
+    notes : Notes
+        What the session begins with.
+    path : Path, or None
+        The file; None where there was none.
+    stamp : InputFile, or None
+        The file as it was read.
+    taken : bool
+        Whether all of its content is in the notes, so that it may be replaced.
+    remarks : tuple of str
+        What the user should know.
+    """
+
+    notes: Notes
+    path: Path | None = None
+    stamp: InputFile | None = None
+    taken: bool = True
+    remarks: tuple[str, ...] = ()
+
+
+def places(run: Run) -> tuple[Path, ...]:
+    """Give the places for the file of a run's session, best first; none for a run in memory."""
+    files = leading_files(run.source)
+    if not files:
+        return ()
+    source = files[0].path
+    stem = source.stem if len(files) == 1 or ".xtc2" not in source.suffixes else _raw_stem(run, source)
+    # Files of one name in several folders must not share a session.
+    apart = hashlib.sha256(str(source).encode()).hexdigest()[:12]
+    named = os.environ.get(FOLDER)
+    if named:
+        return (Path(named).expanduser() / f"{stem}-{apart}{SUFFIX}",)
+    from platformdirs import user_data_path
+
+    own = user_data_path("cubeengine", appauthor=False) / "sessions"
+    return source.with_name(stem + SUFFIX), own / f"{stem}-{apart}{SUFFIX}"
+
+
+def _raw_stem(run: Run, source: Path) -> str:
+    return f"{run.run_id.experiment}-r{run.run_id.run:04d}" if run.run_id else source.name.partition("-s0")[0]
+
+
+def open_saved(run: Run, fresh: Notes, policy: Policy = "check") -> Opened:
+    """Look for what was kept of a run's session, and put as much of it into the notes as is asked for.
+
+    Parameters
+    ----------
+    run : Run
+        The run as opened.
+    fresh : Notes
+        Notes of a session without a past.
+    policy : "check", "accept", "recipes" or "ignore"
+        What is done with a session of other files: refuse it; accept it, if the events are the same;
+        take its units, derived variables and selections, and not its arrays; or begin anew. What is not
+        taken stays on the disk, under another name once this session is saved.
+
+    Raises
+    ------
+    StoreMismatch
+        If the source has changed since, and the policy is not to mind.
+    SourceFormatError
+        If the file cannot be read.
+    SpecError
+        If there is no such policy.
+    """
+    if policy not in POLICIES:
+        raise SpecError(f"saved={policy!r}: must be one of {', '.join(map(repr, POLICIES))}")
+    # One's own comes first: it is there only where the place beside the data could not be written to.
+    path = next((place for place in reversed(places(run)) if place.is_file()), None)
+    if path is None:
+        return Opened(fresh)
+    stamp = InputFile.of(path)
+    if policy == "ignore":
+        return Opened(fresh, path, stamp, taken=False, remarks=(f"{path} is left as it is",))
+    saved = read_variables(path)
+    sameness = saved.identity.compare(run)
+    if policy != "recipes" and not _is_welcome(sameness, policy):
+        raise StoreMismatch(f"{path}: {mismatch_words(sameness, saved.identity, run)}; {_ways(sameness)}")
+    arrays = {} if policy == "recipes" else saved.columns
+    notes, remarks = _restored(run, fresh, saved, arrays)
+    return Opened(notes, path, stamp, taken=len(arrays) == len(saved.columns), remarks=remarks)
+
+
+def _is_welcome(sameness: Sameness, policy: Policy) -> bool:
+    if policy == "accept":
+        return sameness is not Sameness.OTHER
+    return sameness is Sameness.SAME
+
+
+def _ways(sameness: Sameness) -> str:
+    accept = "saved='accept' takes it all the same; " if sameness is not Sameness.OTHER else ""
+    return (
+        f"{accept}saved='recipes' takes its units, derived variables and selections, but no arrays; "
+        "saved='ignore' begins anew (on the command line --saved). Nothing is deleted"
+    )
+
+
+def _restored(
+    run: Run, fresh: Notes, saved: SavedVariables, arrays: Mapping[str, Column]
+) -> tuple[Notes, tuple[str, ...]]:
+    """Give notes with what fits the run as it is open now; what does not is put aside."""
+    kept = json.loads(saved.texts.get(ASIDE, "{}"))
+    plain = _with_aside(CubeSpec.loads(saved.texts[SPEC]).to_dict(), kept) if SPEC in saved.texts else {}
+    own = fresh.spec.to_dict()
+    meaning = {key: plain["run"][key] for key in ("laser", "xray") if key in plain.get("run", {})}
+    spec = CubeSpec.from_dict({**plain, **own, "run": {**own.get("run", {}), **meaning}})
+    clashing = sorted(name for name in arrays if name in run.fields)
+    columns = {name: column for name, column in arrays.items() if name not in clashing}
+    spec, aside, reasons = fitting(spec.at(fresh.spec.folder), run.with_columns(columns))
+    cube = CubeSpec.loads(saved.texts[CUBE]) if CUBE in saved.texts else None
+    remarks = [f"left out, as it does not fit the run: {reason}" for reason in reasons]
+    remarks += [f"left out: the run now has a field {name!r} of its own" for name in clashing]
+    return Notes(spec, columns, cube, aside), tuple(remarks)
+
+
+def _with_aside(plain: dict[str, Any], aside: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Put back what did not fit last time."""
+    return {**plain, **{key: {**entries, **plain.get(key, {})} for key, entries in aside.items()}}
+
+
+def save_notes(run: Run, notes: Notes, path: Path | None, *, aside: bool = False) -> Path:
+    """Write the notes of a session, in place of what was saved before.
+
+    Parameters
+    ----------
+    run : Run
+        The run as opened.
+    notes : Notes
+        What to save.
+    path : Path, or None
+        The file they came from; where that cannot be written to, or is None, the first place that can.
+    aside : bool
+        Whether a file that is there is kept, under another name.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    StoreWriteError
+        If it cannot be written; what was there before is untouched.
+    SpecError
+        If the run is in memory only, so that nothing could find it again.
+    """
+    wanted = list(dict.fromkeys([*([path] if path else []), *places(run)]))
+    if not wanted:
+        raise SpecError("a run of arrays in memory has no file beside which its session could be saved")
+    for place in wanted[:-1]:
+        try:
+            return _write(place, run, notes, aside=aside)
+        except StoreWriteError as err:
+            if getattr(err.__cause__, "errno", None) not in _NOT_ALLOWED:
+                raise
+    return _write(wanted[-1], run, notes, aside=aside)
+
+
+def _write(path: Path, run: Run, notes: Notes, *, aside: bool) -> Path:
+    texts = {SPEC: notes.spec.to_yaml()}
+    texts |= {} if notes.cube is None else {CUBE: notes.cube.to_yaml()}
+    texts |= {ASIDE: json.dumps(notes.aside, default=dict)} if notes.aside else {}
+    identity = Identity.of(run).with_digests(leading_files(run.source))
+    dataset = variables_dataset(run, notes.variables, notes.spec.units, identity=identity, texts=texts)
+    with writing(path, "saving the session"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if aside and path.exists():
+            _keep_aside(path)
+        with replacing(path) as partial:
+            dataset.to_netcdf(partial, engine=ENGINE)
+    return path
+
+
+def _keep_aside(path: Path) -> None:
+    """Keep a file under a name of its own, while it stays where it is."""
+    other = free_name(path)
+    try:
+        os.link(path, other)
+    except OSError:  # a file system without links
+        shutil.copy2(path, other)
+
+
+def free_name(path: Path) -> Path:
+    """Give a name beside a session's file that is not taken: `run.1.session.nc`."""
+    stem = path.name.removesuffix(SUFFIX)
+    names = (path.with_name(f"{stem}.{number}{SUFFIX}") for number in range(1, 10_000))
+    return next(name for name in names if not name.exists())

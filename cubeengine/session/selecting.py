@@ -1,0 +1,116 @@
+"""Selections as a user gives them in a session: named ones, and whatever may stand in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from cubeengine.errors import SpecError, nearest_names
+from cubeengine.events import states
+from cubeengine.events.field import event_coords
+from cubeengine.events.run import Run
+from cubeengine.events.selections import CutRow, Node
+from cubeengine.events.table import html_table, text_table
+from cubeengine.schema.texts import NAME
+from cubeengine.session.notes import changed_spec, check_against
+from cubeengine.spec.model import CubeSpec
+from cubeengine.spec.resolve import ALL_EVENTS, resolve_selection
+from cubeengine.spec.selections import Selection
+
+GIVEN = "given"
+"""Name of a selection that has none, in cut flows."""
+
+
+def selection_of(members: Sequence[object], parts: dict[str, Any]) -> Selection:
+    """Make a selection of what was given beside its name: members that must all hold, and other parts.
+
+    Raises
+    ------
+    SpecError
+        With everything that is wrong with them.
+    """
+    if len(members) == 1 and isinstance(members[0], Selection) and not parts:
+        return members[0]
+    together = [
+        member for given in members for member in (given if isinstance(given, list | tuple) else [given])
+    ]
+    return Selection(**{**parts, "all": [*together, *parts.get("all", ())]})
+
+
+def selection_node(spec: CubeSpec, run: Run, select: object) -> Node:
+    """Give what a selection asks of events.
+
+    Parameters
+    ----------
+    spec : CubeSpec
+        With the named selections.
+    run : Run
+        The run as opened, with the arrays that were given.
+    select : None, str, dict, list, Cut or Selection
+        None and "all" keep all events. A text is the name of a selection, or an expression.
+
+    Raises
+    ------
+    SpecError
+        If there is no such selection, naming the nearest, or it does not fit the run.
+    """
+    if select is None:
+        return resolve_selection(CubeSpec(cube=GIVEN), ALL_EVENTS)
+    if isinstance(select, str) and NAME.fullmatch(select):
+        return resolve_selection(spec, named_selection(spec, select))
+    name = next(name for name in _free_names() if name not in spec.select)
+    whole = changed_spec(spec, select={**spec.select, name: selection_of([select], {})})
+    check_against(whole, run)
+    return resolve_selection(whole, name)
+
+
+def _free_names() -> Iterator[str]:
+    yield GIVEN
+    yield from (f"{GIVEN}-{number}" for number in range(2, 10_000))
+
+
+def named_selection(spec: CubeSpec, name: str) -> str:
+    """Give the name back if there is such a selection.
+
+    Raises
+    ------
+    SpecError
+        Naming the nearest ones, or how to make one.
+    """
+    if name in spec.select or name == ALL_EVENTS:
+        return name
+    near = nearest_names(name, tuple(spec.select))
+    hint = (
+        f"nearest: {', '.join(map(repr, near))}" if near else f"there are {', '.join(map(repr, spec.select))}"
+    )
+    hint = hint if spec.select else f"make it, e.g. run.select({name!r}, laser='on')"
+    raise SpecError(f"there is no selection {name!r}; {hint}")
+
+
+def mask_of(run: Run, node: Node) -> xr.DataArray:
+    """Give which events a selection keeps: those of which it is certainly true."""
+    kept = np.asarray(run.states(node) == states.TRUE)
+    return xr.DataArray(kept, dims="event", coords=event_coords(run), name="selected")
+
+
+class CutFlow(tuple[CutRow, ...]):
+    """The lines of a cut flow; a table when shown."""
+
+    __slots__ = ()
+    _header = ("cut", "alone", "after", "kept")
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        before = [row.after for row in self[:1]] + [row.after for row in self[:-1]]
+        return [
+            (row.label, f"{row.alone:,}", f"{row.after:,}", f"{row.after / was:.1%}" if was else "")
+            for row, was in zip(self, before, strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        return text_table(self._header, self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(self._header, self._rows())

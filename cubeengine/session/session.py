@@ -1,0 +1,457 @@
+"""The session: a run, and what a user tells about it, a step at a time.
+
+It wraps an immutable `Run`. What changes is one thing, `Notes`: a frozen value that is replaced by a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cubeengine.api import Plan, plan
+from cubeengine.errors import FieldNotFound, SpecError
+from cubeengine.events.field import Field
+from cubeengine.events.run import Run
+from cubeengine.events.scan import Scan
+from cubeengine.events.selections import Node
+from cubeengine.events.table import FieldTable
+from cubeengine.events.variables import check_variable_name
+from cubeengine.planning.bind import prepare_run
+from cubeengine.planning.derive import add_derived
+from cubeengine.session.cubes import Binning, axes_of, cube_name, signals_of
+from cubeengine.session.data import SessionData, new_variables
+from cubeengine.session.keeping import Keeper
+from cubeengine.session.notes import FRAGMENT, Notes, changed_spec, check_against
+from cubeengine.session.place import run_spec
+from cubeengine.session.recipes import as_derived, is_recipe
+from cubeengine.session.saving import Opened, Policy, open_saved
+from cubeengine.session.selecting import CutFlow, mask_of, named_selection, selection_node, selection_of
+from cubeengine.session.show import greeting, summary_html, summary_text
+from cubeengine.session.user_variables import honest, user_column
+from cubeengine.spec.model import CubeSpec
+from cubeengine.store.files import replace_file, writing
+from cubeengine.types import InputFile
+
+if TYPE_CHECKING:
+    from cubeengine.spec.axes import Axis
+
+
+class Session:
+    """A run to be explored: fields, variables of one's own, selections, cubes.
+
+    Made by `explore`. What is added, declared and selected is checked at once, and is saved when the session
+    ends, and with `save`.
+
+    Parameters
+    ----------
+    run : Run
+        The run as opened.
+    saved : "check", "accept", "recipes", "ignore", or None
+        What is taken over from last time; see `explore`. None begins anew and saves nothing at the end.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cubeengine import MemorySource, Run
+    >>> run = Session(Run(MemorySource({"diode": np.arange(4.0), "i0": np.full(4, 2.0)})))
+    >>> run.add("ratio", "diode / i0")
+    >>> run["ratio"].read().values
+    array([0. , 0.5, 1. , 1.5])
+    >>> run.select("bright", "ratio >= 1")
+    >>> int(run.mask("bright").sum())
+    2
+    """
+
+    def __init__(self, run: Run, *, saved: Policy | None = None) -> None:
+        fresh = Notes(CubeSpec(cube=FRAGMENT, run=run_spec(run)).at(Path.cwd()))
+        opened = Opened(fresh) if saved is None else open_saved(run, fresh, saved)
+        self._opened = run
+        self._data: SessionData | None = None
+        self._keeper = Keeper(run, opened)
+        self._base, self._run = _runs_of(run, opened.notes)
+        if saved is not None:
+            self._keeper.close_with(self)
+
+    # What the run is -----------------------------------------------------------------------------------
+
+    @property
+    def run(self) -> Run:
+        """The immutable run, with all that was added."""
+        return self._run
+
+    @property
+    def notes(self) -> Notes:
+        """What was told so far."""
+        return self._keeper.notes
+
+    @property
+    def fields(self) -> FieldTable:
+        """All fields by name, with what was added; a table when shown."""
+        return self._run.fields
+
+    @property
+    def n_events(self) -> int:
+        """Events of the run."""
+        return self._run.n_events
+
+    @property
+    def time(self) -> NDArray[np.datetime64]:
+        """(n_events,) datetime64[ns], UTC."""
+        return self._run.time
+
+    @property
+    def timestamps(self) -> NDArray[np.uint64]:
+        """(n_events,) packed time as the facility writes it, rising."""
+        return self._run.timestamps
+
+    @property
+    def scan(self) -> Scan:
+        """What the scan of this run moved."""
+        return self._run.scan
+
+    def __getitem__(self, name: str) -> Field:
+        return self._run[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._run
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._run)
+
+    def __len__(self) -> int:
+        return len(self._run)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._run)
+
+    def __repr__(self) -> str:
+        return summary_text(self)
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
+
+    @property
+    def greeting(self) -> str:
+        """What the run is, what there is from last time, and what to try."""
+        return greeting(self)
+
+    # Variables -----------------------------------------------------------------------------------------
+
+    def add(self, name: str, value: object, *, unit: str | None = None) -> None:
+        """Add a variable, or give one that was added another value.
+
+        Parameters
+        ----------
+        name : str
+            Its name; `/` may stand in the name of an array, `__` means the same.
+        value : str, recipe or array
+            A formula of fields, ``"diode2__channels[3] / ipm2__sum"``; a recipe, as ``ce.DelayRecipe(...)``;
+            or values for all events in time order, as ``run[field].read()`` gives them: (n_events, ...)
+            numbers of any type and rank. They are copied. What is missing is NaN; of integers of a DataArray,
+            what its boolean coordinate `valid` says, and of a masked array what is masked.
+        unit : str, optional
+            Its unit. Without, none is known: also of a variable of that name that had one before.
+
+        Raises
+        ------
+        SpecError
+            If the run has a field of that name, or the value does not fit the run: names the nearest fields.
+        """
+        full = check_variable_name(name)
+        if full in self._opened.fields:
+            raise SpecError(f"{full!r} is a field of {self._opened.label}; give your variable another name")
+        if is_recipe(value):
+            notes = self.notes.without(full)
+            notes = notes.with_spec(derive={**notes.spec.derive, name: as_derived(value)})
+        else:
+            column = user_column(self._opened, full, value)
+            notes = self.notes.without(full).with_variable(full, column)
+        if unit is not None:
+            notes = notes.with_spec(units={**notes.spec.units, full: unit})
+        self._become(notes)
+
+    def remove(self, name: str) -> None:
+        """Remove a variable that was added.
+
+        Raises
+        ------
+        FieldNotFound
+            If none of that name was added.
+        SpecError
+            If others, or selections, are made of it.
+        """
+        full = check_variable_name(name)
+        added = (*self.notes.variables, *self.notes.spec.derive)
+        if full not in added:
+            raise FieldNotFound(full, "what was added", added)
+        try:
+            self._become(self.notes.without(full))
+        except SpecError as err:
+            raise SpecError(f"{full!r} is still used: {err}", err.problems) from err
+
+    def declare(
+        self,
+        units: Mapping[str, str] | None = None,
+        *,
+        missing: Mapping[str, str] | None = None,
+        laser: str | None = None,
+        xray: str | None = None,
+    ) -> None:
+        """Declare what files do not say.
+
+        Parameters
+        ----------
+        units : mapping of field to unit, optional
+            E.g. ``{"scan/lxt": "s"}``; "" says that there is none.
+        missing : mapping of field to "leading_zeros", optional
+            Integer fields whose zeros before the first other value mean missing.
+        laser, xray : str, optional
+            What ``laser="on"`` and ``xray="on"`` mean: a field that is 1 or 0, or an expression.
+        """
+        spec, states = self.notes.spec, {"laser": laser, "xray": xray}
+        told = {key: text for key, text in states.items() if text is not None}
+        run = type(spec.run)(**{**spec.run.to_plain(), **told})
+        self._become(
+            self.notes.with_spec(
+                units={**spec.units, **{self._known(name): unit for name, unit in (units or {}).items()}},
+                missing={**spec.missing, **(missing or {})},
+                run=run,
+            )
+        )
+
+    @property
+    def data(self) -> SessionData:
+        """What is in memory, as an xarray.Dataset; what is assigned to it is added.
+
+        As `Run.data`, but missing integers and booleans are NaN, so that arithmetic keeps them missing.
+        ``run.data["x"] = ...``, ``run.data.assign(x=...)`` and ``run.data = run.data.assign(x=...)`` all add
+        the variable; what is assigned to datasets made of it stays theirs.
+        """
+        if self._data is None:
+            self._data = SessionData.of(honest(self._run.data), self._take)
+        return self._data
+
+    @data.setter
+    def data(self, dataset: xr.Dataset) -> None:
+        self._take(new_variables(self.data, dataset))
+
+    def _take(self, assigned: Mapping[str, xr.DataArray]) -> None:
+        for name, array in assigned.items():
+            self.add(name, array, unit=array.attrs.get("units") if "field" not in array.attrs else None)
+
+    # Selections ----------------------------------------------------------------------------------------
+
+    def select(self, name: str, *members: object, **parts: Any) -> None:
+        """Define a selection, or define it anew.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        *members : str, dict, Cut or Selection
+            What must hold: an expression, a cut as ``{"field": "ipm2/sum", "min": 0.3}``, another selection.
+        **parts
+            As in a spec: `all`, `any`, `not_`, ``laser="on"``, ``xray="on"``, ``without=["tt/*"]``.
+
+        Raises
+        ------
+        SpecError
+            If it does not fit the run: names the nearest fields.
+        """
+        chosen = selection_of(members, parts)
+        self._become(self.notes.with_spec(select={**self.notes.spec.select, name: chosen}))
+
+    def deselect(self, name: str) -> None:
+        """Remove a selection.
+
+        Raises
+        ------
+        SpecError
+            If there is none of that name, or others are made of it.
+        """
+        select = self.notes.spec.select
+        named_selection(self.notes.spec, name)
+        kept = {other: selection for other, selection in select.items() if other != name}
+        try:
+            self._become(self.notes.with_spec(select=kept))
+        except SpecError as err:
+            raise SpecError(f"selection {name!r} is still used: {err}", err.problems) from err
+
+    def node(self, select: object = None) -> Node:
+        """Give what a selection asks of events; see `selecting.selection_node`."""
+        return selection_node(self.notes.spec, self._base, select)
+
+    def mask(self, select: object = None) -> xr.DataArray:
+        """Give which events a selection keeps, as booleans over `event`.
+
+        Parameters
+        ----------
+        select : str, dict, list, Cut or Selection; or None for all events
+            The name of a selection, or an expression or a cut.
+        """
+        return mask_of(self._run, self.node(select))
+
+    def cut_flow(self, select: object = None) -> CutFlow:
+        """Count the events that each cut of a selection keeps: alone, and after those before it."""
+        return CutFlow(self._run.cut_flow(self.node(select)))
+
+    # Cubes ---------------------------------------------------------------------------------------------
+
+    @property
+    def spec(self) -> CubeSpec:
+        """What was declared, added and selected, as a spec without a cube."""
+        return self.notes.spec
+
+    def cube(
+        self,
+        *axes: str | Mapping[str, Any] | Axis,
+        select: str | list[str] | tuple[str, ...] | None = None,
+        signals: object = (),
+        name: str | None = None,
+        memory: str | int | None = None,
+        events: int | None = None,
+        every: int | None = None,
+        **binning: Any,
+    ) -> Plan:
+        """Plan a cube; reads scalars only.
+
+        Parameters
+        ----------
+        *axes : str, dict or Axis
+            A field, binned as said below; others as ``{"field": "ipm2/sum", "quantiles": 3}`` or
+            ``ce.Axis(...)``. None: one bin.
+        select : str or list of str, optional
+            The selections to bin. Default: all events.
+        signals : str, dict or Signal, or a list of these
+            What is averaged. File names in stages are relative to the working directory.
+        name : str, optional
+            Name of the cube. Default: that of the first axis.
+        memory : str or int, optional
+            Memory per worker; part of the spec.
+        events, every : int, optional
+            A quick try on the first so many events, or on every so-manieth.
+        **binning
+            One of: `edges`, a list or ``{"start", "stop", "step" or "bins"}``; `centers`,
+            ``{"start", "stop", "step"}`` or a list; `bins`, a number, with ``range=(low, high)`` or over all
+            values of the selected events; `quantiles`, a number; `steps`, "auto" or a field, perhaps with
+            `tolerance`. Beside it `unit`, that of the numbers.
+
+        Returns
+        -------
+        cubeengine.api.Plan
+            Explains itself when printed; ``.compute()`` gives an xarray.Dataset, ``.to_zarr()`` writes it.
+
+        Raises
+        ------
+        SpecError
+            If it does not fit the run.
+        """
+        chosen = [select] if isinstance(select, str) else list(select or ())
+        nodes = [self.node(named_selection(self.spec, one)) for one in chosen] or [self.node()]
+        found = axes_of(axes, Binning.of(binning), self._run, self.spec, nodes)
+        spec = changed_spec(
+            self.spec,
+            cube=name or cube_name(found),
+            axes=found,
+            cubes=chosen,
+            signals=signals_of(signals, Path.cwd()),
+            **({} if memory is None else {"resources": {"memory": memory}}),
+        )
+        run, spec = self._with_file(spec)
+        planned = plan(run, spec, events=events, every=every)
+        self._keeper.notes = Notes(self.spec, self.notes.variables, spec, self.notes.aside)
+        return planned
+
+    def to_yaml(self, path: str | Path | None = None) -> str:
+        """Give the spec of the last cube, or of what was told so far, as `cubeengine run` accepts it.
+
+        Arrays that were added are saved, as the spec names their file.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            File to write it to as well.
+
+        Raises
+        ------
+        SpecError
+            If the last cube no longer fits what was added.
+        """
+        run, spec = self._with_file(self.notes.cube or self.spec)
+        check_against(spec, run)
+        text = spec.to_yaml()
+        if path is not None:
+            with writing(Path(path), "writing the spec"):
+                replace_file(Path(path), text.encode())
+        return text
+
+    def _with_file(self, spec: CubeSpec) -> tuple[Run, CubeSpec]:
+        """Have the arrays in the file that a spec names, so that others can make the same cube."""
+        if not (self.notes.variables and self._keeper.can_save):
+            return self._base, spec
+        path = self._keeper.file_of_variables()
+        named = type(spec.run)(**{**spec.run.to_plain(), "variables": str(path)})
+        return self._base.with_inputs([InputFile.of(path)]), changed_spec(spec, run=named)
+
+    # Keeping -------------------------------------------------------------------------------------------
+
+    def save(self, *, overwrite: bool = False) -> Path:
+        """Save what was added, declared and selected, and the last cube's spec; it is there next time.
+
+        Returns the file: beside the data, or in your own folder where that cannot be written to.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Whether what another session has saved meanwhile may be replaced; it is kept under another name.
+
+        Raises
+        ------
+        StoreMismatch
+            If another session of the run was saved meanwhile.
+        StoreWriteError
+            If it cannot be written; what was saved before is untouched.
+        SpecError
+            If the run is in memory only.
+        """
+        return self._keeper.save(overwrite=overwrite)
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether nothing was told since the session was loaded or saved."""
+        return self._keeper.is_saved
+
+    @property
+    def loaded_from(self) -> Path | None:
+        """The file that was loaded; None where nothing was taken over."""
+        return self._keeper.loaded_from
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What could not be taken over from last time, and why."""
+        return self._keeper.remarks
+
+    def _become(self, notes: Notes) -> None:
+        """Check new notes against the run, and take them on."""
+        before = self.notes
+        base, run = _runs_of(self._opened, notes)
+        if notes.extends(before):
+            run.whole.share_computed(self._run.whole)
+        self._base, self._run, self._data, self._keeper.notes = base, run, None, notes
+
+    def _known(self, name: str) -> str:
+        """Give the name of a field as the run has it; one it does not have is told by the check."""
+        return self.fields.resolve(name) if name in self.fields else name
+
+
+def _runs_of(opened: Run, notes: Notes) -> tuple[Run, Run]:
+    """Give the run with the arrays that were given, as a plan wants it, and with all that was added."""
+    base = opened.with_columns(notes.variables)
+    check_against(notes.spec, base)
+    run, units = add_derived(prepare_run(base, notes.spec), notes.spec)
+    return base, run.with_units({name: unit for name, unit in units.items() if name in run.fields})
