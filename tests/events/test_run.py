@@ -20,6 +20,7 @@ from cubeengine.events.lazy import events_per_chunk, lazy_column
 from cubeengine.events.opening import open_run
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Combine, Cut, CutRow, Interval, OneOf
+from cubeengine.planning.units import FieldIn
 from cubeengine.sources.memory import ArrayReader, MemorySource
 from cubeengine.types import Column, FieldInfo, FieldKind, RunId, Storage
 
@@ -293,7 +294,14 @@ def test_leading_zeros_can_be_declared_missing() -> None:
     assert marked["n"].read().valid.values.tolist() == [False, False, True, True]
     assert marked.identity != run.identity
     with pytest.raises(SpecError, match="before variables are derived"):
-        run.with_columns({"m": Column(np.zeros(4))}).with_missing({"n": "leading_zeros"})
+        run.with_columns({"m": FieldIn("n", "s", "ps")}).with_missing({"n": "leading_zeros"})
+
+
+def test_arrays_that_were_given_stay_when_leading_zeros_are_declared_missing() -> None:
+    run = Run(MemorySource({"n": np.array([0, 0, 3, 0])})).with_columns({"m": Column(np.arange(4))})
+    marked = run.with_missing({"n": "leading_zeros"})
+    assert marked["n"].read().valid.values.tolist() == [False, False, True, True]
+    np.testing.assert_array_equal(marked["m"].read(), np.arange(4))
 
 
 def test_runs_can_be_sent_to_other_processes(run: Run) -> None:
