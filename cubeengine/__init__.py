@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cubeengine.session.session import Session
     from cubeengine.sources.memory import MemorySource
     from cubeengine.spec.axes import Axis
-    from cubeengine.spec.derived import DelayRecipe, Derived
+    from cubeengine.spec.derived import DelayRecipe, Derived, Neighbours, Running, Shift
     from cubeengine.spec.model import CubeSpec, Resources, RunSpec, Signal
     from cubeengine.spec.selections import Cut, Selection
     from cubeengine.store.read import cube_hash, is_cube, open_cube, sem
@@ -49,7 +49,7 @@ _HOMES = {
     "session.session": ("Session",),
     "sources.memory": ("MemorySource",),
     "spec.axes": ("Axis",),
-    "spec.derived": ("DelayRecipe", "Derived"),
+    "spec.derived": ("DelayRecipe", "Derived", "Neighbours", "Running", "Shift"),
     "spec.model": ("CubeSpec", "Resources", "RunSpec", "Signal"),
     "spec.selections": ("Cut", "Selection"),
     "store.read": ("cube_hash", "is_cube", "open_cube", "sem"),
@@ -57,11 +57,12 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayRecipe", "Derived", "FieldNotFound",
-    "LaunchError", "MemorySource", "MissingExtra", "Plan", "PlanError", "Resources", "Run", "RunSpec",
-    "Selection", "Session", "Signal", "SourceFormatError", "SpecError", "StoreMismatch", "__version__",
-    "cube_hash", "describe_cube", "explore", "is_cube", "merge_cubes", "open_cube", "open_run", "open_spec",
-    "plan", "plot_cube", "rebin_cube", "sem",
+    "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayRecipe", "Derived",
+    "FieldNotFound", "LaunchError", "MemorySource", "MissingExtra", "Neighbours", "Plan", "PlanError",
+    "Resources", "Run", "RunSpec", "Running", "Selection", "Session", "Shift", "Signal",
+    "SourceFormatError", "SpecError", "StoreMismatch", "__version__", "cube_hash", "describe_cube",
+    "explore", "is_cube", "merge_cubes", "open_cube", "open_run", "open_spec", "plan", "plot_cube",
+    "rebin_cube", "sem",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from operator import add
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from cubeengine.events import states
 from cubeengine.events.expressions import Columns, Expression
 from cubeengine.events.states import States
 from cubeengine.events.values import blame
-from cubeengine.types import BoolArray, Column, FloatArray
+from cubeengine.types import BoolArray, Column, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,52 @@ class DelayCounts:
 
     def __add__(self, other: DelayCounts) -> DelayCounts:
         return DelayCounts(*map(add, astuple(self), astuple(other)))
+
+
+@dataclass(frozen=True, slots=True)
+class NearCounts:
+    """What the values of a variable rest on that looks at other events; the four add up to the events.
+
+    Attributes
+    ----------
+    complete : int
+        On all the events that were asked for.
+    partial : int
+        On fewer: there are no more, or the others have no value.
+    nothing : int
+        No other event is there, or none of them has a value: no value.
+    missing : int
+        The event itself has no value, and needs one: no value.
+    """
+
+    complete: int
+    partial: int
+    nothing: int
+    missing: int = 0
+
+    def __add__(self, other: NearCounts) -> NearCounts:
+        return NearCounts(*map(add, astuple(self), astuple(other)))
+
+    @classmethod
+    def of(cls, found: IntArray, wanted: int | IntArray, missing: BoolArray | None = None) -> NearCounts:
+        """Count events by how many others each found, and how many it should have.
+
+        Parameters
+        ----------
+        found : (n_events,) int64
+        wanted : int, or (n_events,) int64
+        missing : (n_events,) bool, optional
+            Where the event's own value is needed and not there.
+        """
+        there = np.ones(len(found), bool) if missing is None else ~missing
+        some = there & (found > 0)
+        complete = int(np.count_nonzero(some & (found >= wanted)))
+        partial = int(np.count_nonzero(some)) - complete
+        nothing = int(np.count_nonzero(there)) - complete - partial
+        return cls(complete, partial, nothing, len(found) - complete - partial - nothing)
+
+
+Counts: TypeAlias = DelayCounts | NearCounts
 
 
 def delay(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from html import escape
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -185,6 +185,11 @@ class Run:
     def whole(self) -> Window:
         """All events: what `column` and `states` found is kept here."""
         return Window(self, slice(0, self.n_events))
+
+    @cached_property
+    def notes(self) -> dict[Hashable, Any]:
+        """What computed variables have found out of events beyond their windows, and will ask for again."""
+        return {}
 
     def windows(self) -> Iterator[Window]:
         """Give the events window after window; see `events.window.windows`."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cubeengine.events import selections
 from cubeengine.events.blocks import in_blocks, joined, part_of
-from cubeengine.events.derived import DelayCounts
+from cubeengine.events.derived import Counts
 from cubeengine.events.expressions import Columns, Expression
 from cubeengine.events.selections import Cut, MaskCache, Node
 from cubeengine.events.states import States
@@ -41,12 +41,12 @@ class Computed:
     ----------
     column : Column
         The values.
-    counts : DelayCounts, or None
-        For a delay: how the events came about.
+    counts : DelayCounts, NearCounts, or None
+        For a recipe: how the values came about.
     """
 
     column: Column
-    counts: DelayCounts | None = None
+    counts: Counts | None = None
 
 
 class Variable(Protocol):
@@ -112,6 +112,18 @@ class Window:
             with self._lock:
                 kept = self._computed.setdefault(name, Computed(frozen(made.column), made.counts))
         return kept
+
+    def column_of(self, name: str, events: slice) -> Column:
+        """Give a field or variable for a range of the run's events that may lie beyond the window."""
+        first, stop = self.events.start, self.events.stop
+        inside = slice(max(events.start, first), min(events.stop, stop))
+        if inside.start >= inside.stop:
+            parts = _beyond(self.run, name, events)
+        else:
+            own = part_of(self.column(name), slice(inside.start - first, inside.stop - first))
+            before = _beyond(self.run, name, slice(events.start, inside.start))
+            parts = [*before, own, *_beyond(self.run, name, slice(inside.stop, events.stop))]
+        return joined(parts) if parts else part_of(self.column(name), slice(0, 0))
 
     def states(self, node: Node) -> States:
         """Give the state of every event under a selection; see `events.states`. Kept by content."""
@@ -197,6 +209,12 @@ def _part(run: Run, first: int, columns: Columns, name: str, events: slice) -> C
     if name in run.derived or not info.shape or info.kind is not FieldKind.EVENT:
         return part_of(columns(name), events)
     return run.source.read(name, slice(first + events.start, first + events.stop))
+
+
+def _beyond(run: Run, name: str, events: slice) -> list[Column]:
+    starts = range(events.start, events.stop, WINDOW_EVENTS)
+    parts = (slice(start, min(start + WINDOW_EVENTS, events.stop)) for start in starts)
+    return [Window(run, part).column(name) for part in parts]
 
 
 def windows(run: Run) -> Iterator[Window]:

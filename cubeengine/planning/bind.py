@@ -14,7 +14,7 @@ from cubeengine.detectors.base import Context, Coordinate, Frame, Options
 from cubeengine.detectors.pipeline import Pipeline, build_pipeline
 from cubeengine.errors import SpecError
 from cubeengine.events import states
-from cubeengine.events.derived import DelayCounts
+from cubeengine.events.derived import DelayCounts, NearCounts
 from cubeengine.events.run import Run
 from cubeengine.events.selections import CutRow, Node
 from cubeengine.events.states import States
@@ -140,6 +140,11 @@ class Bound:
     def delays(self) -> Mapping[str, DelayCounts]:
         """Derived delay -> how its events came about."""
         return self.census.delays
+
+    @property
+    def near(self) -> Mapping[str, NearCounts]:
+        """Derived variable that looks at other events -> on how many its values rest."""
+        return self.census.near
 
     @property
     def considered(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from cubeengine.events import states
 from cubeengine.events.content import ContentDigest
-from cubeengine.events.derived import DelayCounts
+from cubeengine.events.derived import DelayCounts, NearCounts
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
 from cubeengine.events.window import Window
@@ -35,6 +35,8 @@ class Census:
         Which events are added where.
     delays : mapping
         Derived delay -> how its events came about.
+    near : mapping
+        Derived variable that looks at other events -> on how many its values rest.
     values : mapping
         Computed variables that are signals -> their values.
     digests : mapping
@@ -48,6 +50,7 @@ class Census:
     counts: Mapping[str, Counts]
     grouping: Grouping
     delays: Mapping[str, DelayCounts]
+    near: Mapping[str, NearCounts]
     values: Mapping[str, Column]
     digests: Mapping[str, str]
     considered: int
@@ -103,6 +106,7 @@ class _Counting:
         self._counts: dict[str, Counts] = {}
         self._grouper = Grouper(len(nodes), prod(self._shape))
         self._delays: dict[str, DelayCounts] = {}
+        self._near: dict[str, NearCounts] = {}
         computed = [name for name, item in run.derived.items() if not isinstance(item, Column)]
         self._values = {name: GrowingColumn() for name in keep if name in computed}
         self._digests = {name: ContentDigest(run.n_events) for name in computed}
@@ -135,9 +139,11 @@ class _Counting:
         self._digests[name].add(computed.column)
         if name in self._values:
             self._values[name].append(computed.column)
-        if computed.counts is not None:
-            before = self._delays.get(name)
-            self._delays[name] = computed.counts if before is None else before + computed.counts
+        counts = computed.counts
+        if isinstance(counts, DelayCounts):
+            self._delays[name] = self._delays[name] + counts if name in self._delays else counts
+        elif counts is not None:
+            self._near[name] = self._near[name] + counts if name in self._near else counts
 
     def census(self) -> Census:
         """Give what was found."""
@@ -145,6 +151,7 @@ class _Counting:
             counts=self._counts,
             grouping=self._grouper.grouping(),
             delays=self._delays,
+            near=self._near,
             values={name: values.column() for name, values in self._values.items()},
             digests={name: digest.text for name, digest in self._digests.items() if not digest.is_mixed},
             considered=self._considered,

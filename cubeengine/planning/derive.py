@@ -12,15 +12,18 @@ from cubeengine.errors import SpecError
 from cubeengine.events import states
 from cubeengine.events.derived import DelayCounts, delay
 from cubeengine.events.expressions import Expression
+from cubeengine.events.neighbours import ANY_TIME
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Cut, Node, fields
 from cubeengine.events.states import States
 from cubeengine.events.window import Computed, Variable, Window
+from cubeengine.planning.nearby import NeighbourValue, RunningValue, ShiftedValue
 from cubeengine.planning.units import FieldIn, field_in
 from cubeengine.schema.texts import amount_in
-from cubeengine.spec.derived import DelayRecipe
+from cubeengine.spec.derived import DelayRecipe, Neighbours, Running
 from cubeengine.spec.model import CubeSpec, RunSpec
-from cubeengine.spec.resolve import resolve_derived, state_cut
+from cubeengine.spec.resolve import declared_unit, resolve_derived, resolve_selection, state_cut
+from cubeengine.units import Quantity, convert
 
 DELAY_UNIT = "ps"
 
@@ -106,7 +109,7 @@ def add_derived(run: Run, spec: CubeSpec) -> tuple[Run, dict[str, str]]:
     run : Run
         With the new variables.
     units : dict
-        Field -> unit: what is declared, and ps for delays.
+        Field -> unit: what is declared, ps for delays, and what variables have from those they are made of.
 
     Raises
     ------
@@ -115,14 +118,48 @@ def add_derived(run: Run, spec: CubeSpec) -> tuple[Run, dict[str, str]]:
     """
     units = dict(spec.units)
     for name in resolve_derived(spec):
-        recipe = spec.derive[name].delay
-        if recipe is None:
-            variable: Variable = _formula(run, spec.derive[name].expression or "")
-        else:
-            variable = _delay(run, spec, name, recipe, units)
-            units[name] = DELAY_UNIT
+        unit = declared_unit(spec, name)
+        if unit is not None:
+            units[name] = unit
+        variable = _variable(run, spec, name, units)
         run = run.with_columns({name: variable}, {name: units[name]} if name in units else {})
     return run, units
+
+
+def _variable(run: Run, spec: CubeSpec, name: str, units: Mapping[str, str]) -> Variable:
+    recipe = spec.derive[name].recipe
+    match recipe:
+        case None:
+            return _formula(run, spec.derive[name].expression or "")
+        case DelayRecipe():
+            return _delay(run, spec, name, recipe, units)
+        case Running():
+            return _running(recipe)
+        case Neighbours():
+            return _neighbours(run, spec, recipe)
+    info = run.fields[recipe.field]
+    return ShiftedValue(recipe.field, recipe.events, _nanoseconds(recipe.within), info.shape, info.dtype)
+
+
+def _running(recipe: Running) -> RunningValue:
+    in_time = isinstance(recipe.window, Quantity)
+    length = _nanoseconds(recipe.window) if isinstance(recipe.window, Quantity) else recipe.window
+    return RunningValue(recipe.field, recipe.statistic, recipe.at, length, in_time=in_time)
+
+
+def _neighbours(run: Run, spec: CubeSpec, recipe: Neighbours) -> NeighbourValue:
+    return NeighbourValue(
+        recipe.field,
+        resolve_selection(spec, recipe.among),
+        recipe.n,
+        _nanoseconds(recipe.within),
+        difference=recipe.give == "difference",
+        shape=run.fields[recipe.field].shape,
+    )
+
+
+def _nanoseconds(duration: Quantity | None) -> int:
+    return ANY_TIME if duration is None else round(convert(float(duration.value), duration.unit, "ns"))
 
 
 def _formula(run: Run, text: str) -> Formula:

@@ -50,6 +50,7 @@ def plan_facts(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[
         "cut_flow": {name: [asdict(row) for row in rows] for name, rows in bound.cut_flows.items()},
         "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
         "delays": delay_facts(bound.run, bound.spec, bound.delays),
+        "near": {name: asdict(counts) for name, counts in bound.near.items()},
         "axes": [asdict(axis) for axis in plan.axes],
         "n_events": bound.n_events.tolist(),
         "signals": [_signal_facts(signal, bound) for signal in plan.signals],
@@ -94,6 +95,14 @@ _DELAYS = {
 }
 
 
+_NEAR = {
+    "complete": "from all the events asked for",
+    "partial": "from fewer",
+    "nothing": "with no other event's value",
+    "missing": "without a value to start from",
+}
+
+
 def _events(bound: Bound) -> Iterator[str]:
     sample = f"; looked at: {bound.considered:,} ({bound.sample})" if str(bound.sample) else ""
     yield f"events: {bound.run.n_events:,} in the run{sample}"
@@ -111,6 +120,8 @@ def _events(bound: Bound) -> Iterator[str]:
     for name, facts in delay_facts(bound.run, bound.spec, bound.delays).items():
         yield f"  {name}: {_in_words(facts, _DELAYS)}"
         yield f"    laser: {facts['laser']}"
+    for name, counts in bound.near.items():
+        yield f"  {name}: {_in_words(asdict(counts), _NEAR)}"
 
 
 def _in_words(counts: Mapping[str, int], words: Mapping[str, str]) -> str:

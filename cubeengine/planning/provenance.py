@@ -38,6 +38,7 @@ def cube_attributes(bound: Bound, plan: CubePlan, budget: Budget) -> dict[str, A
                      for name, rows in bound.cut_flows.items()},
         "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
         "delays": delay_facts(bound.run, bound.spec, bound.delays),
+        "near": {name: asdict(counts) for name, counts in bound.near.items()},
         "n_events_total": bound.considered,
         "partial_run": str(bound.sample) or None,
         "join": bound.run.join.facts if bound.run.join else None,

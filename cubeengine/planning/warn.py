@@ -166,7 +166,9 @@ def _uses(bound: Bound, name: str) -> Iterator[SpecPath]:
     spec = bound.spec
     yield from (("signals", i, "field") for i, signal in enumerate(spec.signals) if signal.field == name)
     yield from (("axes", i, "field") for i, axis in enumerate(spec.axes) if axis.field == name)
-    yield from (("derive", key) for key, derived in spec.derive.items() if name in derived_inputs(derived))
+    yield from (
+        ("derive", key) for key, derived in spec.derive.items() if name in derived_inputs(spec, derived)
+    )
     for path, selection in walk_selections(spec):
         for here, member in walk_members(selection, path):
             if name in member_fields(spec, member):
@@ -193,5 +195,5 @@ def _used_fields(bound: Bound) -> set[str]:
     for name in bound.selections:
         used |= fields(resolve_selection(bound.spec, name))
     for name in resolve_derived(bound.spec, used):
-        used |= derived_inputs(bound.spec.derive[name])
+        used |= derived_inputs(bound.spec, bound.spec.derive[name])
     return {name for name in used if name in bound.run.source.fields}

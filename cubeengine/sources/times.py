@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from cubeengine.types import IntArray
 
+SECOND = 1_000_000_000
+"""Nanoseconds of a second."""
+
 UNIX_EPOCH = 0
 """LCLS-I counts seconds from 1970."""
 
@@ -44,9 +47,18 @@ def to_datetime(packed: NDArray[np.uint64], epoch: int) -> NDArray[np.datetime64
     -------
     (n,) datetime64[ns]
     """
-    seconds = (packed >> np.uint64(32)).astype(np.int64) + epoch
-    nanoseconds = (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    return (seconds * 1_000_000_000 + nanoseconds).astype("datetime64[ns]")
+    return (to_nanoseconds(packed) + epoch * SECOND).astype("datetime64[ns]")
+
+
+def to_nanoseconds(packed: NDArray[np.uint64]) -> IntArray:
+    """Turn packed times into nanoseconds since the packed number's second 0."""
+    seconds, nanoseconds = packed >> np.uint64(32), packed & np.uint64(0xFFFFFFFF)
+    return seconds.astype(np.int64) * SECOND + nanoseconds.astype(np.int64)
+
+
+def from_nanoseconds(nanoseconds: IntArray) -> NDArray[np.uint64]:
+    """Pack nanoseconds since second 0; times before it become second 0."""
+    return pack(*np.divmod(np.maximum(nanoseconds, 0), SECOND))
 
 
 def time_order(packed: NDArray[np.uint64]) -> IntArray | None:

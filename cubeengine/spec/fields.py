@@ -11,7 +11,7 @@ from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.events.expressions import Expression
 from cubeengine.events.table import below_words
 from cubeengine.schema.problems import SpecPath
-from cubeengine.spec.derived import Derived
+from cubeengine.spec.derived import DelayRecipe, Derived
 from cubeengine.spec.links import is_reference, walk_members, walk_selections
 from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.resolve import derived_inputs, resolve_derived, state_condition
@@ -34,22 +34,28 @@ def derived_fields(spec: CubeSpec, fields: Mapping[str, FieldInfo]) -> dict[str,
     """
     known, found = dict(fields), {}
     for name in resolve_derived(spec):
+        inputs = derived_inputs(spec, spec.derive[name])
         try:
-            shape, dtype = _derived_type(spec.derive[name], known)
+            shape, dtype = _derived_type(spec.derive[name], known, inputs)
         except (KeyError, SpecError):
             continue
-        n_rows = max((known[field].n_rows for field in derived_inputs(spec.derive[name])), default=0)
+        n_rows = max((known[field].n_rows for field in inputs), default=0)
         found[name] = known[name] = FieldInfo(name, shape, dtype, origin="derived", n_rows=n_rows)
     return found
 
 
-def _derived_type(derived: Derived, known: Mapping[str, FieldInfo]) -> tuple[Shape, np.dtype[Any]]:
+def _derived_type(
+    derived: Derived, known: Mapping[str, FieldInfo], inputs: frozenset[str]
+) -> tuple[Shape, np.dtype[Any]]:
     if derived.expression is not None:
         return Expression.parse(derived.expression).result(known)
-    missing = [name for name in derived_inputs(derived) if name not in known]
+    missing = [name for name in sorted(inputs) if name not in known]
     if missing:
         raise KeyError(missing[0])
-    return (), np.dtype(np.float64)
+    if derived.shift is not None:
+        return known[derived.shift.field].shape, known[derived.shift.field].dtype
+    shape = () if derived.neighbours is None else known[derived.neighbours.field].shape
+    return shape, np.dtype(np.float64)
 
 
 class _Checker:
@@ -100,15 +106,23 @@ class _Checker:
         path: SpecPath = ("derive", name)
         if name in self._fields:
             yield path, f"{name!r} is a field of {self._where} already; choose another name"
-        recipe = derived.delay
-        if recipe is None:
-            yield from self._expression((*path, "expression"), derived.expression or "", None)
-            return
+        if derived.expression is not None:
+            yield from self._expression((*path, "expression"), derived.expression, None)
+        if derived.delay is not None:
+            yield from self._delay((*path, "delay"), derived.delay)
+        if derived.running is not None:
+            use = f"a running {derived.running.statistic}"
+            yield from self._scalar((*path, "running", "field"), derived.running.field, use)
+        for key, recipe in (("neighbours", derived.neighbours), ("shift", derived.shift)):
+            if recipe is not None:
+                yield from self._per_event((*path, key, "field"), recipe.field, "in a recipe")
+
+    def _delay(self, path: SpecPath, recipe: DelayRecipe) -> Found:
         for key, field in (("nominal", recipe.nominal), ("timetool", recipe.timetool)):
             if field is not None:
-                yield from self._scalar((*path, "delay", key), field, "a delay")
+                yield from self._scalar((*path, key), field, "a delay")
         if recipe.valid is not None:
-            yield from self._expression((*path, "delay", "valid"), recipe.valid, "valid")
+            yield from self._expression((*path, "valid"), recipe.valid, "valid")
 
     def _selections(self) -> Found:
         run = self._spec.run

@@ -13,6 +13,7 @@ from cubeengine.events.expressions import Expression
 from cubeengine.schema.problems import SpecPath
 from cubeengine.schema.texts import NAME, amount_in, is_variable_name
 from cubeengine.spec.axes import MAX_BINS, Axis, axis_unit, edges_of
+from cubeengine.spec.derived import DelayRecipe
 from cubeengine.spec.resolve import (
     ALL_EVENTS,
     Resolver,
@@ -122,24 +123,37 @@ def _resolution(spec: CubeSpec) -> Found:
 
 def _derived(spec: CubeSpec) -> Found:
     for name, derived in spec.derive.items():
-        recipe = derived.delay
-        if recipe is None:
-            continue
-        path = ("derive", name, "delay")
-        if spec.units.get(name, "ps") != "ps":
-            yield ("units", name), f"{name!r} is a delay, always in ps"
-        try:
-            amount_in(recipe.t0, "ps", "a delay")
-        except SpecError as err:
-            yield (*path, "t0"), str(err)
-        for key, field in (("nominal", recipe.nominal), ("timetool", recipe.timetool)):
-            message = None if field is None else _time_unit(spec, field)
-            if message:
-                yield (*path, key), message
+        if derived.delay is not None:
+            yield from _delay(spec, name, derived.delay)
+        if derived.neighbours is not None and not is_reference(spec, derived.neighbours.among):
+            path = ("derive", name, "neighbours", "among")
+            yield path, _no_selection(spec, derived.neighbours.among)
+        if derived.source is not None:
+            yield from _inherited_unit(spec, name, derived.source)
     try:
         resolve_derived(spec)
     except SpecError as err:
         yield ("derive",), str(err)
+
+
+def _delay(spec: CubeSpec, name: str, recipe: DelayRecipe) -> Found:
+    path = ("derive", name, "delay")
+    if spec.units.get(name, "ps") != "ps":
+        yield ("units", name), f"{name!r} is a delay, always in ps"
+    try:
+        amount_in(recipe.t0, "ps", "a delay")
+    except SpecError as err:
+        yield (*path, "t0"), str(err)
+    for key, field in (("nominal", recipe.nominal), ("timetool", recipe.timetool)):
+        message = None if field is None else _time_unit(spec, field)
+        if message:
+            yield (*path, key), message
+
+
+def _inherited_unit(spec: CubeSpec, name: str, source: str) -> Found:
+    own, unit = spec.units.get(name), declared_unit(spec, source)
+    if own is not None and unit is not None and own != unit:
+        yield ("units", name), f"{name!r} is in the unit of {source!r}, {unit!r}"
 
 
 def _time_unit(spec: CubeSpec, field: str) -> str | None:
@@ -187,12 +201,16 @@ def _cubes(spec: CubeSpec) -> Found:
     seen: set[str] = set()
     for i, name in enumerate(spec.cubes):
         if not is_reference(spec, name):
-            near = nearest_names(name, tuple(spec.select))
-            hint = f"; nearest: {', '.join(map(repr, near))}" if near else ""
-            yield ("cubes", i), f"there is no selection {name!r}{hint}"
+            yield ("cubes", i), _no_selection(spec, name)
         elif name in seen:
             yield ("cubes", i), f"{name!r} stands here already"
         seen.add(name)
+
+
+def _no_selection(spec: CubeSpec, name: str) -> str:
+    near = nearest_names(name, tuple(spec.select))
+    hint = f"; nearest: {', '.join(map(repr, near))}" if near else ""
+    return f"there is no selection {name!r}{hint}"
 
 
 def _cube_names(spec: CubeSpec) -> Found:

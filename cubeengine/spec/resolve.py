@@ -13,7 +13,7 @@ from cubeengine.events.expressions import Expression
 from cubeengine.events.selections import Combine, Condition, Interval, Node, OneOf, fields
 from cubeengine.events.selections import Cut as ResolvedCut
 from cubeengine.schema.texts import amount_in
-from cubeengine.spec.derived import Derived
+from cubeengine.spec.derived import DelayRecipe, Derived, Neighbours
 from cubeengine.spec.selections import Cut, Selection
 from cubeengine.units import Quantity
 
@@ -66,20 +66,34 @@ def resolve_selection(spec: CubeSpec, name: str) -> Node:
 
 def declared_unit(spec: CubeSpec, field: str) -> str | None:
     """Give the unit of a field or derived variable; None where it is declared nowhere."""
-    derived = spec.derive.get(field)
-    if derived is not None and derived.delay is not None:
-        return "ps"
+    seen: set[str] = set()
+    while (derived := spec.derive.get(field)) is not None and field not in seen:
+        if derived.delay is not None:
+            return "ps"
+        if derived.source is None or field in spec.units:
+            break
+        seen.add(field)
+        field = derived.source
     return spec.units.get(field)
 
 
-def derived_inputs(derived: Derived) -> frozenset[str]:
+def derived_inputs(spec: CubeSpec, derived: Derived) -> frozenset[str]:
     """Give the fields and derived variables that a derived variable is made of."""
-    recipe = derived.delay
+    recipe = derived.recipe
     if recipe is None:
         return Expression.parse(derived.expression or "").fields
-    names = {name for name in (recipe.nominal, recipe.timetool) if name is not None}
-    valid = Expression.parse(recipe.valid).fields if recipe.valid else frozenset()
-    return frozenset(names) | valid
+    if isinstance(recipe, DelayRecipe):
+        names = {name for name in (recipe.nominal, recipe.timetool) if name is not None}
+        return frozenset(names) | (Expression.parse(recipe.valid).fields if recipe.valid else frozenset())
+    chosen_by = _selected_by(spec, recipe.among) if isinstance(recipe, Neighbours) else frozenset()
+    return chosen_by | {recipe.field}
+
+
+def _selected_by(spec: CubeSpec, selection: str) -> frozenset[str]:
+    try:
+        return fields(resolve_selection(spec, selection))
+    except SpecError:  # is told of where the selections are checked
+        return frozenset()
 
 
 def resolve_derived(spec: CubeSpec, wanted: Iterable[str] | None = None) -> tuple[str, ...]:
@@ -249,7 +263,7 @@ def _visit(spec: CubeSpec, name: str, through: tuple[str, ...], order: dict[str,
         raise SpecError(f"{name!r} is made of itself: {chain}")
     if len(through) >= MAX_DEPTH:
         raise SpecError(f"derived variables build on one another more than {MAX_DEPTH} deep")
-    for field in sorted(derived_inputs(spec.derive[name])):
+    for field in sorted(derived_inputs(spec, spec.derive[name])):
         _visit(spec, field, (*through, name), order)
     order[name] = None
 

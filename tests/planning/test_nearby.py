@@ -1,0 +1,184 @@
+"""Variables that look at other events, in specs: right on a run, and the same bits in any windows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cubeengine.errors import SpecError
+from cubeengine.events import window as windows
+from cubeengine.planning import nearby
+from cubeengine.sources.times import pack
+from cubeengine.spec.model import CubeSpec
+from tests.planning.runs import bound_of, memory_run, plan_of
+from tests.planning.test_windows import facts, tiny_windows
+
+N_EVENTS = 300
+SECOND = 10**9
+
+
+def off_run():
+    """Every fifth event without laser, one gap of a minute, values missing here and there."""
+    rng = np.random.default_rng(3)
+    laser = (np.arange(N_EVENTS) % 5 != 2).astype(np.int64)
+    times = np.arange(N_EVENTS) * 8_333_333 + 5 * SECOND + (np.arange(N_EVENTS) > 200) * 60 * SECOND
+    arrays = {
+        "lightStatus/laser": laser,
+        "x": np.where(rng.random(N_EVENTS) < 0.1, np.nan, rng.normal(size=N_EVENTS)),
+        "n": rng.integers(0, 50, N_EVENTS),
+        "w": np.where(rng.random((N_EVENTS, 3)) < 0.2, np.nan, rng.normal(size=(N_EVENTS, 3))),
+    }
+    valid = {"n": rng.random(N_EVENTS) < 0.9}
+    return memory_run(arrays, valid, timestamps=pack(*np.divmod(times, SECOND)))
+
+
+ALL = """
+units: {x: mJ}
+derive:
+  slow: {running: {field: x, window: 21}}
+  trail: {running: {field: x, window: 20, statistic: mean, at: trailing}}
+  second: {running: {field: n, window: 0.5 s, statistic: mean}}
+  slower: {running: {field: slow, window: 100 ms, at: trailing}}
+  near: {neighbours: {field: x, among: off, n: 3}}
+  diff: {neighbours: {field: w, among: off, n: 4, give: difference, within: 90 ms}}
+  rare: {neighbours: {field: n, among: rare, n: 2}}
+  nobody: {neighbours: {field: n, among: nobody}}
+  before: {shift: {field: n, events: -1}}
+  far: {shift: {field: w, events: 130, within: 1.2 s}}
+  ratio: near / slow
+select:
+  off: {laser: off, all: ["slow > -1"]}
+  rare: [off, {field: n, min: 47}]
+  nobody: [{field: n, min: 99}]
+  on: {laser: on, all: ["near > -5"]}
+cubes: [on, off]
+axes: [{field: slow, quantiles: 4, unit: uJ}]
+signals: [slow, trail, second, slower, near, diff, rare, nobody, before, far, ratio]
+"""
+
+
+@pytest.mark.parametrize(("n_events", "look"), [(4, 1), (4, 50), (37, 7), (299, 1000)])
+def test_windows_change_no_bit(monkeypatch, n_events, look):
+    plain = plan_of(off_run(), ALL)
+    tiny_windows(monkeypatch, n_events)
+    monkeypatch.setattr(nearby, "LOOK_EVENTS", look)
+    cut = plan_of(off_run(), ALL)
+    assert facts(cut) == facts(plain)
+    assert cut.bound.near == plain.bound.near
+    for name in ("slow", "trail", "second", "slower", "near", "diff", "rare", "nobody", "before", "far"):
+        a, b = (plan.bound.run.column(name) for plan in (cut, plain))
+        assert a.data.tobytes() == b.data.tobytes(), name
+        assert (a.valid is None) == (b.valid is None)
+        assert a.valid is None or a.valid.tolist() == b.valid.tolist()
+
+
+def column(text, name="d", run=None):
+    return bound_of(run or off_run(), text).run.column(name).data
+
+
+def test_neighbours_come_from_the_selection_and_skip_the_gap():
+    run = off_run()
+    off, x, time = run.column("lightStatus/laser").data == 0, run.column("x").data, run.time.astype(np.int64)
+    text = (
+        "select: {off: {laser: off}}\nderive: {d: {neighbours: {field: x, among: off, n: 2, within: 50 ms}}}"
+    )
+    found = column(text, run=run)
+    for i in range(N_EVENTS):
+        others = [j for j in np.flatnonzero(off & np.isfinite(x)) if j != i and abs(time[j] - time[i]) <= 5e7]
+        near = sorted(others, key=lambda j: (abs(time[j] - time[i]), j))[:2]
+        assert found[i] == (x[sorted(near)].sum() / len(near) if near else pytest.approx(np.nan, nan_ok=True))
+
+
+def test_difference_needs_the_events_own_value():
+    text = "select: {off: {laser: off}}\nderive: {d: {neighbours: {field: x, among: off, give: %s}}}"
+    run = off_run()
+    mean, difference = (column(text % give, run=run) for give in ("mean", "difference"))
+    np.testing.assert_array_equal(difference, run.column("x").data - mean)
+    assert np.isfinite(mean).all()
+    missing = int(np.isnan(run.column("x").data).sum())
+    assert bound_of(run, text % "difference").near["d"].missing == missing
+
+
+def test_what_values_rest_on_is_counted_and_shown():
+    plan = plan_of(off_run(), ALL)
+    assert plan.bound.near["nobody"].nothing == N_EVENTS
+    near = plan.bound.near["before"]
+    assert (near.nothing, near.missing) == (1, int((~off_run().column("n").valid[:-1]).sum()))
+    assert all(sum(counts.values()) == N_EVENTS for counts in plan.to_dict()["near"].values())
+    assert f"nobody: {N_EVENTS} with no other event's value" in str(plan)
+    assert plan.compute().attrs["near"] == plan.to_dict()["near"]
+
+
+def test_the_unit_is_that_of_the_field():
+    bound = bound_of(off_run(), ALL)
+    assert bound.run.fields["slow"].name == "slow"
+    assert {signal.name: signal.unit for signal in bound.signals}["near"] == "mJ"
+    assert bound.axes[0].axis.unit == "uJ"
+    np.testing.assert_allclose(bound.run.column("slow [uJ]").data, bound.run.column("slow").data * 1000)
+
+
+def test_a_delay_may_rest_on_a_running_time_tool():
+    run = memory_run({"lxt": np.zeros(5), "tt": np.array([1.0, 2, 9, 4, 5])})
+    text = """
+units: {lxt: s, tt: ps}
+derive:
+  slow: {running: {field: tt, window: 3}}
+  d: {delay: {nominal: lxt, timetool: slow, laser: none}}
+"""
+    assert column(text, run=run).tolist() == [1.5, 2, 4, 5, 4.5]
+
+
+def test_runs_without_events_have_no_values():
+    run = memory_run({"x": np.empty(0), "n": np.empty(0, np.int64), "w": np.empty((0, 3))})
+    text = ALL.replace("laser: off, ", "").replace("laser: on, ", "").replace("quantiles: 4", "edges: [0, 1]")
+    bound = bound_of(run, text)
+    assert all(len(bound.run.column(name)) == 0 for name in bound.spec.derive)
+
+
+@pytest.mark.slow
+def test_the_events_of_a_selection_are_looked_for_once(monkeypatch):
+    looked = []
+    plain = nearby._chosen
+    monkeypatch.setattr(
+        nearby, "_chosen", lambda value, window: looked.append(window) or plain(value, window)
+    )
+    tiny_windows(monkeypatch, 10)
+    monkeypatch.setattr(nearby, "LOOK_EVENTS", 10)
+    text = "select: {nobody: [{field: n, min: 99}]}\nderive: {d: {neighbours: {field: n, among: nobody}}}"
+    bound_of(off_run(), text)
+    assert len(looked) <= 2 * N_EVENTS / 10
+
+
+def test_only_the_events_that_are_needed_are_read_beyond_a_window(monkeypatch):
+    read = []
+    run = off_run()
+    plain = windows.Window.__init__
+
+    def watched(self, run, events):
+        read.append(events)
+        plain(self, run, events)
+
+    monkeypatch.setattr(windows.Window, "__init__", watched)
+    tiny_windows(monkeypatch, 100)
+    bound_of(run, "derive: {d: {running: {field: x, window: 21}}}")
+    beyond = {(e.start, e.stop) for e in read} - {(0, 300), (0, 100), (100, 200), (200, 300)}
+    assert beyond == {(90, 100), (100, 110), (190, 200), (200, 210)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("derive: {d: {running: {field: w, window: 3}}}", "a running median needs one number"),
+        ("derive: {d: {running: {field: xx, window: 3}}}", "nearest: 'x'"),
+        ("derive: {d: {neighbours: {field: Sums, among: all}}}", "'Sums'"),
+        ("derive: {x: {shift: {field: n, events: 1}}}", "is a field of"),
+    ],
+)
+def test_fields_that_do_not_fit_are_told(text, said):
+    with pytest.raises(SpecError, match=said):
+        bound_of(off_run(), text)
+
+
+def test_the_spec_of_a_plan_reads_back():
+    spec = CubeSpec.loads("cube: c\n" + ALL)
+    assert CubeSpec.loads(spec.to_yaml()) == spec
