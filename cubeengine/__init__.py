@@ -44,6 +44,7 @@ _HOMES = {
         "SourceFormatError", "SpecError", "StoreMismatch",
     ),
     "events.run": ("Run",),
+    "pedestals": ("NotDark", "Pedestal", "pedestal"),
     "plots": ("describe_cube", "plot_cube"),
     "session.explore": ("explore",),
     "session.session": ("Session",),
@@ -57,12 +58,11 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayRecipe", "Derived",
-    "FieldNotFound", "LaunchError", "MemorySource", "MissingExtra", "Neighbours", "Plan", "PlanError",
-    "Resources", "Run", "RunSpec", "Running", "Selection", "Session", "Shift", "Signal",
-    "SourceFormatError", "SpecError", "StoreMismatch", "__version__", "cube_hash", "describe_cube",
-    "explore", "is_cube", "merge_cubes", "open_cube", "open_run", "open_spec", "plan", "plot_cube",
-    "rebin_cube", "sem",
+    "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayRecipe", "Derived", "FieldNotFound",
+    "LaunchError", "MemorySource", "MissingExtra", "Neighbours", "NotDark", "Pedestal", "Plan", "PlanError",
+    "Resources", "Run", "RunSpec", "Running", "Selection", "Session", "Shift", "Signal", "SourceFormatError",
+    "SpecError", "StoreMismatch", "__version__", "cube_hash", "describe_cube", "explore", "is_cube",
+    "merge_cubes", "open_cube", "open_run", "open_spec", "pedestal", "plan", "plot_cube", "rebin_cube", "sem",
 ]  # fmt: skip
 
 

@@ -31,6 +31,7 @@ COMMANDS = (
     "report",
     "merge",
     "rebin",
+    "pedestal",
     "submit",
     "jobs",
 )

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, folder: str, n_events: int) -> None:
     """Write a seeded pump-probe run with known truth into DIR (default: ./cubeengine-demo), and a spec.
 
-    The run is a smallData file, raw data (xtc2) in four streams, and constants to calibrate them with. Makes
-    the cube of both, prints what came out against the truth, and saves a plot.
+    The run is a smallData file, raw data (xtc2) in four streams, and constants to calibrate them with; a dark
+    run is beside it. Makes the cube of both, prints what came out against the truth, and saves a plot.
     """
     from cubeengine import api, demo
     from cubeengine.budget import format_size
@@ -40,8 +40,11 @@ def command(ctx: click.Context, folder: str, n_events: int) -> None:
     spec = demo.write_spec(home)
     data, raw, cube = home / demo.DATA_NAME, home / demo.RAW_FOLDER, home / demo.CUBE_NAME
     demo.write_run(home, n_events=n_events)
+    demo.write_dark_run(home / demo.DARK_FOLDER)
     click.echo(f"wrote {data}, {n_events:,} shots, {format_size(data.stat().st_size)}; the spec is {spec}")
     click.echo(f"wrote {raw}, {_raw_text(raw)}")
+    dark = home / demo.DARK_FOLDER
+    click.echo(f"wrote {dark}, a run without X-rays in three gain modes, {_raw_text(dark)}")
     click.echo(f"\n$ cubeengine check {spec}")
     ctx.invoke(check, spec=str(spec), settings=())
     click.echo(f"\n$ cubeengine plan {spec}")
@@ -90,11 +93,15 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def _next(spec: Path, cube: Path, home: Path) -> str:
+    from cubeengine.demo import CONSTANTS_FOLDER, DARK_FOLDER
+
     tries = (
         f"cubeengine show {cube}",
         f"cubeengine show {cube} --plot frames.png --signal frame --difference on,off",
         f"cubeengine show {cube} --plot azav.png --signal azav --over ipm2/sum --difference on,off",
         f"cubeengine fields {home} --stats",
+        f"cubeengine pedestal {home / DARK_FOLDER} --detector jungfrau --merge "
+        f"{home / CONSTANTS_FOLDER / 'jungfrau.h5'} -o dark.h5 --plot dark.png",
         f"cubeengine run {spec} --set axes.0.centers.step=0.25 -o finer.zarr",
     )
     return "try next:\n" + "\n".join(f"  {line}" for line in tries)

@@ -11,6 +11,7 @@ from cubeengine.cli.base import Command, printable
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @click.command("show", cls=Command, short_help="Describe a cube, or draw a signal of it.")
@@ -47,10 +48,15 @@ def save_plot(
     difference: str | None = None,
 ) -> None:
     """Draw a signal of a cube and save the picture in the format of the file's name."""
-    from cubeengine.errors import SpecError
     from cubeengine.plots import plot_cube
 
-    figure = plot_cube(dataset, signal, over, difference)
+    save_figure(plot_cube(dataset, signal, over, difference), path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a picture in the format of the file's name."""
+    from cubeengine.errors import SpecError
+
     known = figure.canvas.get_supported_filetypes()
     if path.suffix.removeprefix(".").lower() not in known:
         raise SpecError(f"{path}: no known kind of picture; end the name with .png, .pdf or .svg")

@@ -9,6 +9,7 @@ from cubeengine.errors import SpecError
 EXPERIMENT, RUN = "xppdemo20", 12
 SPEC_NAME = "delay.yaml"
 DATA_NAME, RAW_FOLDER, CONSTANTS_FOLDER = "xppdemo20_Run0012.h5", "xtc", "constants"
+DARK_FOLDER, DARK_RUN = "dark", 13
 CUBE_NAME = "xppdemo20_r0012_delay.zarr"
 
 SPEC = """\

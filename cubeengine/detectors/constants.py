@@ -5,10 +5,12 @@ The keys are the names of the facility's constant types. The layout of the file 
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -159,19 +161,23 @@ def write_constants(
     valid_from_run: int | None = None,
     valid_to_run: int | None = None,
     geometry: str = "",
+    further: Mapping[str, NDArray[Any]] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> None:
     """Write a file of constants: npz if that is its suffix, else HDF5.
 
     Parameters
     ----------
     path : Path
-        The file; replaced if it exists.
+        The file; replaced in one step if it exists: a reader, or a crash, finds the old one or the new one.
     arrays : mapping
         Arrays by name, each one of `ARRAYS`.
     kind, name, unique_id, source, segments, valid_from_run, valid_to_run
         As in `Constants`.
     geometry : str
         Text of the geometry.
+    further, texts : mapping, optional
+        Arrays and texts of other names that go into the file as well; who reads constants ignores them.
 
     Raises
     ------
@@ -185,20 +191,33 @@ def write_constants(
     about |= {"unique_id": unique_id, "source": source, "segments": segments}
     about |= {"valid_from_run": valid_from_run, "valid_to_run": valid_to_run}
     known = {key: np.asarray(value) for key, value in about.items() if value is not None and value != ""}
+    written = {**(texts or {}), **({GEOMETRY: geometry} if geometry else {})}
     write = _write_npz if path.suffix == ".npz" else _write_hdf5
-    write(path, arrays, known, geometry)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("xb+") as file:
+            write(file, {**arrays, **(further or {})}, known, written)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any], text: str) -> None:
-    members: dict[str, Any] = {**arrays, **about, **({GEOMETRY: np.array(text)} if text else {})}
-    np.savez_compressed(path, **members)
+def _write_npz(
+    file: IO[bytes], arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any], texts: Mapping[str, str]
+) -> None:
+    members: dict[str, Any] = {**arrays, **about, **{key: np.array(text) for key, text in texts.items()}}
+    np.savez_compressed(file, **members)
 
 
-def _write_hdf5(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any], text: str) -> None:
-    with h5py.File(path, "w") as file:
+def _write_hdf5(
+    stream: IO[bytes], arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any], texts: Mapping[str, str]
+) -> None:
+    with h5py.File(stream, "w") as file:
         for key, value in about.items():
             file.attrs[key] = value.item() if value.ndim == 0 else value
         for key, values in arrays.items():
             file.create_dataset(key, data=values)
-        if text:
-            file.create_dataset(GEOMETRY, data=text, dtype=h5py.string_dtype())
+        for key, text in texts.items():
+            file.create_dataset(key, data=text, dtype=h5py.string_dtype())

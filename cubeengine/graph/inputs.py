@@ -81,7 +81,7 @@ def _pair_files(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> 
 
 def task_reader(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> Reader:
     """Give the reader that tasks use: stages included, arrays of memory in side files for every worker."""
-    reader: Reader = in_files(_in_file(source.reader, signal.name, folder), folder.save, signal.name)
+    reader = reader_in_files(source.reader, signal.name, folder)
     stages = _stages(signal, source.pipeline)
     if not stages or source.pipeline is None:
         return reader
@@ -94,6 +94,12 @@ def _stages(signal: SignalPlan, pipeline: Pipeline | None) -> tuple[Stage, ...]:
     if pipeline is None:
         return ()
     return pipeline.before_gather().stages if signal.late_image else pipeline.stages
+
+
+def reader_in_files(reader: Reader, name: str, folder: WorkFolder) -> Reader:
+    """Give a reader whose arrays of memory are in files of a folder, under a name, for every worker."""
+    moved: Reader = in_files(_in_file(reader, name, folder), folder.save, name)
+    return moved
 
 
 def _in_file(reader: Reader, name: str, folder: WorkFolder) -> Reader:
