@@ -167,12 +167,14 @@ def test_demo_ends_with_a_cube_and_a_picture(
 
     home = tmp_path / "cubeengine-demo"
     names = {path.name for path in home.iterdir()}
-    made = {DATA_NAME, RAW_FOLDER, "constants", "delay.yaml", "xppdemo20_r0012_delay.zarr", "delay.png"}
+    made = {DATA_NAME, RAW_FOLDER, "constants", "dark", "delay.yaml", "delay.png"}
+    made |= {"xppdemo20_r0012_delay.zarr"}
     assert names == made
     assert (home / "delay.png").read_bytes().startswith(b"\x89PNG")
     out = capfd.readouterr().out
     for part in (
         "4 streams in 5 files",
+        "three gain modes, 3 streams in 3 files",
         "no errors",
         "because",
         "measured peak memory",
@@ -192,7 +194,7 @@ def test_commands_that_the_demo_names_work(
     _, _, named = capfd.readouterr().out.partition("try next:\n")
 
     lines = [line.split() for line in named.splitlines() if line.strip()]
-    assert len(lines) == 5
+    assert len(lines) == 6
     for program, *arguments in lines:
         assert program == "cubeengine"
         assert run_command(arguments) == 0
