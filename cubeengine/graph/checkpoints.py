@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import uuid
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from cubeengine.errors import StoreMismatch
 from cubeengine.graph.tasks import Sums, Tally, done
 from cubeengine.kernels.moments import Partial
-from cubeengine.store.files import sync_path, writing
+from cubeengine.store.files import reading, sync_path, writing
 
 EVERY = 8
 """A fold is kept after so many leaves: each reads some times the size of the sums, so that writing these
@@ -49,13 +50,15 @@ def load_sums(path: Path) -> Sums:
     ------
     StoreMismatch
         If the file is not what it should be.
+    StoreWriteError
+        If the file system fails.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with reading(path, "reading partial sums"), np.load(path, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files}
         tiles = tuple(_tile(values, f"{number}.") for number in range(int(values["n_tiles"])))
         return Sums(tiles, values["left_out"])
-    except (OSError, ValueError, KeyError) as err:
+    except (EOFError, BadZipFile, ValueError, KeyError) as err:
         raise StoreMismatch(f"{path}: cannot be read ({err}); run again without --resume") from err
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 import cubeengine
 from cubeengine.errors import StoreMismatch
-from cubeengine.store.files import replace_file
+from cubeengine.store.files import reading, replace_file
 
 FORMAT = 1
 """Version of the layout on disk; a reader refuses a newer one."""
@@ -70,15 +70,14 @@ def read_root(path: Path) -> Mapping[str, Any]:
 
     Raises
     ------
-    StoreMismatch
+    StoreWriteError
         If the file system does not let it be read, so that one cannot tell.
     """
-    try:
-        root = json.loads((path / ROOT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
-        return {}
-    except OSError as err:
-        raise StoreMismatch(f"{path}: cannot be read: {err.strerror or err}; check the file system") from err
+    with reading(path, "reading the cube"):
+        try:
+            root = json.loads((path / ROOT).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
+            return {}
     return root if isinstance(root, dict) else {}
 
 

@@ -73,7 +73,7 @@ class RunState:
         with files.writing(self.folder, "clearing the state of the run"):
             (self.folder / _BEGUN).unlink(missing_ok=True)  # first: the rest means nothing without it
             for name in _FOLDERS:
-                shutil.rmtree(self.folder / name, ignore_errors=True)
+                files.remove_folder(self.folder / name)
                 (self.folder / name).mkdir()
 
     def marker(self, task: str) -> Path:
@@ -83,12 +83,13 @@ class RunState:
     def done(self, task: str) -> Counts | None:
         """Give what a write task counted; None where it is not done."""
         path = self.marker(task)
-        try:
-            counts: Counts = json.loads(path.read_text())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as err:
-            raise StoreMismatch(f"{path}: cannot be read ({err}); run again without --resume") from err
+        with files.reading(path, "reading the state of the run"):
+            try:
+                counts: Counts = json.loads(path.read_text())
+            except FileNotFoundError:
+                return None
+            except ValueError as err:
+                raise StoreMismatch(f"{path}: cannot be read ({err}); run again without --resume") from err
         return counts
 
     def is_skipped(self, task: str) -> bool:
