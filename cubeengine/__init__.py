@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cubeengine import look
     from cubeengine.api import Plan, open_run, open_spec, plan
     from cubeengine.combine.merge import merge_cubes
     from cubeengine.combine.rebin import rebin_cube
@@ -55,23 +56,26 @@ _HOMES = {
     "spec.selections": ("Cut", "Selection"),
     "store.read": ("cube_hash", "is_cube", "open_cube", "sem"),
 }  # fmt: skip
+_PACKAGES = ("look",)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayRecipe", "Derived", "FieldNotFound",
     "LaunchError", "MemorySource", "MissingExtra", "Neighbours", "NotDark", "Pedestal", "Plan", "PlanError",
     "Resources", "Run", "RunSpec", "Running", "Selection", "Session", "Shift", "Signal", "SourceFormatError",
-    "SpecError", "StoreMismatch", "__version__", "cube_hash", "describe_cube", "explore", "is_cube",
+    "SpecError", "StoreMismatch", "__version__", "cube_hash", "describe_cube", "explore", "is_cube", "look",
     "merge_cubes", "open_cube", "open_run", "open_spec", "pedestal", "plan", "plot_cube", "rebin_cube", "sem",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _PACKAGES:
+        return import_module(f"cubeengine.{name}")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'cubeengine' has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(f"cubeengine.{home}"), name)
 
 

@@ -100,7 +100,7 @@ class Scan:
     def __init__(self, columns: Mapping[str, Column], n_events: int) -> None:
         settings = {name: distinct_settings(_values(column)) for name, column in columns.items()}
         moving = {name: found for name, found in settings.items() if len(found.values) > 1}
-        self._settings = {name: moving[name] for name in _variables(moving)}
+        self._settings = {name: moving[name] for name in variables_among(moving)}
         self._n_events = n_events
         self._counter = next((name for name in settings if _COUNTER.fullmatch(leaf(name))), None)
 
@@ -194,7 +194,7 @@ def find_scan(fields: Mapping[str, FieldInfo], columns: Columns, n_events: int) 
     return Scan({name: columns(name) for name in candidates(fields)}, n_events)
 
 
-def _variables(moving: Iterable[str]) -> list[str]:
+def variables_among(moving: Iterable[str]) -> list[str]:
     """Give motors by name; where there are none, motors by number; and where there are none, counters."""
     names = list(moving)
     counters = [name for name in names if _COUNTER.fullmatch(leaf(name))]

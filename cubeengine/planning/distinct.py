@@ -99,7 +99,12 @@ def _merged(parts: Sequence[Counted]) -> Counted:
 
 def quantile_edges(distinct: Distinct, n_bins: int) -> FloatArray:
     """Give the `n_bins` + 1 quantiles of all values, as `numpy.quantile` does."""
-    virtual = (distinct.n_values - 1) * np.linspace(0, 1, n_bins + 1)
+    return quantiles(distinct, np.linspace(0, 1, n_bins + 1))
+
+
+def quantiles(distinct: Distinct, shares: FloatArray) -> FloatArray:
+    """Give the quantiles of all values at rising shares, 0 to 1, as `numpy.quantile` does."""
+    virtual = (distinct.n_values - 1) * shares
     below = np.floor(virtual).astype(np.int64)
     above = np.minimum(below + 1, distinct.n_values - 1)
     ranks = np.unique(np.concatenate([below, above]))

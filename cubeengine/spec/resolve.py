@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.events.expressions import Expression
-from cubeengine.events.selections import Combine, Condition, Interval, Node, OneOf, fields
+from cubeengine.events.selections import Combine, Condition, Interval, Node, OneOf, describe, fields
 from cubeengine.events.selections import Cut as ResolvedCut
 from cubeengine.schema.texts import amount_in
 from cubeengine.spec.derived import DelayRecipe, Derived, Neighbours
@@ -227,6 +227,17 @@ class Resolver:
         self._size += size
         if self._size > MAX_CONDITIONS:
             raise SelectionError(f"selections come to more than {MAX_CONDITIONS:,} conditions", name)
+
+
+def left_out(node: Node, patterns: tuple[str, ...]) -> tuple[Node, ...]:
+    """Give what remains of a selection without the cuts of which all fields match, as `without` does.
+
+    Raises
+    ------
+    SelectionError
+        If a cut mixes fields that match with others, or stands under `any` or `not`.
+    """
+    return tuple(_without(node, patterns, describe(node)))
 
 
 def _without(node: Node, patterns: tuple[str, ...], name: str) -> list[Node]:

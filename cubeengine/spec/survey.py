@@ -19,6 +19,7 @@ import numpy as np
 
 from cubeengine.events.derived import numbers
 from cubeengine.events.run import Run
+from cubeengine.events.window import Window
 from cubeengine.spec.shots import Shots, laser_shots, xray_shots
 from cubeengine.types import FieldInfo, FieldKind, FloatArray
 
@@ -60,9 +61,18 @@ class TimeTool:
 
 @dataclass(frozen=True)
 class Survey:
-    """A run, asked for what a starter spec is made of. Reads scalars, each when first needed."""
+    """A run, asked for what a starter spec is made of. Reads scalars, each when first needed.
+
+    Attributes
+    ----------
+    run : Run
+        The run.
+    window : Window, or None
+        The events whose values are looked at; None for all.
+    """
 
     run: Run
+    window: Window | None = None
 
     @cached_property
     def scalars(self) -> tuple[str, ...]:
@@ -170,7 +180,7 @@ class Survey:
         }
 
     def _column(self, name: str) -> FloatArray:
-        return numbers(self.run.column(name))
+        return numbers((self.window or self.run).column(name))
 
     def _moves(self, name: str) -> FloatArray:
         return self.distinct(name) if name in self.scalars else np.empty(0)

@@ -1,0 +1,28 @@
+"""Looking at a run: for each thing one function that gives data, and one that draws it and returns the Axes.
+
+All take a run, or a session, names of fields or expressions, and a selection; all go through the events
+window by window, so that runs larger than the memory do. What is missing is counted, and said in the
+picture.
+"""
+
+from cubeengine.look.correlations import correlation
+from cubeengine.look.cuts import cut_flow, cut_histograms
+from cubeengine.look.draw_correlations import plot_correlation
+from cubeengine.look.draw_cuts import plot_cut_flow, plot_cuts
+from cubeengine.look.draw_histograms import plot_histogram, plot_histogram2d
+from cubeengine.look.draw_images import plot_average_image
+from cubeengine.look.draw_overviews import plot_overview
+from cubeengine.look.draw_scans import plot_scan
+from cubeengine.look.draw_traces import plot_trace
+from cubeengine.look.histograms import histogram, histogram2d
+from cubeengine.look.images import average_image
+from cubeengine.look.overviews import Choices, choices, event_rate, missing_fractions, overview, shots
+from cubeengine.look.scans import scan_curve
+from cubeengine.look.traces import trace
+
+__all__ = [
+    "Choices", "average_image", "choices", "correlation", "cut_flow", "cut_histograms", "event_rate",
+    "histogram", "histogram2d", "missing_fractions", "overview", "plot_average_image", "plot_correlation",
+    "plot_cut_flow", "plot_cuts", "plot_histogram", "plot_histogram2d", "plot_overview", "plot_scan",
+    "plot_trace", "scan_curve", "shots", "trace",
+]  # fmt: skip
