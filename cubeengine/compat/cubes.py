@@ -21,12 +21,11 @@ from cubeengine.compat.layout import Layout, dims_of, original_layout
 from cubeengine.compat.printing import show
 from cubeengine.compat.writing import write_cube
 from cubeengine.errors import SpecError, nearest_names
+from cubeengine.events import states
 from cubeengine.events.derived import numbers
 from cubeengine.spec.axes import Axis
-from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.selections import Selection
 
-KEPT = "kept"
 SETTINGS = "UserDataCfg/"
 GOOD = "0.5 < `{damage}` < 1.5"
 """The original's cut on a detector's damage field: 1 is good."""
@@ -172,33 +171,28 @@ class Cubes(Delays):
             name = f"Cube_{self.expname}_{self.runLabel}_{cubeName}{suffix}"
             write_cube(result, Path(self.dirname) / name, toHdf5)
         if returnIdx or cube.addIdxVars:
-            return result, self._listed(cube, plan)
+            return result, self._listed(cube, plan, layout.base)
         return result
 
     def _planned(self, cube: CubeDefinition, state: State) -> tuple[api.Plan, Layout]:
         axes = [self._axis(name, bins) for name, bins in cube.axes]
         fields = [name for name in cube.targetVars if not name.startswith(SETTINGS)]
         damaged = self._damage_fields(fields)
-        select = {KEPT: self._selection(cube.useFilter, state=state)}
-        select |= {
-            _good(damage): Selection(all=[KEPT, GOOD.format(damage=damage)])
-            for damage in dict.fromkeys(damaged.values())
-        }
-        spec = CubeSpec(
-            cube=cube.cubeName,
-            units=self._units,
-            derive=self._derived,
-            select=select,
-            axes=axes,
-            cubes=list(select),
-            signals=fields,
-        )
+        base = self._selected(cube.useFilter, state)
+        good = {damage: self._undamaged(base, damage) for damage in dict.fromkeys(damaged.values())}
+        plan = self.session.cube(*axes, select=[base, *good.values()], signals=fields, name=cube.cubeName)
         variables = [*(axis.field for axis in axes), *fields]
         selections = {
-            name.replace("/", "__"): _good(damaged[name]) if name in damaged else KEPT for name in variables
+            name.replace("/", "__"): good[damaged[name]] if name in damaged else base for name in variables
         }
         names, dims = tuple(axis.variable for axis in axes), dims_of([name for name, _ in cube.axes])
-        return api.plan(self._own_run, spec), Layout(names, dims, selections, KEPT)
+        return plan, Layout(names, dims, selections, base)
+
+    def _undamaged(self, base: str, damage: str) -> str:
+        """Have a selection of the events whose detector is not damaged in the session, and give its name."""
+        name = f"{base}.{damage.rpartition('/')[2]}"
+        self.session.select(name, Selection(all=[base, GOOD.format(damage=damage)]))
+        return name
 
     def _axis(self, field: str, bins: Bins) -> Axis:
         scan = self._opened.scan
@@ -232,12 +226,12 @@ class Cubes(Delays):
         self._teller.tell("bin-labels")
         if (entries == 0).any():
             self._teller.tell("empty-bins")
-        self._tell_edges(plan)
+        self._tell_edges(plan, layout.base)
         self._tell_lacking(made, layout)
 
-    def _tell_edges(self, plan: api.Plan) -> None:
+    def _tell_edges(self, plan: api.Plan, base: str) -> None:
         """Tell how many events lie on the lowest edges: those that the original leaves out."""
-        kept = plan.bound.selections[KEPT] == 1
+        kept = plan.bound.selections[base] == states.TRUE
         on_edge = [
             np.count_nonzero(kept & (numbers(axis.values) == axis.axis.edges[0]))
             for axis in plan.bound.axes
@@ -261,19 +255,15 @@ class Cubes(Delays):
 
     # -- events of the bins -----------------------------------------------------------------------
 
-    def _listed(self, cube: CubeDefinition, plan: api.Plan) -> Listed:
+    def _listed(self, cube: CubeDefinition, plan: api.Plan, base: str) -> Listed:
         """List the events of every bin."""
-        events = _events_per_bin(plan)
+        events = _events_per_bin(plan, base)
         addresses = self._addresses(np.arange(self._run.n_events))
         names = ("fiducial", "evttime")[-len(addresses) :]
         columns = dict(zip(names, addresses, strict=True))
         columns |= {name: self.getVar(name) for name in cube.addIdxVars}
         listed: Listed = {"keys": list(_centres(plan))}
         return listed | {name: [column[one] for one in events] for name, column in columns.items()}
-
-
-def _good(damage: str) -> str:
-    return f"good_{damage.replace('/', '_')}"
 
 
 def _centres(plan: api.Plan) -> Iterator[object]:
@@ -283,9 +273,9 @@ def _centres(plan: api.Plan) -> Iterator[object]:
     yield from centres[0] if len(centres) == 1 else product(*centres)
 
 
-def _events_per_bin(plan: api.Plan) -> list[NDArray[np.int64]]:
+def _events_per_bin(plan: api.Plan, base: str) -> list[NDArray[np.int64]]:
     """Give the events of every bin, flat in C order, in time order."""
-    grouping, kept = plan.bound.grouping, list(plan.bound.selections).index(KEPT)
+    grouping, kept = plan.bound.grouping, list(plan.bound.selections).index(base)
     mine = np.isin(np.asarray(grouping.groups) % grouping.width, grouping.members[kept])
     events, bins = np.asarray(grouping.events)[mine], np.asarray(grouping.groups)[mine] // grouping.width
     order = np.argsort(bins, kind="stable")

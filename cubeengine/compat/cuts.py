@@ -15,9 +15,7 @@ from cubeengine.compat.fields import Fields, Filter
 from cubeengine.compat.printing import show
 from cubeengine.compat.reduced import VariableName, open_interval, read_region
 from cubeengine.errors import FieldNotFound, SpecError, nearest_names
-from cubeengine.events import states
-from cubeengine.spec.model import CubeSpec
-from cubeengine.spec.resolve import resolve_selection
+from cubeengine.spec.resolve import ALL_EVENTS
 from cubeengine.spec.selections import Selection
 from cubeengine.types import BoolArray
 
@@ -224,9 +222,8 @@ class Cuts(Fields):
         (n_events,) bool
         """
         selection = self._selection(useFilter or "", tuple(ignoreVar))
-        spec = CubeSpec(cube="session", select={"wanted": selection})
-        found: BoolArray = self._run.states(resolve_selection(spec, "wanted")) == states.TRUE
-        return found
+        mask: BoolArray = self.session.mask(selection).to_numpy()
+        return mask
 
     def getFilterLaser(self, useFilter: str, ignoreVar: Sequence[str] = ()) -> list[BoolArray]:
         """Give the events that a selection keeps with the laser on, and with the laser off."""
@@ -255,6 +252,16 @@ class Cuts(Fields):
         if state is not None and LASER not in self._run.fields:
             raise FieldNotFound(LASER, self._run.label, tuple(self._run.fields), hint=f"{name!r} needs it")
         return Selection(all=[cut.expression for cut in kept], laser=state)
+
+    def _selected(self, name: str, state: State = None) -> str:
+        """Have a selection in the session, and give its name there; see `_selection`."""
+        base, named = read_state(name)
+        state = state or named
+        if not base and state is None:
+            return ALL_EVENTS
+        own = f"{base or ALL_EVENTS}{'' if state is None else f'__{state}'}"
+        self.session.select(own, self._selection(name, state=state))
+        return own
 
     def _tell_ignored(self, name: str, cuts: list[OpenCut]) -> None:
         ours = {cut.field for cut in cuts if matches(cut.field, NEEDS_LASER)}

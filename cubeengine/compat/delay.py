@@ -193,7 +193,7 @@ class Delays(Cuts):
         return next((name for name in ENCODERS if moves(self._opened, name, FEWEST_VALUES)), None)
 
     def _encoder_unit(self, encoder: str) -> str:
-        if declared := self._units.get(encoder):
+        if declared := self._run.fields.unit(encoder):
             return declared
         values = _finite(self._opened, encoder)
         if np.ptp(values) < SMALLEST_RANGE:

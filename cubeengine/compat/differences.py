@@ -64,6 +64,10 @@ DIFFERENCES: Mapping[str, str] = {
         "{n} missing values of {field} are NaN; the original gives the writer's mark for them as a number"
     ),
     "sums-of-nan": ("{n} events have no finite element in {field}: NaN, where the original gives 0"),
+    "source-changed": (
+        "arrays that were saved are left out, as the file has changed since; the original takes them over. "
+        "{why}"
+    ),
     "histogram-bins": ("{n} bins; the original makes one less than it is asked for"),
     "scan-points": (
         "every step of the scan is a point, with its error in 'scanErr'. The original leaves out the "

@@ -14,14 +14,14 @@ from cubeengine.compat.differences import Teller
 from cubeengine.compat.opening import find_file
 from cubeengine.compat.printing import show
 from cubeengine.compat.reduced import Region, VariableName, one_number, read_region
-from cubeengine.errors import SpecError
+from cubeengine.errors import SpecError, StoreMismatch
 from cubeengine.events.derived import numbers
 from cubeengine.events.expressions import Expression
 from cubeengine.events.opening import open_run
 from cubeengine.events.run import Run
-from cubeengine.planning.derive import add_derived
+from cubeengine.session.saving import Policy
+from cubeengine.session.session import Session
 from cubeengine.spec.derived import Derived
-from cubeengine.spec.model import CubeSpec
 from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind
 
 Filter: TypeAlias = "str | ArrayLike | None"
@@ -50,6 +50,15 @@ class Fields:
         Raw data (xtc2) to be joined.
     units : mapping of field to unit, optional
         Units of fields, as encoders; files carry none.
+    saved : "check", "accept", "recipes", "ignore", or None
+        What is taken over from last time; see `cubeengine.explore`. With "check", arrays that were saved
+        for the file as it was before are left out, and a warning says so. None begins anew and saves
+        nothing.
+
+    Attributes
+    ----------
+    session : Session
+        The cubeengine session beneath: what is added, cut and binned here is known there.
 
     Raises
     ------
@@ -67,35 +76,42 @@ class Fields:
         plotWith: str = "matplotlib",
         xtc: str | Path | Sequence[str | Path] | None = None,
         units: Mapping[str, str] | None = None,
+        saved: Policy | None = "check",
     ) -> None:
         path = find_file(expname, int(run), str(dirname), str(filename))
-        self._opened = open_run(path, xtc=xtc, units=units)
+        self._teller = Teller()
+        self._opened = open_run(path, xtc=xtc)
+        self.session = self._session(saved)
+        self.session.declare(units or {})
         named = self._opened.run_id
         self.expname = expname or ("" if named is None else named.experiment)
         self.run = int(run) if run >= 0 or named is None else named.run
         self.runLabel = f"Run{self.run:03d}"
         self.fname, self.dirname, self.plotWith = str(path), str(path.parent), plotWith
-        self._units = dict(units or {})
-        self._added: dict[str, Column] = {}
-        self._derived: dict[str, Derived] = {}
-        self._current: Run | None = None
         self._shown: xr.Dataset | None = None
-        self._teller = Teller()
+
+    def _session(self, saved: Policy | None) -> Session:
+        try:
+            return Session(self._opened, saved=saved)
+        except StoreMismatch as err:
+            if saved != "check":
+                raise
+            self._teller.tell("source-changed", why=err)
+            return Session(self._opened, saved="recipes")
+
+    def save(self) -> Path:
+        """Save the variables that were added, with the delay and the selections of cubes, for next time.
+
+        Returns the file. The same is done when the object is no longer used, and when Python ends.
+        """
+        return self.session.save()
 
     # -- what there is ----------------------------------------------------------------------------
 
     @property
-    def _own_run(self) -> Run:
-        """The run with the arrays that were added."""
-        return self._opened.with_columns(self._added)
-
-    @property
     def _run(self) -> Run:
         """The run with all variables that were added."""
-        if self._current is None:
-            spec = CubeSpec(cube="session", units=self._units, derive=self._derived)
-            self._current, _ = add_derived(self._own_run, spec)
-        return self._current
+        return self.session.run
 
     def Keys(
         self,
@@ -245,18 +261,9 @@ class Fields:
         SpecError
             If there are more or fewer than the events of the run, or the file has a field of that name.
         """
-        values = np.asarray(data)
-        if values.ndim == 0 or len(values) != self._opened.n_events:
-            found = f"{len(values):,} values" if values.ndim else "one number"
-            raise SpecError(
-                f"variable {name!r} has {found}, the run {self._opened.n_events:,} events; give one value "
-                "per event, in time order"
-            )
-        name = name.replace("__", "/")
-        if name in self._opened.fields:
-            raise SpecError(f"variable {name!r}: {self._opened.label} has a field of that name")
-        self._added = {**self._added, name: Column(values.copy())}
-        self._current = self._shown = None
+        self._pick_up()
+        self.session.add(name, data)
+        self._shown = None
 
     @property
     def xrData(self) -> xr.Dataset:
@@ -276,10 +283,12 @@ class Fields:
         self._pick_up()
 
     def _derive(self, derived: Mapping[str, Derived], units: Mapping[str, str]) -> None:
-        """Put derived variables in, or in the place of those of the same names."""
-        self._derived = {**self._derived, **derived}
-        self._units = {**self._units, **units}
-        self._current = self._shown = None
+        """Put derived variables in, or in the place of those of the same names, with the units declared."""
+        self._pick_up()
+        self.session.declare({name: unit for name, unit in units.items() if name not in derived})
+        for name, recipe in derived.items():
+            self.session.add(name, recipe, unit=units.get(name))
+        self._shown = None
 
     def _pick_up(self) -> None:
         """Add what was put into `xrData`."""
@@ -288,8 +297,7 @@ class Fields:
         shown, known = self._shown, {key.replace("/", "__") for key in self._run.fields}
         new = [str(key) for key in shown.data_vars if str(key) not in known and key != "event_time"]
         for key in new:
-            self.addVar(key, shown[key].values)
-        self._shown = shown
+            self.session.add(key, shown[key].values)
 
 
 def event_data(run: Run) -> xr.Dataset:

@@ -37,8 +37,8 @@ def change(truth: Truth, changes: dict[str, Any]) -> None:
 
 
 def open_ana(truth: Truth, **options: Any) -> SmallDataAna:
-    """Open it as a notebook does."""
-    return SmallDataAna(EXPERIMENT, RUN, str(truth.path.parent), **options)
+    """Open it as a notebook does, but with nothing from last time and nothing kept."""
+    return SmallDataAna(EXPERIMENT, RUN, str(truth.path.parent), **{"saved": None, **options})
 
 
 @contextmanager

@@ -188,7 +188,7 @@ def test_damage_of_raw_detectors_with_the_laser_on(tmp_path):
     damaged = np.arange(240) % 5 == 2
     with h5py.File(tmp_path / "xppdemo20_Run0012.h5", "r+") as file:
         file["damage/jungfrau"] = (~damaged).astype(np.int64)
-    ana = SmallDataAna("xppdemo20", 12, str(tmp_path), xtc=str(tmp_path / "xtc"))
+    ana = SmallDataAna("xppdemo20", 12, str(tmp_path), xtc=str(tmp_path / "xtc"), saved=None)
     ana.addCut("ipm2/sum", 0.1, 9, "good")
     ana.addCube("cube", "ipm2/sum", [0.0, 9.0], "good__on")
     ana.addToCube("cube", ["jungfrau/raw/raw", "ipm3/sum"])

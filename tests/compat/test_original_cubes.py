@@ -50,7 +50,7 @@ def made(shared_data: Path) -> dict[str, tuple[SmallDataAna, xr.Dataset]]:
 def make(shared_data: Path, name: str) -> tuple[SmallDataAna, xr.Dataset]:
     run, selection = int(name[1:3]), name.rpartition("_")[2]
     edges = load(shared_data, f"numpy_ref_{name}")["delay_edges"]
-    ana = SmallDataAna("xpptest01", run, str(shared_data / "smalldata_lcls1"))
+    ana = SmallDataAna("xpptest01", run, str(shared_data / "smalldata_lcls1"), saved=None)
     ana.addCut("lightStatus/xray", 0.5, 1.5, "good")
     ana.addCut("ipm2/sum", 0.3, 2.0, "good")
     state = "" if selection == "all" else f"__{selection}"
