@@ -16,7 +16,8 @@ from cubeengine import api
 from cubeengine.compat.bins import AddedBins, Bins, axis_of, read_added
 from cubeengine.compat.cuts import State, cuts_of, read_state
 from cubeengine.compat.definition import CubeDefinition, described, read_targets
-from cubeengine.compat.delay import DELAY, Delays
+from cubeengine.compat.delay import DELAY
+from cubeengine.compat.derivations import Derivations
 from cubeengine.compat.layout import Layout, dims_of, original_layout
 from cubeengine.compat.printing import show
 from cubeengine.compat.writing import write_cube
@@ -34,7 +35,7 @@ Listed: TypeAlias = "dict[str, list[Any]]"
 LASER_STATES: Mapping[int, State] = MappingProxyType({0: "off", 1: "on"})
 
 
-class Cubes(Delays):
+class Cubes(Derivations):
     """Cubes; see `Fields` for how a run is opened."""
 
     _cubes: Mapping[str, CubeDefinition] = MappingProxyType({})

@@ -256,13 +256,16 @@ class Fields:
     def addVar(self, name: str = "newVar", data: ArrayLike = ()) -> None:
         """Add a variable, or replace one that was added: one value or array per event.
 
+        `__` in a new name becomes `_`.
+
         Raises
         ------
         SpecError
             If there are more or fewer than the events of the run, or the file has a field of that name.
         """
         self._pick_up()
-        self.session.add(name, data)
+        known = name.replace("__", "/") in self._run.fields
+        self.session.add(name if known else name.replace("__", "_"), data)
         self._shown = None
 
     @property
