@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cubeengine.compat.cubes import Cubes
+from cubeengine.compat.scans import Scans
 
 
-class SmallDataAna(Cubes):
+class SmallDataAna(Scans):
     """The original's session over a run of smallData: the same names, without its faults.
 
     See `fields.Fields` for how a run is opened. Where a result differs from the original's, a
