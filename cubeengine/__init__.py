@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from cubeengine.session.session import Session
     from cubeengine.sources.memory import MemorySource
     from cubeengine.spec.axes import Axis
+    from cubeengine.spec.delays import DelayOffer, delay_recipes
     from cubeengine.spec.derived import DelayRecipe, Derived, Neighbours, Running, Shift
     from cubeengine.spec.model import CubeSpec, Resources, RunSpec, Signal
     from cubeengine.spec.selections import Cut, Selection
+    from cubeengine.spec.timetool import TimeTool, timetool_fields
     from cubeengine.store.read import cube_hash, is_cube, open_cube, sem
 
 __version__ = "0.1.0"
@@ -51,20 +53,23 @@ _HOMES = {
     "session.session": ("Session",),
     "sources.memory": ("MemorySource",),
     "spec.axes": ("Axis",),
+    "spec.delays": ("DelayOffer", "delay_recipes"),
     "spec.derived": ("DelayRecipe", "Derived", "Neighbours", "Running", "Shift"),
     "spec.model": ("CubeSpec", "Resources", "RunSpec", "Signal"),
     "spec.selections": ("Cut", "Selection"),
+    "spec.timetool": ("TimeTool", "timetool_fields"),
     "store.read": ("cube_hash", "is_cube", "open_cube", "sem"),
 }  # fmt: skip
 _PACKAGES = ("look",)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayRecipe", "Derived", "FieldNotFound",
-    "LaunchError", "MemorySource", "MissingExtra", "Neighbours", "NotDark", "Pedestal", "Plan", "PlanError",
-    "Resources", "Run", "RunSpec", "Running", "Selection", "Session", "Shift", "Signal", "SourceFormatError",
-    "SpecError", "StoreMismatch", "__version__", "cube_hash", "describe_cube", "explore", "is_cube", "look",
-    "merge_cubes", "open_cube", "open_run", "open_spec", "pedestal", "plan", "plot_cube", "rebin_cube", "sem",
+    "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayOffer", "DelayRecipe", "Derived",
+    "FieldNotFound", "LaunchError", "MemorySource", "MissingExtra", "Neighbours", "NotDark", "Pedestal",
+    "Plan", "PlanError", "Resources", "Run", "RunSpec", "Running", "Selection", "Session", "Shift",
+    "Signal", "SourceFormatError", "SpecError", "StoreMismatch", "TimeTool", "__version__", "cube_hash",
+    "delay_recipes", "describe_cube", "explore", "is_cube", "look", "merge_cubes", "open_cube", "open_run",
+    "open_spec", "pedestal", "plan", "plot_cube", "rebin_cube", "sem", "timetool_fields",
 ]  # fmt: skip
 
 

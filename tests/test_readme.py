@@ -107,6 +107,16 @@ def test_parts_of_specs_in_the_guide_plan(folder: Path, block: str) -> None:
     assert CubeSpec.loads(made.bound.spec.to_yaml()) == made.bound.spec
 
 
+def test_python_examples_of_the_guide_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    for block in blocks(GUIDE, "python"):
+        exec(compile(block, "guide.md", "exec"), {})
+
+    assert "units: {scan/lxt: s, tt/ttCorr: ps}" in capsys.readouterr().out
+
+
 def merged(whole: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
     """Put a part into a spec: units and derived variables beside those there are, all else instead."""
     added = {key: {**whole[key], **part[key]} for key in ("units", "derive") if key in part}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -67,11 +67,9 @@ def choices(run: RunLike) -> Choices:
     """
     at = run_of(run)
     survey = Survey(at, next(at.windows()))  # names are told by the first events, in long runs
-    timetool = survey.timetool
-    found = Choices(survey.i0, _scanned(at))
-    if timetool is None:
-        return found
-    return replace(found, timetool=timetool.position or timetool.correction, amplitude=timetool.amplitude)
+    tool = survey.timetool
+    position = tool.position or tool.timetool
+    return Choices(survey.i0, _scanned(at), timetool=position, amplitude=tool.amplitude if position else None)
 
 
 def _scanned(run: Run) -> str | None:

@@ -16,6 +16,7 @@ import numpy as np
 from cubeengine.errors import SpecError
 from cubeengine.events import states
 from cubeengine.events.run import Run
+from cubeengine.events.window import Window
 from cubeengine.spec.resolve import state_cut
 from cubeengine.types import BoolArray, FieldInfo, FieldKind
 
@@ -47,37 +48,42 @@ class Shots:
         return self.text is not None and "eventcode(" in self.text
 
 
-def laser_shots(run: Run) -> Shots:
+def laser_shots(run: Run, window: Window | None = None) -> Shots:
     """Find what tells the state of the pump laser: its status field, or codes 90 and 91.
 
-    The codes count if each event with a time has just one of them.
+    The codes count if each event with a time has just one of them. With a `window` its events are looked at.
     """
+    events = window or run.whole
     if LASER in run.fields:
-        return _shots(run, LASER)
-    on, off = _code(run, LASER_ON), _code(run, LASER_OFF)
+        return _shots(events, LASER)
+    on, off = _code(events, LASER_ON), _code(events, LASER_OFF)
     known = on.on | on.off
     unlike = bool((on.on ^ off.on)[known].all())
-    return on if on.on.any() and off.on.any() and unlike else _unknown(run)
+    return on if on.on.any() and off.on.any() and unlike else _unknown(events)
 
 
-def xray_shots(run: Run) -> Shots:
-    """Find what tells which events have X-rays: their status field, code 137, or that 162 is not there."""
+def xray_shots(run: Run, window: Window | None = None) -> Shots:
+    """Find what tells which events have X-rays: their status field, code 137, or that 162 is not there.
+
+    With a `window` its events are looked at.
+    """
+    events = window or run.whole
     if XRAY in run.fields:
-        return _shots(run, XRAY)
-    beam, dropped = _code(run, BEAM), _code(run, DROPPED)
+        return _shots(events, XRAY)
+    beam, dropped = _code(events, BEAM), _code(events, DROPPED)
     if beam.on.any():
         return beam
-    return Shots(f"not {dropped.text}", dropped.off, dropped.on) if dropped.on.any() else _unknown(run)
+    return Shots(f"not {dropped.text}", dropped.off, dropped.on) if dropped.on.any() else _unknown(events)
 
 
-def _code(run: Run, code: int) -> Shots:
-    field = next((name for name in CODE_FIELDS if _holds_codes(run.fields, name)), None)
+def _code(events: Window, code: int) -> Shots:
+    field = next((name for name in CODE_FIELDS if _holds_codes(events.run.fields, name)), None)
     if field is None:
-        return _unknown(run)
+        return _unknown(events)
     try:
-        return _shots(run, f"eventcode(`{field}`, {code})")
+        return _shots(events, f"eventcode(`{field}`, {code})")
     except SpecError:  # the field has no such code
-        return _unknown(run)
+        return _unknown(events)
 
 
 def _holds_codes(fields: Mapping[str, FieldInfo], name: str) -> bool:
@@ -87,11 +93,11 @@ def _holds_codes(fields: Mapping[str, FieldInfo], name: str) -> bool:
     )
 
 
-def _shots(run: Run, text: str) -> Shots:
-    on, off = (run.states(state_cut(text, state)) == states.TRUE for state in ("on", "off"))
+def _shots(events: Window, text: str) -> Shots:
+    on, off = (events.states(state_cut(text, state)) == states.TRUE for state in ("on", "off"))
     return Shots(text, on, off)
 
 
-def _unknown(run: Run) -> Shots:
-    nowhere = np.zeros(run.n_events, bool)
+def _unknown(events: Window) -> Shots:
+    nowhere = np.zeros(events.n_events, bool)
     return Shots(None, nowhere, nowhere)

@@ -99,7 +99,7 @@ def _states(survey: Survey) -> Iterator[str]:
 
 
 def _cube_name(survey: Survey) -> str:
-    if survey.delay_clock is not None:
+    if survey.delay is not None:
         return "delay"
     motors = survey.run.scan.variables
     motor = re.sub(r"[^A-Za-z0-9_]", "", motors[0].rpartition("/")[2])[:40] if motors else ""
@@ -116,35 +116,37 @@ def _template(name: str, run: Run) -> str:
 
 
 def _units(survey: Survey) -> Iterator[str]:
-    clock = survey.delay_clock
-    if clock is None:
+    offer = survey.delay
+    if offer is None:
         return
     yield "# Files carry no units. These are the facility's conventions: please confirm them."
     yield "units:"
-    values = survey.distinct(clock[0])
-    yield f"  {flow(clock[0])}: {clock[1]}  # here from {values[0]:.6g} to {values[-1]:.6g}"
-    if survey.timetool is not None:
-        values = survey.values(survey.timetool.correction)
+    yield f"  {flow(offer.nominal)}: {offer.unit}  # here from {offer.low:.6g} to {offer.high:.6g}"
+    if offer.recipe.timetool is not None:
+        values = survey.values(offer.recipe.timetool)
         low, high = np.quantile(values, [0.02, 0.98]) if len(values) else (np.nan, np.nan)
-        yield f"  {flow(survey.timetool.correction)}: ps  # here mostly from {low:.2g} to {high:.2g}"
+        yield f"  {flow(offer.recipe.timetool)}: ps  # here mostly from {low:.2g} to {high:.2g}"
 
 
 def _derive(survey: Survey) -> Iterator[str]:
-    if survey.delay_clock is None:
+    offer = survey.delay
+    if offer is None:
         return
-    recipe: dict[str, Any] = {"nominal": survey.delay_clock[0]}
-    if survey.timetool is not None:
-        recipe |= {"timetool": survey.timetool.correction, "sign": 1}
+    recipe: dict[str, Any] = {"nominal": offer.nominal}
+    if offer.recipe.timetool is not None:
+        recipe |= {"timetool": offer.recipe.timetool, "sign": 1}
         yield "# Pump-probe delay in ps: nominal + sign * timetool - t0; without laser nominal - t0."
     else:
         yield "# Pump-probe delay in ps: nominal - t0. The run has no time tool."
+    yield f"# {offer.reason}."
     recipe["t0"] = "0 ps"
-    if survey.timetool is not None and survey.timetool.position is not None:
-        yield f"# Where the time tool found no edge, {survey.timetool.position} is 0: no delay is known then."
-        recipe["valid"] = f"`{survey.timetool.position}` != 0"
-    if not any(survey.laser):
+    if offer.recipe.valid is not None:
+        position = survey.timetool.position or offer.recipe.timetool
+        yield f"# Where the time tool found no edge, {position} is 0: no delay is known then."
+        recipe["valid"] = offer.recipe.valid
+    if offer.recipe.laser is not None:
         yield f"# The run does not say when the laser was on ({LASER}): all events count as pumped."
-        recipe["laser"] = "none"
+        recipe["laser"] = offer.recipe.laser
     yield "derive:"
     yield f"  delay: {flow({'delay': recipe})}"
 
@@ -157,16 +159,17 @@ def _select(survey: Survey) -> Iterator[str]:
     yield from good
     if not all(survey.laser):
         return
-    amplitude = survey.timetool.amplitude if survey.timetool and survey.delay_clock else None
-    amplitudes = survey.values(amplitude, pumped=True) if amplitude else np.empty(0)
-    if amplitude is None or not len(amplitudes):
+    tool = survey.timetool
+    corrected = survey.delay is not None and survey.delay.recipe.timetool is not None
+    if not corrected or tool.amplitude is None or tool.least_amplitude is None:
         yield "  on: {all: [good], laser: on}"
         yield "  off: {all: [good], laser: off}"
         return
-    limit = rounded(0.3 * float(np.median(amplitudes)))
-    group = f"{amplitude.partition('/')[0]}/*"
+    group = f"{tool.amplitude.partition('/')[0]}/*"
     yield "  # A weak time-tool signal is not to be trusted: 0.3 of the median amplitude is asked for."
-    yield f"  pumped: [good, {flow({'field': amplitude, 'min': limit})}]"
+    if tool.usual_fwhm is not None:
+        yield f"  # With the width of the edge as well: {flow(tool.quality)}"
+    yield f"  pumped: [good, {flow({'field': tool.amplitude, 'min': tool.least_amplitude})}]"
     yield "  on: {all: [pumped], laser: on}"
     yield "  # Without laser there is no time-tool signal: its cuts must not be asked of these events."
     yield f"  off: {{all: [pumped], laser: off, without: [{flow(group)}]}}"
@@ -189,9 +192,9 @@ def _good(survey: Survey) -> Iterator[str]:
 
 def _axes(survey: Survey) -> Iterator[str]:
     motors = survey.run.scan.variables
-    if survey.delay_clock is not None:
+    if survey.delay is not None:
         yield "axes:"
-        yield from _delay_axis(survey, *survey.delay_clock)
+        yield from _delay_axis(survey, survey.delay.nominal, survey.delay.unit)
     elif motors:
         yield "axes:"
         for motor in motors[:2]:
@@ -267,7 +270,7 @@ def _advice(survey: Survey, info: FieldInfo) -> str:
 def _n_groups(survey: Survey) -> int:
     """Estimate how many averages of each signal the cube holds."""
     selections = 2 if all(survey.laser) else 1
-    if survey.delay_clock is not None:
+    if survey.delay is not None:
         return selections * max(FAST_BINS, survey.run.scan.n_steps)
     return selections * survey.run.scan.n_steps
 
