@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         StoreMismatch,
     )
     from cubeengine.events.run import Run
+    from cubeengine.picking.api import PickPlan, pick
+    from cubeengine.picking.spec import Pick, PickSpec
     from cubeengine.plots import describe_cube, plot_cube
     from cubeengine.session.explore import explore
     from cubeengine.session.session import Session
@@ -48,6 +50,8 @@ _HOMES = {
     ),
     "events.run": ("Run",),
     "pedestals": ("NotDark", "Pedestal", "pedestal"),
+    "picking.api": ("PickPlan", "pick"),
+    "picking.spec": ("Pick", "PickSpec"),
     "plots": ("describe_cube", "plot_cube"),
     "session.explore": ("explore",),
     "session.session": ("Session",),
@@ -66,10 +70,11 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayOffer", "DelayRecipe", "Derived",
     "FieldNotFound", "LaunchError", "MemorySource", "MissingExtra", "Neighbours", "NotDark", "Pedestal",
-    "Plan", "PlanError", "Resources", "Run", "RunSpec", "Running", "Selection", "Session", "Shift",
-    "Signal", "SourceFormatError", "SpecError", "StoreMismatch", "TimeTool", "__version__", "cube_hash",
-    "delay_recipes", "describe_cube", "explore", "is_cube", "look", "merge_cubes", "open_cube", "open_run",
-    "open_spec", "pedestal", "plan", "plot_cube", "rebin_cube", "sem", "timetool_fields",
+    "Pick", "PickPlan", "PickSpec", "Plan", "PlanError", "Resources", "Run", "RunSpec", "Running",
+    "Selection", "Session", "Shift", "Signal", "SourceFormatError", "SpecError", "StoreMismatch", "TimeTool",
+    "__version__", "cube_hash", "delay_recipes", "describe_cube", "explore", "is_cube", "look", "merge_cubes",
+    "open_cube", "open_run", "open_spec", "pedestal", "pick", "plan", "plot_cube", "rebin_cube", "sem",
+    "timetool_fields",
 ]  # fmt: skip
 
 

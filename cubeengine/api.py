@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -324,7 +324,7 @@ class Plan:
         """
         return run_to_store(
             self.work,
-            self._inputs,
+            partial(compile_plan, self.work, self._inputs),
             self._output,
             Path(path),
             launcher=launcher,
@@ -332,6 +332,7 @@ class Plan:
             budget=self.budget,
             overwrite=overwrite,
             resume=resume,
+            may_skip=self.bound.spec.on_error == "skip",
             on_progress=on_progress,
         )
 

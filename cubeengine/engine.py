@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cubeengine.budget import Budget, format_size
 from cubeengine.errors import BudgetExceeded, WorkerLost
-from cubeengine.graph.compile import Compiled, Writing, compile_plan, note_lost_worker
-from cubeengine.graph.inputs import SignalInput
+from cubeengine.graph.compile import Compiled, Writing, note_lost_worker
 from cubeengine.graph.tasks import LEFT_OUT, Tally, add_tallies
 from cubeengine.graph.work import WorkFolder
 from cubeengine.launch import launch
@@ -23,7 +22,6 @@ from cubeengine.launch.signals import Check, deferred_interrupts
 from cubeengine.measure import PeakMemory
 from cubeengine.planning.cost import Tuning
 from cubeengine.planning.output import Output
-from cubeengine.planning.plan import CubePlan
 from cubeengine.store.metadata import read_root
 from cubeengine.store.state import Incident, RunState, held_state, remove_state
 from cubeengine.store.write import (
@@ -42,6 +40,43 @@ LeftOut = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 MOST_INCIDENTS = 200
 """So many are kept in a cube: a file system that is down for a moment may fail every block."""
+
+
+class Work(Protocol):
+    """Work that was planned, as the engine sees it: a cube's, or that of picked events."""
+
+    @property
+    def key(self) -> str:
+        """Hash of all that the answer rests on, 16 hexadecimal digits."""
+
+    @property
+    def selections(self) -> tuple[str, ...]:
+        """Names of the selections."""
+
+    @property
+    def n_events(self) -> int:
+        """Events that were looked at."""
+
+    @property
+    def read_nbytes(self) -> int:
+        """Bytes that all tasks read, decoded."""
+
+    @property
+    def leader_nbytes(self) -> int:
+        """Bytes held in the process that leads."""
+
+    def worker_memory(self, threads: int) -> int:
+        """Anonymous memory of a worker process at its peak."""
+
+    def projected_memory(self, *, threads: int = 1, workers: int = 0) -> int:
+        """Anonymous memory of the whole run at its peak."""
+
+
+class Compile(Protocol):
+    """Makes the tasks of some work."""
+
+    def __call__(self, folder: WorkFolder, *, window: int, writing: Writing) -> Compiled:
+        """Give the tasks that are not done; see `graph.compile.compile_plan`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +133,8 @@ class Result:
 
 
 def run_to_store(
-    plan: CubePlan,
-    inputs: Mapping[str, SignalInput],
+    plan: Work,
+    compiling: Compile,
     output: Output,
     target: Path,
     *,
@@ -108,9 +143,12 @@ def run_to_store(
     budget: Budget,
     overwrite: bool,
     resume: bool,
+    may_skip: bool,
     on_progress: Callable[[Progress], None] | None,
 ) -> Result:
     """Compute a plan into a store and publish it.
+
+    With `may_skip`, tasks that end their workers again and again are given up, counted and left out.
 
     On any failure, and after Ctrl-C, nothing is left behind, unless `resume` asks for that: then what is
     done stays, and a later run with `resume` goes on from it. A run that was killed leaves it in any case.
@@ -128,7 +166,7 @@ def run_to_store(
         with _workspace(plan, output, target, overwrite=overwrite, resume=resume) as space:
             with PeakMemory() as peak, _executor(launcher, workers, budget) as executor:
                 threads = fitting_threads(plan, executor, budget)
-                computed = _compute(plan, inputs, space, executor, threads, on_progress, check)
+                computed = _compute(compiling, space, executor, threads, may_skip, on_progress, check)
             left_out = _left_out(plan, computed.tally)
             separate = executor.workers if executor.separate else 0
             projected = plan.projected_memory(threads=threads, workers=separate)
@@ -155,7 +193,7 @@ class _Workspace:
 
 @contextmanager
 def _workspace(
-    plan: CubePlan, output: Output, target: Path, *, overwrite: bool, resume: bool
+    plan: Work, output: Output, target: Path, *, overwrite: bool, resume: bool
 ) -> Iterator[_Workspace]:
     """Make or find what a run works in; if it fails, that stays only where it is to be gone on with."""
     check_target(target, overwrite=overwrite)
@@ -196,7 +234,7 @@ def _facts(attrs: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _made_before(plan: CubePlan, target: Path) -> Result:
+def _made_before(plan: Work, target: Path) -> Result:
     """Tell of a cube that an earlier run has published, and remove what that left."""
     attrs = read_root(target)["attributes"]
     discard(temporary_of(target, plan.key))
@@ -229,7 +267,7 @@ def window_of(executor: Executor, threads: int) -> int:
     return slots + (1 + slots // 8 if executor.separate else 0)
 
 
-def fitting_threads(plan: CubePlan, executor: Executor, budget: Budget) -> int:
+def fitting_threads(plan: Work, executor: Executor, budget: Budget) -> int:
     """Give how many tasks may run at a time in one process, so that their memory keeps to the budget.
 
     Raises
@@ -278,22 +316,20 @@ class _Computed:
 
 
 def _compute(
-    plan: CubePlan,
-    inputs: Mapping[str, SignalInput],
+    compiling: Compile,
     space: _Workspace,
     executor: Executor,
     threads: int,
+    may_skip: bool,
     on_progress: Callable[[Progress], None] | None,
     check: Check,
 ) -> _Computed:
     """Compute; where the spec allows it, leaves that end their workers are given up and left out."""
-    may_skip = any(item.on_error == "skip" for item in inputs.values())
     begin, resumed = time.perf_counter(), None
     while True:
         check()
         writing = Writing(space.store, Tuning().write_nbytes, space.state)
-        window = window_of(executor, threads)
-        compiled = compile_plan(plan, inputs, space.folder, window=window, writing=writing)
+        compiled = compiling(space.folder, window=window_of(executor, threads), writing=writing)
         check()
         resumed = compiled.finished if resumed is None else resumed
         tracker = _Tracker(compiled, executor.description, begin, on_progress)
@@ -313,7 +349,7 @@ def _compute(
         return _Computed(seconds, tracker.tally, resumed, space.state.read_incidents())
 
 
-def _computation(plan: CubePlan, computed: _Computed, executor: Executor, threads: int) -> dict[str, Any]:
+def _computation(plan: Work, computed: _Computed, executor: Executor, threads: int) -> dict[str, Any]:
     """Tell how a cube was computed and what went wrong meanwhile, for the report."""
     return {
         "seconds": round(computed.seconds, 3),
@@ -326,7 +362,7 @@ def _computation(plan: CubePlan, computed: _Computed, executor: Executor, thread
     }
 
 
-def _left_out(plan: CubePlan, tally: Tally) -> LeftOut:
+def _left_out(plan: Work, tally: Tally) -> LeftOut:
     """Name what was counted."""
     kinds = len(LEFT_OUT)
     return {

@@ -23,7 +23,7 @@ FLOORS = {
     "launch": 7,
     "engine": 7,
     "api": 8, "submit": 8,
-    "demo": 9, "look": 9, "pick": 9, "pedestals": 9,
+    "demo": 9, "look": 9, "picking": 9, "pedestals": 9,
     "session": 10,
     "compat": 11,
     "cli": 12,

@@ -27,6 +27,7 @@ COMMANDS = (
     "check",
     "plan",
     "run",
+    "pick",
     "show",
     "report",
     "merge",

@@ -25,10 +25,13 @@ def command(
 
     Warns of what is allowed but probably not meant. Ends with 2 if there are errors.
     """
+    from cubeengine.picking.spec import kind_of_spec
     from cubeengine.spec.check import check_document, read_text
 
     arguments = SpecArguments.of(spec, experiment, run, settings)
-    checked = check_document(read_text(arguments.path), arguments.overrides)
+    text = read_text(arguments.path)
+    kind = kind_of_spec(text, arguments.overrides)
+    checked = check_document(text, arguments.overrides, kind)
     problems = list(checked.problems)
     try:
         problems += _against_run(arguments, checked)
@@ -42,7 +45,7 @@ def command(
 
 def _against_run(arguments: SpecArguments, checked: Checked) -> list[Problem]:
     """Give the problems that show on the run only; plans where there are no errors so far."""
-    from cubeengine import api
+    from cubeengine.picking.api import plan_any
     from cubeengine.planning.bind import prepare_run
     from cubeengine.spec.check import check_fields
 
@@ -54,7 +57,7 @@ def _against_run(arguments: SpecArguments, checked: Checked) -> list[Problem]:
     errors = any(problem.severity == "error" for problem in found)
     if checked.spec is None or errors:
         return found
-    warnings = api.plan(run, checked.spec.at(arguments.path.parent)).warnings
+    warnings = plan_any(run, checked.spec.at(arguments.path.parent)).warnings
     return found + [checked.positions.problem(w.path, w.message, "warning") for w in warnings]
 
 

@@ -107,3 +107,27 @@ def sample_options(command: F) -> F:
     ):
         command = decorate(command)
     return command
+
+
+def launch_options(command: F) -> F:
+    """Add --launcher, --workers, --resume and --overwrite."""
+    for decorate in reversed(
+        [
+            click.option(
+                "--launcher",
+                default="threads",
+                show_default=True,
+                metavar="NAME",
+                help="threads, processes, local (with a dashboard), slurm, mpi, or a scheduler's address.",
+            ),
+            click.option(
+                "--workers", type=click.IntRange(min=1), metavar="N", help="Threads or worker processes."
+            ),
+            click.option(
+                "--resume", is_flag=True, help="Go on with what an earlier run left; keep what is done."
+            ),
+            click.option("--overwrite", is_flag=True, help="Replace a cube that is there already."),
+        ]
+    ):
+        command = decorate(command)
+    return command

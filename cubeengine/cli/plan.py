@@ -22,15 +22,16 @@ def command(
     memory: str | None,
     as_json: bool,
 ) -> None:
-    """Show what `run` would do with SPEC; reads scalars only.
+    """Show what `run` would do with SPEC, or `pick` with one that has a section `pick`; reads scalars only.
 
     That is: cut flow, bins and their occupancy, bytes to read, the strategy and why, tasks, projected memory,
     output size, and warnings.
     """
-    from cubeengine import api
+    from cubeengine.picking.api import open_any_spec, plan_any
 
-    loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
-    plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
+    arguments = SpecArguments.of(spec, experiment, run, settings)
+    loaded, opened = open_any_spec(arguments.path, overrides=arguments.overrides)
+    plan = plan_any(opened, loaded, memory=memory, events=events, every=every)
     if as_json:
         import json
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cubeengine.cli.base import Command, printable
-from cubeengine.cli.options import SpecArguments, sample_options, spec_options
+from cubeengine.cli.options import SpecArguments, launch_options, sample_options, spec_options
 
 if TYPE_CHECKING:
     from cubeengine.engine import Result
@@ -23,16 +23,7 @@ if TYPE_CHECKING:
 @spec_options
 @click.option("-o", "--output", metavar="OUT.zarr", help="Default: ./<experiment>_r<run>_<cube>.zarr")
 @sample_options
-@click.option(
-    "--launcher",
-    default="threads",
-    show_default=True,
-    metavar="NAME",
-    help="threads, processes, local (with a dashboard), slurm, mpi, or a scheduler's address.",
-)
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads or worker processes.")
-@click.option("--resume", is_flag=True, help="Go on with what an earlier run left; keep what is done.")
-@click.option("--overwrite", is_flag=True, help="Replace a cube that is there already.")
+@launch_options
 @click.option("--report", metavar="FILE.html", help="Write a page about the cube as well.")
 def command(
     spec: str,

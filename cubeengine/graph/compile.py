@@ -116,7 +116,7 @@ def compile_plan(
     for signal in plan.signals:
         source = inputs[signal.name]
         job, gather = leaf_job(signal, source, folder), late_gather(signal, source, folder)
-        job = replace(job, incidents=_incidents(writing))
+        job = replace(job, incidents=incidents_of(writing))
         # Once in the graph, not in every job: it knows the place of every chunk of the file.
         compiled.graph[f"reader-{plan.key}-{signal.name}"] = task_reader(signal, source, folder)
         for number, part in enumerate(signal.parts):
@@ -130,10 +130,11 @@ def note_lost_worker(compiled: Compiled, leaf: str, reason: str) -> None:
     """Note that a leaf ended its worker again and again, and is left out."""
     _, job, _, start, stop, *_ = compiled.graph[leaf]
     own = compiled.graph[job]
-    note_leaf(own.incidents, "left out", own, (start, stop), reason)
+    note_leaf("left out", own, (start, stop), reason)
 
 
-def _incidents(writing: Writing | None) -> Path | None:
+def incidents_of(writing: Writing | None) -> Path | None:
+    """Give the folder to note in what went wrong; none where nothing is written."""
     return writing.state.incidents if writing and writing.state else None
 
 

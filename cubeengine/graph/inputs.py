@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.detectors.base import Stage
 from cubeengine.detectors.pipeline import Pipeline
 from cubeengine.graph.staged import StagedReader
 from cubeengine.graph.tasks import LeafJob
@@ -81,19 +80,19 @@ def _pair_files(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> 
 
 def task_reader(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> Reader:
     """Give the reader that tasks use: stages included, arrays of memory in side files for every worker."""
-    reader = reader_in_files(source.reader, signal.name, folder)
-    stages = _stages(signal, source.pipeline)
-    if not stages or source.pipeline is None:
-        return reader
-    pipeline = Pipeline(source.pipeline.input, in_files(stages, folder.save, f"{signal.name}.stages"))
-    return StagedReader(reader, pipeline)
+    pipeline = source.pipeline
+    if pipeline is not None and signal.late_image:
+        pipeline = pipeline.before_gather()
+    return shared_reader(source.reader, pipeline, signal.name, folder)
 
 
-def _stages(signal: SignalPlan, pipeline: Pipeline | None) -> tuple[Stage, ...]:
-    """Give the stages that every event goes through."""
-    if pipeline is None:
-        return ()
-    return pipeline.before_gather().stages if signal.late_image else pipeline.stages
+def shared_reader(reader: Reader, pipeline: Pipeline | None, name: str, folder: WorkFolder) -> Reader:
+    """Give a reader, with the stages that every event goes through, that any worker can use."""
+    shared = reader_in_files(reader, name, folder)
+    if pipeline is None or not pipeline.stages:
+        return shared
+    stages = in_files(pipeline.stages, folder.save, f"{name}.stages")
+    return StagedReader(shared, Pipeline(pipeline.input, stages))
 
 
 def reader_in_files(reader: Reader, name: str, folder: WorkFolder) -> Reader:

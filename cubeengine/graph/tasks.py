@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,11 @@ class LeafJob:
     incidents: Path | None = None
 
     @property
+    def place(self) -> str:
+        """Name its part of the cube."""
+        return f"{self.label}-{self.group_range[0]}-{self.tiles[0][0]}"
+
+    @property
     def n_groups(self) -> int:
         """Groups of the part."""
         return self.group_range[1] - self.group_range[0]
@@ -151,12 +157,20 @@ def reduce_leaf(
     `mark` is there while the leaf is at work, and holds a byte for every time it was begun: what ends its
     worker is known by it.
     """
-    if mark is None:
+    with at_work(mark):
         return _reduce(job, reader, start, stop)
+
+
+@contextmanager
+def at_work(mark: Path | None) -> Iterator[None]:
+    """Have a file be there while a task is at work, if one is named; see `reduce_leaf`."""
+    if mark is None:
+        yield
+        return
     with mark.open("ab") as file:
         file.write(b".")
     try:
-        return _reduce(job, reader, start, stop)
+        yield
     finally:
         mark.unlink(missing_ok=True)
 
@@ -165,7 +179,7 @@ def _reduce(job: LeafJob, reader: Reader, start: int, stop: int) -> Sums:
     rows, groups = job.pairs(start, stop)
 
     def note(what: str, err: OSError, times: int = 1) -> None:
-        note_leaf(job.incidents, what, job, (start, stop), str(err), times=times)
+        note_leaf(what, job, (start, stop), str(err), times=times)
 
     def failed(err: OSError, times: int) -> None:
         note("tried again", err, times)
@@ -198,13 +212,28 @@ def skip_leaf(
     return Sums(tuple(tiles), left_out)
 
 
-def note_leaf(
-    folder: Path | None, what: str, job: LeafJob, leaf: tuple[int, int], reason: str, *, times: int = 1
-) -> None:
+class Noted(Protocol):
+    """Work of which is noted what went wrong: what it makes, which part of it, and where to note."""
+
+    @property
+    def label(self) -> str:
+        """Names the signal."""
+
+    @property
+    def place(self) -> str:
+        """Names the part."""
+
+    @property
+    def incidents(self) -> Path | None:
+        """Folder to note in, if any."""
+
+
+def note_leaf(what: str, job: Noted, leaf: tuple[int, int], reason: str, *, times: int = 1) -> None:
     """Note that a leaf had to be tried again, or was left out, and why."""
+    folder = job.incidents
     if folder is None:
         return
-    name = f"{job.label}-{job.group_range[0]}-{job.tiles[0][0]}-{leaf[0]}-{what.replace(' ', '-')}"
+    name = f"{job.place}-{leaf[0]}-{what.replace(' ', '-')}"
     incident = {"what": what, "signal": job.label, "events": list(leaf), "times": times, "reason": reason}
     note_incident(folder, name, incident)
 

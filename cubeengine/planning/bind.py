@@ -174,7 +174,9 @@ class Bound:
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def bind(run: Run, spec: CubeSpec, *, sample: Sample | None = None) -> Bound:
+def bind(
+    run: Run, spec: CubeSpec, *, sample: Sample | None = None, further: Mapping[str, str] | None = None
+) -> Bound:
     """Bind a spec to a run.
 
     Parameters
@@ -185,6 +187,8 @@ def bind(run: Run, spec: CubeSpec, *, sample: Sample | None = None) -> Bound:
         What is asked for.
     sample : Sample, optional
         For a quick try on part of the events.
+    further : mapping, optional
+        Signals that are wanted beside those of the spec: name -> field.
 
     Raises
     ------
@@ -204,7 +208,8 @@ def bind(run: Run, spec: CubeSpec, *, sample: Sample | None = None) -> Bound:
     axes = _find_axes(run, spec, units, nodes, sample)
     converted = {_converted_name(axis.axis): axis.source for axis in axes if axis.source.converts}
     run = run.with_columns(converted)
-    signals = _signals(run, spec, axes, units)
+    plain = (_plain_signal(name, field, units) for name, field in (further or {}).items())
+    signals = (*_signals(run, spec, axes, units), *plain)
     census = take_census(
         run,
         nodes,
@@ -266,6 +271,10 @@ def _signals(
         if signal.variable not in signals:
             signals[signal.variable] = _bind_signal(run, spec, signal, units.get(signal.field, ""))
     return tuple(signals.values())
+
+
+def _plain_signal(name: str, field: str, units: Mapping[str, str]) -> BoundSignal:
+    return BoundSignal(name, field, field, units.get(field, ""), "float64")
 
 
 def _bind_signal(run: Run, spec: CubeSpec, signal: Signal, unit: str) -> BoundSignal:

@@ -21,8 +21,8 @@ from cubeengine.schema.texts import variable_name
 def explain(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[Problem]) -> str:
     """Describe a plan for people: cut flow and fates, bins, work, how each signal is reduced, warnings."""
     sections = [
-        "\n".join(_events(bound)),
-        "\n".join(_bins(bound)),
+        "\n".join(event_lines(bound)),
+        "\n".join(bin_lines(bound)),
         _work(plan, budget),
         *_scalars(plan),
         *("\n".join(_signal(signal, bound)) for signal in plan.signals if signal.info.shape),
@@ -103,7 +103,8 @@ _NEAR = {
 }
 
 
-def _events(bound: Bound) -> Iterator[str]:
+def event_lines(bound: Bound) -> Iterator[str]:
+    """Say what became of the events: cut flow, fates, delays."""
     sample = f"; looked at: {bound.considered:,} ({bound.sample})" if str(bound.sample) else ""
     yield f"events: {bound.run.n_events:,} in the run{sample}"
     if bound.run.join:
@@ -129,7 +130,8 @@ def _in_words(counts: Mapping[str, int], words: Mapping[str, str]) -> str:
     return ", ".join(f"{counts[key]:,} {text}" for key, text in words.items() if counts[key]) or "no events"
 
 
-def _bins(bound: Bound) -> Iterator[str]:
+def bin_lines(bound: Bound) -> Iterator[str]:
+    """Describe the axes, and how many events are in their bins."""
     yield f"bins: {bound.grouping.n_bins:,}"
     for axis in (binned.axis for binned in bound.axes):
         unit = f" {axis.unit}" if axis.unit else ""
@@ -139,10 +141,10 @@ def _bins(bound: Bound) -> Iterator[str]:
         (name, *map("{:,}".format, (n.min(), int(np.median(n)), n.max(), np.count_nonzero(n == 0))))
         for name, n in zip(bound.selections, bound.n_events, strict=True)
     ]
-    yield from _table([head, *rows], indent=2)
+    yield from aligned([head, *rows], indent=2)
 
 
-def _table(rows: Sequence[Sequence[str]], indent: int) -> Iterator[str]:
+def aligned(rows: Sequence[Sequence[str]], indent: int) -> Iterator[str]:
     """Align columns: the first to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +52,8 @@ def cube_output(
     attrs : mapping
         Attributes of the group.
     """
-    names = np.array(plan.selections, dtype=np.dtypes.StringDType())
-    selection = ArrayLayout("selection", ("selection",), names.shape, names.shape, "string")
-    arrays, small = [selection], {"selection": names}
+    arrays: list[ArrayLayout] = []
+    small: dict[str, NDArray[Any]] = {}
     for layout, values in _known(plan, n_events, coordinates):
         arrays.append(layout)
         small[layout.name] = values
@@ -66,8 +65,9 @@ def cube_output(
 def _known(
     plan: CubePlan, n_events: IntArray, coordinates: Mapping[str, Coordinates]
 ) -> Iterator[tuple[ArrayLayout, NDArray[Any]]]:
+    yield selection_array(plan.selections)
     for axis in plan.axes:
-        yield from _axis_arrays(axis)
+        yield from axis_arrays(axis)
     counts = n_events.reshape(len(plan.selections), *plan.bins_shape)
     dims = ("selection", *(axis.name for axis in plan.axes))
     yield (
@@ -76,10 +76,17 @@ def _known(
     )
     for signal in plan.signals:
         for number, known in coordinates.get(signal.name, {}).items():
-            yield _coordinate(element_dims(signal)[number], known)
+            yield coordinate_array(element_dims(signal)[number], known)
 
 
-def _coordinate(dim: str, known: Coordinate) -> tuple[ArrayLayout, NDArray[Any]]:
+def selection_array(names: Sequence[str]) -> tuple[ArrayLayout, NDArray[Any]]:
+    """Give the names of the selections as an array."""
+    values = np.array(names, dtype=np.dtypes.StringDType())
+    return ArrayLayout("selection", ("selection",), values.shape, values.shape, "string"), values
+
+
+def coordinate_array(dim: str, known: Coordinate) -> tuple[ArrayLayout, NDArray[Any]]:
+    """Give the coordinate of an element dimension as an array."""
     attrs = {"long_name": known.name} | ({"units": known.unit} if known.unit else {})
     shape = known.values.shape
     return ArrayLayout(dim, (dim,), shape, shape, known.values.dtype.name, attrs), known.values
@@ -88,7 +95,8 @@ def _coordinate(dim: str, known: Coordinate) -> tuple[ArrayLayout, NDArray[Any]]
 _LONG_NAMES = {"n_events": {"long_name": "selected events in the bin"}}
 
 
-def _axis_arrays(axis: Axis) -> Iterator[tuple[ArrayLayout, NDArray[Any]]]:
+def axis_arrays(axis: Axis) -> Iterator[tuple[ArrayLayout, NDArray[Any]]]:
+    """Give the centres and the edges of an axis as arrays."""
     bounds = f"{axis.name}_bnds"
     attrs = {"units": axis.unit, "long_name": axis.field, "bounds": bounds}
     edges, n = np.asarray(axis.edges), axis.n_bins

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -19,20 +20,26 @@ FORMAT = 1
 
 def cube_attributes(bound: Bound, plan: CubePlan, budget: Budget) -> dict[str, Any]:
     """Give the attributes of a cube's group, as plain JSON data."""
+    work = {
+        "key": plan.key,
+        "memory_per_worker": budget.per_worker,
+        "n_tasks": plan.n_tasks,
+        "read_nbytes": plan.read_nbytes,
+        "strategy": {signal.name: signal.strategy for signal in plan.signals},
+        "signals": {signal.name: _signal_facts(signal) for signal in plan.signals},
+    }
+    return {**bound_attributes(bound, work), "ddof": 0}
+
+
+def bound_attributes(bound: Bound, work: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what is known of a spec on its run, as plain JSON data; `work` says how its signals are had."""
     return {
         "cubeengine": {"format": FORMAT, "version": cubeengine.__version__},
         "title": bound.spec.cube,
         "run": str(bound.run.run_id) if bound.run.run_id else "",
         "spec": bound.spec.to_dict(),
         "spec_yaml": bound.spec.to_yaml(),
-        "plan": {
-            "key": plan.key,
-            "memory_per_worker": budget.per_worker,
-            "n_tasks": plan.n_tasks,
-            "read_nbytes": plan.read_nbytes,
-            "strategy": {signal.name: signal.strategy for signal in plan.signals},
-            "signals": {signal.name: _signal_facts(signal) for signal in plan.signals},
-        },
+        "plan": work,
         "stages": {signal.name: stage_facts(signal) for signal in bound.signals if signal.pipeline},
         "cut_flow": {name: [[row.label, row.alone, row.after] for row in rows]
                      for name, rows in bound.cut_flows.items()},
@@ -47,7 +54,6 @@ def cube_attributes(bound: Bound, plan: CubePlan, budget: Budget) -> dict[str, A
             for file in bound.run.files
         ],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "ddof": 0,
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ takes their space back when nobody maps them any more, however the process ends.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import weakref
 from typing import IO, Any
@@ -73,10 +74,7 @@ class Growing:
             for part in self._parts:
                 file.write(np.ascontiguousarray(part, dtype).data.cast("B"))
         except OSError as err:
-            raise PlanError(
-                f"side files of the plan cannot be written to {tempfile.gettempdir()} ({err}); "
-                "let TMPDIR name a folder with room"
-            ) from err
+            raise _no_room(err) from err
         self._n_stored += sum(map(len, self._parts))
         self._parts.clear()
 
@@ -121,3 +119,24 @@ class GrowingColumn:
 def in_memory(*arrays: NDArray[Any]) -> int:
     """Give the bytes of arrays that are in memory, and not mapped from a file."""
     return sum(array.nbytes for array in arrays if not isinstance(array, np.memmap))
+
+
+def scratch(length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Give an array to be filled in any order: in memory while small, else mapped from a side file."""
+    if length * dtype.itemsize <= KEEP_NBYTES:
+        return np.empty(length, dtype)
+    file = tempfile.TemporaryFile(prefix="cubeengine-")  # noqa: SIM115 - the map holds it
+    try:
+        os.posix_fallocate(file.fileno(), 0, length * dtype.itemsize)
+        return np.memmap(file, dtype, "r+", shape=(length,))
+    except OSError as err:
+        raise _no_room(err) from err
+    finally:
+        file.close()
+
+
+def _no_room(error: OSError) -> PlanError:
+    return PlanError(
+        f"side files of the plan cannot be written to {tempfile.gettempdir()} ({error}); "
+        "let TMPDIR name a folder with room"
+    )

@@ -89,6 +89,9 @@ class Model(BaseModel, metaclass=_SpecMeta):
     shorthand: ClassVar[str] = ""
     """Key that may stand alone: its value then means the whole part."""
 
+    hints: ClassVar[Mapping[str, str]] = {}
+    """What to say of a key that is not known here but elsewhere, or that is needed and not there."""
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, data: Any, handler: Any) -> Any:
@@ -140,13 +143,15 @@ def _explained(cls: type[Model], error: ValidationError) -> list[tuple[SpecPath,
     for detail in details:
         path = tuple(detail["loc"])
         if detail["type"] == "extra_forbidden":
-            near = nearest_names(str(path[-1]), cls.keys())
+            key = str(path[-1])
+            near = nearest_names(key, cls.keys())
             meant.update(near[:1])
-            found.append((path, _unknown_key(str(path[-1]), near, cls.keys())))
+            found.append((path, cls.hints.get(key) or _unknown_key(key, near, cls.keys())))
         elif detail["type"] != "missing":
             found.append((path, explain_type(detail)))
     missing = [str(detail["loc"][-1]) for detail in details if detail["type"] == "missing"]
-    return found + [((name,), f"needs {name!r}") for name in missing if name not in meant]
+    needed = ((name, cls.hints.get(name, f"needs {name!r}")) for name in missing if name not in meant)
+    return found + [((name,), message) for name, message in needed]
 
 
 def _unknown_key(key: str, near: tuple[str, ...], known: tuple[str, ...]) -> str:

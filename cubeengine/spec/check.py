@@ -71,8 +71,19 @@ def check_spec(source: str | bytes | Path) -> tuple[CubeSpec | None, list[Proble
     return checked.spec, list(checked.problems)
 
 
-def check_document(text: str | bytes, overrides: Mapping[str, object] | None = None) -> Checked:
+def check_document(
+    text: str | bytes, overrides: Mapping[str, object] | None = None, kind: type[CubeSpec] = CubeSpec
+) -> Checked:
     """Check a text, keeping what is needed to check the spec against a run even if parts are wrong.
+
+    Parameters
+    ----------
+    text : text
+        The spec.
+    overrides : mapping, optional
+        Values set from outside; see `apply_overrides`.
+    kind : type
+        What the text should be: `CubeSpec`, or a kind of it.
 
     Raises
     ------
@@ -84,7 +95,7 @@ def check_document(text: str | bytes, overrides: Mapping[str, object] | None = N
         empty = Problem((), "the spec is empty", 1, 1)
         return Checked(None, None, document.problems or (empty,), Positions(document, None))
     document = override_document(document, overrides or {})
-    remains, problems, positions = _what_remains(document)
+    remains, problems, positions = _what_remains(document, kind)
     spec = None if problems or document.problems else remains
     warnings = [] if remains is None else _warnings(remains, positions)
     return Checked(spec, remains, tuple(in_order([*document.problems, *problems, *warnings])), positions)
@@ -112,7 +123,7 @@ def check_fields(
 
 def load_spec(kind: type[Spec], text: str | bytes, name: str, overrides: Mapping[str, object] | None) -> Spec:
     """Read a spec from text; raise one SpecError with all problems if there are any."""
-    checked = check_document(text, overrides)
+    checked = check_document(text, overrides, kind)
     if checked.spec is None:
         raise spec_error(checked.problems, name)
     return kind.model_validate(checked.positions.data)
@@ -138,14 +149,16 @@ def read_text(path: Path) -> bytes:
         raise SpecError(f"{path}: cannot be read: {err}") from err
 
 
-def _what_remains(document: Document) -> tuple[CubeSpec | None, list[Problem], Positions]:
+def _what_remains(
+    document: Document, kind: type[CubeSpec]
+) -> tuple[CubeSpec | None, list[Problem], Positions]:
     """Validate; leave out what is wrong and validate again, as long as that finds more."""
     wrong: set[SpecPath] = set()
     problems: list[Problem] = []
     for _ in range(_ROUNDS):
-        positions = without_wrong_parts(document, wrong)
+        positions = without_wrong_parts(document, wrong, kind.standins)
         try:
-            return CubeSpec.model_validate(positions.data), problems, positions
+            return kind.model_validate(positions.data), problems, positions
         except ValidationError as err:
             errors = problems_of(err)
         found = [
@@ -158,7 +171,8 @@ def _what_remains(document: Document) -> tuple[CubeSpec | None, list[Problem], P
         if len(problems) >= MAX_PROBLEMS:
             break
         for path, problem in found:
-            wrong |= {("cube",)} if path == ("cube",) else {_left_out(problem.path, wrong)}
+            needed = path[:1] if path and path[0] in kind.standins else None
+            wrong |= {needed or _left_out(problem.path, wrong)}
         if () in wrong:
             break
     return None, problems, positions

@@ -74,6 +74,8 @@ class _Checker:
             yield from self._scalar(("axes", i, "field"), axis.field, "an axis")
             if axis.steps not in (None, "auto"):
                 yield from self._scalar(("axes", i, "steps"), str(axis.steps), "an axis")
+        for path, field, use in self._spec.further_scalars:
+            yield from self._scalar(path, field, use)
         for i, signal in enumerate(self._spec.signals):
             yield from self._per_event(("signals", i, "field"), signal.field, "a signal")
             yield from self._dimensions(("signals", i, "name" if signal.name else "field"), signal)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, ValidationError, model_validator
 
@@ -25,7 +25,7 @@ from cubeengine.schema.base import (
     UnitText,
     raise_problems,
 )
-from cubeengine.schema.problems import problems_of, spec_error
+from cubeengine.schema.problems import SpecPath, problems_of, spec_error
 from cubeengine.schema.texts import kind_of, variable_name
 from cubeengine.spec.axes import Axis
 from cubeengine.spec.derived import Derived
@@ -204,6 +204,12 @@ class CubeSpec(Model):
         Whether events that cannot be read end the run, or are left out and counted in the cube.
     """
 
+    hints: ClassVar[Mapping[str, str]] = {
+        "pick": "a cube picks no events; with 'pick' use  cubeengine pick SPEC,  or ce.PickSpec in Python"
+    }
+    standins: ClassVar[Mapping[str, Any]] = {"cube": "unnamed"}
+    """What takes the place of what is needed and is wrong, so that the rest can be checked."""
+
     cube: Name
     run: RunSpec = RunSpec()
     units: FieldMap[UnitText] = FrozenMap()
@@ -222,6 +228,11 @@ class CubeSpec(Model):
     def folder(self) -> Path:
         """Folder that file names in it are relative to: that of its file, else the working directory."""
         return self._folder
+
+    @property
+    def further_scalars(self) -> tuple[tuple[SpecPath, str, str], ...]:
+        """Fields that have to be one number per event, beside those of axes and cuts: path, field, use."""
+        return ()
 
     def at(self, folder: str | Path) -> Self:
         """Give the same spec with file names relative to another folder."""

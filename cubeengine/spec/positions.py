@@ -73,14 +73,17 @@ def value_at(data: Any, path: SpecPath) -> Any:
     return data
 
 
-def without_wrong_parts(document: Document, wrong: Set[SpecPath]) -> Positions:
-    """Leave out the parts of a document that are wrong, so that the rest can be checked further."""
+def without_wrong_parts(document: Document, wrong: Set[SpecPath], standins: Mapping[str, Any]) -> Positions:
+    """Leave out the parts of a document that are wrong, so that the rest can be checked further.
+
+    `standins` has what takes the place of keys that may not be left out.
+    """
     if not wrong:
         return Positions(document, document.data)
     origin: dict[SpecPath, SpecPath] = {}
     data = _kept(document.data, (), (), wrong, origin)
-    if ("cube",) in wrong and isinstance(data, dict):
-        data["cube"] = "unnamed"
+    if isinstance(data, dict):
+        data |= {key: value for key, value in standins.items() if (key,) in wrong}
     return Positions(document, data, origin)
 
 
