@@ -157,7 +157,7 @@ class StageOptions(Options):
         tables = self._tables(constants, kind, panels, good, context)
         unit = "keV" if self.gain and "pixel_gain" in constants.shapes else "ADU"
         output = Frame(frame.shape, np.dtype(np.float32), unit)
-        record = _record(constants, kind, good, unit, limits)
+        record = _record(constants, kind, good, unit, limits) | _lacking(kind, tables)
         if limits is None or not limits.groups:
             return Calibrate(frame, output, tables, record)
         shapes = tuple(
@@ -197,3 +197,12 @@ def _record(constants: Constants, kind: Kind, good: BoolArray, unit: str, limits
         "bad_pixels": int(good.size - np.count_nonzero(good)),
     }
     return facts | ({"common_mode": limits.facts()} if limits else {})
+
+
+def _lacking(kind: Kind, tables: Tables) -> dict[str, Any]:
+    """Name the gain ranges that have no constants: pixels that are in one in an event are missing there."""
+    if len(tables.rows) != kind.ranges or kind.ranges == 1:
+        return {}
+    offset = tables.offset.load()
+    names = [name for name, row in zip(kind.range_names, offset, strict=True) if not np.isfinite(row).any()]
+    return {"ranges_without_constants": names} if names else {}

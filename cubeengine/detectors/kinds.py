@@ -22,6 +22,8 @@ class Kind:
     status_ranges : tuple of int
         Ranges whose status words count: a pixel bad in one of them is bad. Of the seven of epix10ka the
         last two are not measured but computed.
+    range_names : tuple of str
+        What the ranges are called, in the order of the constants.
     halves, banks : int
         A panel is `halves` groups of rows by `banks` groups of columns, each read out together.
     """
@@ -29,18 +31,22 @@ class Kind:
     name: str
     ranges: int
     status_ranges: tuple[int, ...]
+    range_names: tuple[str, ...]
     halves: int = 1
     banks: int = 1
 
 
+_SEVEN = ("FH", "FM", "FL", "AHL-high", "AML-medium", "AHL-low", "AML-low")
+_ONE = ("all",)
+
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("jungfrau", 3, (0, 1, 2), 2, 16),
-        Kind("epix10ka", 7, (0, 1, 2, 3, 4), 2, 8),
-        Kind("epixhr", 7, (0, 1, 2, 3, 4), 2, 8),
-        Kind("epix100", 1, (0,), 2, 8),
-        Kind("single", 1, (0,)),
+        Kind("jungfrau", 3, (0, 1, 2), ("g0", "g1", "g2"), 2, 16),
+        Kind("epix10ka", 7, (0, 1, 2, 3, 4), _SEVEN, 2, 8),
+        Kind("epixhr", 7, (0, 1, 2, 3, 4), _SEVEN, 2, 8),
+        Kind("epix100", 1, (0,), _ONE, 2, 8),
+        Kind("single", 1, (0,), _ONE),
     )
 }
 

@@ -48,7 +48,7 @@ def find_windows(  # type: ignore[no-untyped-def]
     centre, half : (n_slots, n_elements) int32
         Receive median and half width; -1 where there is no window.
     skew : (n_slots, n_elements) float32
-        Receives the skewness, NaN where there is no window.
+        Receives the skewness, NaN where there is no window, or where rounding makes it.
     """
     values = np.empty((centre.shape[0], raw.shape[1]), np.int64)
     found = np.empty(centre.shape[0], np.int64)
@@ -89,14 +89,17 @@ def _deviation(ordered):  # type: ignore[no-untyped-def]
 
 @jit
 def _skewness(values):  # type: ignore[no-untyped-def]
-    """Give the third central moment over the cube of the standard deviation; 0 where nothing varies."""
+    """Give the third central moment over the cube of the standard deviation; NaN below one of 1.
+
+    What whole numbers vary by less is skewed by where the mean lies between two of them.
+    """
     mean = values.mean()
     second = third = 0.0
     for value in values:
         second += (value - mean) ** 2
         third += (value - mean) ** 3
     second, third = second / values.size, third / values.size
-    return third / second**1.5 if second > 0 else 0.0
+    return third / second**1.5 if second >= 1 else np.nan
 
 
 @jit

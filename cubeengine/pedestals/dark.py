@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubeengine.detectors.kinds import Kind
 from cubeengine.errors import CubeEngineError, SpecError, nearest_names
@@ -169,13 +170,13 @@ def _intensity(name: str, values: FloatArray, chosen: BoolArray) -> Iterator[Fin
     yield Finding("i0", found, f"at most {DARK_I0:.0%}", part <= DARK_I0)
 
 
-def frame_findings(evidence: Sequence[Evidence], kind: Kind, clip: float) -> Iterator[Finding]:
+def frame_findings(evidence: Evidence, kind: Kind, clip: float) -> Iterator[Finding]:
     """Look at frames: at the noise, at skewness, at what is far off, and at the sums of frames.
 
     Parameters
     ----------
-    evidence : sequence of Evidence
-        Of all parts of the frame.
+    evidence : Evidence
+        Of the whole frame.
     kind : Kind
         Of the detector.
     clip : float
@@ -183,28 +184,27 @@ def frame_findings(evidence: Sequence[Evidence], kind: Kind, clip: float) -> Ite
     """
     yield from _noise(evidence, kind)
     yield from _skewness(evidence)
-    pixels = np.sum([part.pixels for part in evidence], axis=0)
+    pixels = evidence.pixels
     excess = abs(int(pixels[3])) / max(int(pixels[2]), 1)
     found = f"{excess:.2%} of all values lie more than {clip:g} standard deviations to one side"
     yield Finding("bright", found, f"at most {MOST_BRIGHT:.1%}", excess <= MOST_BRIGHT)
     restless = int(pixels[1]) / max(int(pixels[0]), 1)
     found = f"{restless:.1%} of the pixels have more such values than a good pixel may"
     yield Finding("pixels", found, f"at most {MOST_RESTLESS:.0%}", restless <= MOST_RESTLESS)
-    events: IntArray = np.sum([part.events for part in evidence], axis=0)
-    yield from _frame_sums(events, clip)
+    yield from _frame_sums(evidence.events, clip)
 
 
-def _noise(evidence: Sequence[Evidence], kind: Kind) -> Iterator[Finding]:
+def _noise(evidence: Evidence, kind: Kind) -> Iterator[Finding]:
     usual = USUAL[kind.name].dark_noise
-    found = _medians([part.noise for part in evidence])
+    found = _medians(evidence.noise)
     if usual is not None and found:
         worst = max(found)
         wanted = f"at most {usual:g} ADU, as any {kind.name} in the dark"
         yield Finding("noise", f"the median pixel has a noise of {worst:.3g} ADU", wanted, worst <= usual)
 
 
-def _skewness(evidence: Sequence[Evidence]) -> Iterator[Finding]:
-    found = _medians([part.skew for part in evidence])
+def _skewness(evidence: Evidence) -> Iterator[Finding]:
+    found = _medians(evidence.skew)
     if found:
         worst = max(found, key=abs)
         dark = abs(worst) <= MOST_SKEW
@@ -213,9 +213,8 @@ def _skewness(evidence: Sequence[Evidence]) -> Iterator[Finding]:
         )
 
 
-def _medians(parts: Sequence[np.ndarray]) -> list[float]:
+def _medians(values: NDArray[np.float32]) -> list[float]:
     """Give the median over the pixels, of each slot that has some."""
-    values = np.concatenate(parts, axis=1)
     kept = (row[np.isfinite(row)] for row in values)
     return [float(np.median(row)) for row in kept if row.size]
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cubeengine
+from cubeengine.errors import SpecError
 from cubeengine.pedestals.dark import Finding
 from cubeengine.pedestals.limits import STATUS_BITS, TOO_FEW, RangeLimits
 from cubeengine.pedestals.request import Request
 from cubeengine.pedestals.result import Pedestal
-from cubeengine.pedestals.slots import range_names
 from cubeengine.pedestals.tasks import Estimates, Evidence
 from cubeengine.types import BoolArray, IntArray
 
@@ -34,16 +34,16 @@ class Slotted:
     mean, noise : (n_slots, n_elements) float32
     used, rejected : (n_slots, n_elements) int32
         As in `Estimates`.
-    evidence : list of Evidence
-        Of the parts.
+    evidence : Evidence
+        Of all parts so far.
     missing : (2,) int64
         Events without a frame: missing, damaged.
     """
 
-    def __init__(self, n_slots: int, n_elements: int) -> None:
+    def __init__(self, n_slots: int, n_elements: int, n_events: int) -> None:
         self.mean, self.noise = (np.full((n_slots, n_elements), np.nan, np.float32) for _ in range(2))
         self.used, self.rejected = (np.zeros((n_slots, n_elements), np.int32) for _ in range(2))
-        self.evidence: list[Evidence] = []
+        self.evidence = Evidence.none(n_slots, n_events)
         self.missing: IntArray = np.zeros(2, np.int64)
 
     def put(self, tile: tuple[int, int], part: Estimates) -> None:
@@ -53,7 +53,7 @@ class Slotted:
             (self.used, part.used), (self.rejected, part.rejected),
         ):  # fmt: skip
             whole[:, slice(*tile)] = own
-        self.evidence.append(part.evidence)
+        self.evidence += part.evidence
         self.missing = part.missing  # every part lacks the same events
 
 
@@ -80,11 +80,17 @@ def finished(request: Request, found: Slotted, findings: Sequence[Finding]) -> P
         Estimates.
     findings : sequence of Finding
         What the checks of dark events found.
+
+    Raises
+    ------
+    SpecError
+        If no gain range has enough values.
     """
     ranges = _by_range(request, found)
+    names = request.kind.range_names
     limits: dict[str, RangeLimits] = {}
     origins: dict[str, str] = {}
-    for number, name in enumerate(range_names(request.kind)):
+    for number, name in enumerate(names):
         if _is_present(ranges, number):
             limits[name] = _judge(request, ranges, number)
             origins[name] = HERE
@@ -93,6 +99,11 @@ def finished(request: Request, found: Slotted, findings: Sequence[Finding]) -> P
         origins[name] = request.others.name if request.others.has_range(number) else ""
         if origins[name]:
             _take_over(request, number, ranges)
+    if not limits:
+        raise SpecError(
+            f"{request.label} have too few values: no gain range has {request.rule.fewest} of most pixels; "
+            "select more events, or ask for less: --min-events"
+        )
     shape = (request.kind.ranges, *request.panels.shape)
     return Pedestal(
         kind=request.kind,
@@ -140,7 +151,7 @@ def _judge(request: Request, ranges: _Ranges, number: int) -> RangeLimits:
     """Set the status of every pixel that can be in a gain range; gives the limits."""
     mean, noise = ranges.mean[number], ranges.noise[number]
     typical = float(np.nanmedian(noise))
-    limits = request.rule.limits.of(request.kind, range_names(request.kind)[number], typical)
+    limits = request.rule.limits.of(request.kind, request.kind.range_names[number], typical)
     words = limits.status(mean, noise, ranges.used[number], ranges.rejected[number])
     ranges.status[number] = np.where(ranges.possible[number], words, 0)
     return limits

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from cubeengine.detectors.kinds import Kind
 from cubeengine.errors import SpecError, nearest_names
-from cubeengine.pedestals.slots import range_names
 
 Interval = tuple[float, float]
 
@@ -110,7 +109,7 @@ class Limits:
         SpecError
             If one is not.
         """
-        names = range_names(kind)
+        names = kind.range_names
         for name in [*_names(self.pedestal), *_names(self.noise)]:
             if name not in names and name != "":
                 near = nearest_names(name, names)

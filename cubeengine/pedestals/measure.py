@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from cubeengine.graph.inputs import reader_in_files
 from cubeengine.graph.work import WorkFolder
 from cubeengine.launch import launch
 from cubeengine.launch.base import Executor
-from cubeengine.pedestals.dark import Finding, frame_findings, refuse, scalar_findings
+from cubeengine.pedestals.dark import frame_findings, refuse, scalar_findings
 from cubeengine.pedestals.finishing import Slotted, finished
 from cubeengine.pedestals.limits import Limits
 from cubeengine.pedestals.request import Request, Rule, Select, make_request
@@ -43,8 +45,16 @@ SAMPLED, FEWEST_SAMPLED = 256, 16
 MAX_SUM = 2**62
 
 
+class _OfRun(Protocol):
+    """What has a run, as a session."""
+
+    @property
+    def run(self) -> Run:
+        """The run."""
+
+
 def pedestal(
-    run: Run,
+    run: Run | _OfRun,
     detector: str,
     *,
     select: Select = None,
@@ -65,7 +75,7 @@ def pedestal(
     Parameters
     ----------
     run : Run
-        From `open_run`.
+        From `open_run`; or what has one, as a session.
     detector : str
         The detector, "jungfrau", or the field of its raw frames, "jungfrau/raw/raw".
     select : str, mapping, Cut or Selection, optional
@@ -119,6 +129,7 @@ def pedestal(
     >>> dark = ce.pedestal(ce.open_run("dark"), "jungfrau", merge="gains.h5")  # doctest: +SKIP
     >>> dark.save("jungfrau.h5")  # doctest: +SKIP
     """
+    run = run if isinstance(run, Run) else run.run
     rule = Rule(clip, fewest, limits or Limits(), frozenset(accept))
     path = None if merge is None else Path(merge)
     request = make_request(run, detector, rule, select=select, kind=kind, merge=path)
@@ -165,7 +176,8 @@ class _Passes:
     work: Work
     executor: Executor
     space: WorkFolder
-    on_progress: OnProgress | None
+    sample_nbytes: int
+    track: _Tracker
 
     @classmethod
     def prepared(
@@ -199,7 +211,10 @@ class _Passes:
             fewest=rule.fewest,
             most_rejected=rule.limits.rejected,
         )
-        return cls(request, job, work, executor, space, on_progress)
+        frame_nbytes = frames.n_elements * reader.dtype.itemsize
+        looked = frame_nbytes * len(sample) // len(work.tiles) * len(work.tiles)
+        track = _Tracker(looked + frame_nbytes * len(rows), executor.description, on_progress)
+        return cls(request, job, work, executor, space, looked, track)
 
     def look(self) -> list[Windows]:
         """Find the windows of every part of the frame in a sample; events that are not dark end here."""
@@ -210,12 +225,12 @@ class _Passes:
         def keep(name: str, value: Any) -> None:
             found, evidence[name] = value
             windows[name] = in_files(found, self.space.save, name)
+            self.track(self.sample_nbytes // len(names))
 
         self.executor.run(graph, names, keep, threads=self.work.threads)
         rule = self.request.rule
-        told = [evidence[name] for name in names]
-        findings: list[Finding] = list(frame_findings(told, self.request.kind, rule.clip))
-        refuse(findings, rule.accepted, self.request.label)
+        whole = functools.reduce(operator.add, (evidence[name] for name in names))
+        refuse(list(frame_findings(whole, self.request.kind, rule.clip)), rule.accepted, self.request.label)
         return [windows[name] for name in names]
 
     def add(self, windows: Sequence[Windows]) -> Slotted:
@@ -223,15 +238,14 @@ class _Passes:
         self._check_sums(windows)
         ahead = window_of(self.executor, self.work.threads)
         passed = pass_graph(self.job, windows, self.work, ahead=ahead)
-        found = Slotted(self.job.slots.n_slots, self.work.tiles[-1][1])
+        found = Slotted(self.job.slots.n_slots, self.work.tiles[-1][1], self.request.n_events)
         places = dict(zip(passed.results, self.work.tiles, strict=True))
-        track = _Tracker(passed.weights, self.executor.description, self.on_progress)
 
         def keep(name: str, value: Estimates | None) -> None:
             if isinstance(value, Estimates):
                 found.put(places[name], value)
             else:
-                track(name)
+                self.track(passed.weights[name])
 
         names = [*passed.weights, *passed.results]
         self.executor.run(passed.graph, names, keep, threads=self.work.threads)
@@ -250,16 +264,16 @@ class _Passes:
 class _Tracker:
     """Adds up the input that is dealt with, and passes it on."""
 
-    def __init__(self, weights: dict[str, int], message: str, on_progress: OnProgress | None) -> None:
-        self._weights, self._message, self._on_progress = weights, message, on_progress
+    def __init__(self, total: int, message: str, on_progress: OnProgress | None) -> None:
+        self._total, self._message, self._on_progress = total, message, on_progress
         self._done, self._start = 0, time.perf_counter()
-        self("")
+        self(0)
 
-    def __call__(self, name: str) -> None:
-        self._done += self._weights.get(name, 0)
+    def __call__(self, nbytes: int) -> None:
+        self._done += nbytes
         if self._on_progress is not None:
             seconds = time.perf_counter() - self._start
-            self._on_progress(Progress(self._done, sum(self._weights.values()), seconds, self._message))
+            self._on_progress(Progress(self._done, self._total, seconds, self._message))
 
 
 def _spread(n_events: int, most: int) -> IntArray:

@@ -18,7 +18,6 @@ from cubeengine.errors import StoreMismatch
 from cubeengine.events.table import text_table
 from cubeengine.pedestals.limits import STATUS_BITS, RangeLimits
 from cubeengine.pedestals.merging import Others
-from cubeengine.pedestals.slots import range_names
 from cubeengine.store.files import writing
 from cubeengine.types import BoolArray, DetectorInfo
 
@@ -75,7 +74,7 @@ class Pedestal:
     @property
     def range_names(self) -> tuple[str, ...]:
         """Names of the gain ranges, in the order of the first axis."""
-        return range_names(self.kind)
+        return self.kind.range_names
 
     @property
     def bad(self) -> BoolArray:

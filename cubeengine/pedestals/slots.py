@@ -19,14 +19,6 @@ from cubeengine.detectors.panels import Panels
 from cubeengine.shared import SharedArray
 from cubeengine.types import BoolArray, DetectorInfo
 
-RANGE_NAMES = {
-    "jungfrau": ("g0", "g1", "g2"),
-    "epix10ka": ("FH", "FM", "FL", "AHL-high", "AML-medium", "AHL-low", "AML-low"),
-    "epixhr": ("FH", "FM", "FL", "AHL-high", "AML-medium", "AHL-low", "AML-low"),
-}
-ONE_RANGE = ("all",)
-"""What the range of a camera of one gain is called."""
-
 ALL_BITS = -1
 
 
@@ -56,11 +48,6 @@ class Slots:
     fixed: SharedArray
     ranges: SharedArray
     n_slots: int
-
-
-def range_names(kind: Kind) -> tuple[str, ...]:
-    """Give the names of the gain ranges of a kind of detector, in the order of its constants."""
-    return RANGE_NAMES.get(kind.name, ONE_RANGE)
 
 
 def slots_of(kind: Kind, panels: Panels, detector: DetectorInfo | None) -> Slots:

@@ -105,6 +105,18 @@ class Evidence:
     noise: NDArray[np.float32]
     skew: NDArray[np.float32]
 
+    @classmethod
+    def none(cls, n_slots: int, n_events: int) -> Evidence:
+        """Give that of no part of the frame."""
+        empty = np.empty((n_slots, 0), np.float32)
+        return cls(np.zeros((4, n_events), np.int64), np.zeros(4, np.int64), empty, empty)
+
+    def __add__(self, other: Evidence) -> Evidence:
+        noise, skew = (
+            np.concatenate(pair, axis=1) for pair in ((self.noise, other.noise), (self.skew, other.skew))
+        )
+        return Evidence(self.events + other.events, self.pixels + other.pixels, noise, skew)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:

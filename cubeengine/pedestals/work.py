@@ -38,8 +38,15 @@ LEAF_TO_SUMS = 4
 MAX_LEAVES = 2000
 LEAST_ELEMENTS = 1024
 
-WINDOW_NBYTES, SUMS_NBYTES, RESULT_NBYTES = 16, 28, 20
-"""Bytes per pixel and slot: two windows with a weight and what is made on the way; sums; results."""
+WINDOW_NBYTES, SUMS_NBYTES = 20, 28
+"""Bytes per pixel and slot: windows, a weight and a skewness, with what is made on the way; sums."""
+
+PART_NBYTES, RESULT_NBYTES = 16, 24
+"""Bytes per pixel: of the estimates of a slot as tasks give them, which Dask keeps to the end, and of the
+result in a gain range."""
+
+EVENT_NBYTES = 4 * 8
+"""What is known of an event, in each part of the frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +70,11 @@ class Frames:
     n_events: int
     n_sampled: int
 
-    @property
-    def leader_nbytes(self) -> int:
-        """Bytes that the process of the user holds: the results, and what is known of every event."""
-        results = RESULT_NBYTES * (self.n_slots + self.n_ranges) * self.n_elements
-        return results + 2 * 8 * 8 * self.n_events
+    def leader_nbytes(self, n_tiles: int) -> int:
+        """Give the bytes that the process of the user holds: results, and what is known of every event."""
+        copied = self.n_slots if self.n_slots != self.n_ranges else 0
+        pixel = PART_NBYTES * self.n_slots + RESULT_NBYTES * (self.n_ranges + copied) + 16
+        return pixel * self.n_elements + EVENT_NBYTES * self.n_events * (n_tiles + 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +122,22 @@ def cut(frames: Frames, budget: Budget, threads: int, *, separate: bool) -> Work
     BudgetExceeded
         If not even a small part of the frame fits.
     """
-    room = budget.usable - (0 if separate else frames.leader_nbytes)
-    size = frames.n_elements
-    while size > LEAST_ELEMENTS and _tasks_nbytes(frames, size, threads) > room:
+    size, running = frames.n_elements, threads
+
+    def lacking() -> int:
+        tasks = _tasks_nbytes(frames, size, running)
+        held = 0 if separate else frames.leader_nbytes(math.ceil(frames.n_elements / size))
+        return tasks + held - budget.usable
+
+    while size > LEAST_ELEMENTS and lacking() > 0:
         size = math.ceil(size / 2)
-    running = threads
-    while running > 1 and _tasks_nbytes(frames, size, running) > room:
+    while running > 1 and lacking() > 0 and not separate:
         running -= 1
-    if _tasks_nbytes(frames, size, running) > room or (separate and running < threads):
-        needed = _tasks_nbytes(frames, size, threads if separate else 1) + budget.per_worker - room
+    if lacking() > 0:
         raise BudgetExceeded(
             f"pedestals of {frames.n_elements:,} pixels in {frames.n_slots} gain ranges need "
-            f"{format_size(needed)}, but {format_size(budget.per_worker)} is allowed; raise the memory"
+            f"{format_size(budget.per_worker + lacking())}, but {format_size(budget.per_worker)} is allowed; "
+            "raise the memory"
         )
     return _cut(frames, size, running)
 
@@ -139,7 +150,7 @@ def _cut(frames: Frames, size: int, threads: int) -> Work:
     n_events = max(math.ceil(least / event_nbytes), math.ceil(frames.n_events * len(tiles) / MAX_LEAVES))
     tasks = _tasks_nbytes(frames, width, threads)
     leaves = split_evenly(0, frames.n_events, n_events)
-    return Work(tiles, leaves, BLOCK_NBYTES, threads, tasks, frames.leader_nbytes)
+    return Work(tiles, leaves, BLOCK_NBYTES, threads, tasks, frames.leader_nbytes(len(tiles)))
 
 
 def _tasks_nbytes(frames: Frames, size: int, threads: int) -> int:
