@@ -157,7 +157,7 @@ class StageOptions(Options):
         tables = self._tables(constants, kind, panels, good, context)
         unit = "keV" if self.gain and "pixel_gain" in constants.shapes else "ADU"
         output = Frame(frame.shape, np.dtype(np.float32), unit)
-        record = _record(constants, kind, good, unit, limits) | _lacking(kind, tables)
+        record = {**_record(constants, kind, good, unit, limits), **_lacking(kind, tables)}
         if limits is None or not limits.groups:
             return Calibrate(frame, output, tables, record)
         shapes = tuple(

@@ -21,7 +21,7 @@ from cubeengine.graph.inputs import reader_in_files
 from cubeengine.graph.work import WorkFolder
 from cubeengine.launch import launch
 from cubeengine.launch.base import Executor
-from cubeengine.pedestals.dark import frame_findings, refuse, scalar_findings
+from cubeengine.pedestals.dark import Finding, frame_findings, refuse, scalar_findings
 from cubeengine.pedestals.finishing import Slotted, finished
 from cubeengine.pedestals.limits import Limits
 from cubeengine.pedestals.request import Request, Rule, Select, make_request
@@ -138,11 +138,12 @@ def pedestal(
     budget = Budget(parse_size(memory))
     with _folder(folder) as space, _executor(launcher, workers, budget) as executor:
         passes = _Passes.prepared(request, budget, executor, space, on_progress)
-        windows = passes.look()
+        windows, first = passes.look()
         found = passes.add(windows)
-    judged = list(frame_findings(found.evidence, request.kind, clip))
-    refuse(judged, rule.accepted, request.label)
-    return finished(request, found, [*findings, *judged])
+    judged = {item.check: item for item in frame_findings(found.evidence, request.kind, clip)}
+    refuse(list(judged.values()), rule.accepted, request.label)
+    sampled = [item for item in first if item.check not in judged]  # skewness is that of the sample
+    return finished(request, found, [*findings, *sampled, *judged.values()])
 
 
 @contextmanager
@@ -216,7 +217,7 @@ class _Passes:
         track = _Tracker(looked + frame_nbytes * len(rows), executor.description, on_progress)
         return cls(request, job, work, executor, space, looked, track)
 
-    def look(self) -> list[Windows]:
+    def look(self) -> tuple[list[Windows], list[Finding]]:
         """Find the windows of every part of the frame in a sample; events that are not dark end here."""
         graph, names = sample_graph(self.job)
         windows: dict[str, Windows] = {}
@@ -230,8 +231,9 @@ class _Passes:
         self.executor.run(graph, names, keep, threads=self.work.threads)
         rule = self.request.rule
         whole = functools.reduce(operator.add, (evidence[name] for name in names))
-        refuse(list(frame_findings(whole, self.request.kind, rule.clip)), rule.accepted, self.request.label)
-        return [windows[name] for name in names]
+        findings = list(frame_findings(whole, self.request.kind, rule.clip))
+        refuse(findings, rule.accepted, self.request.label)
+        return [windows[name] for name in names], findings
 
     def add(self, windows: Sequence[Windows]) -> Slotted:
         """Add all events up."""

@@ -108,7 +108,9 @@ def test_accepted_checks_are_recorded() -> None:
 def test_status_field_tells_of_xrays() -> None:
     xray = np.arange(N) % 4 == 0
     run = run_of(dark_frames(), "jungfrau", lightStatus__xray=xray.astype(np.int64))
-    with pytest.raises(NotDark, match=r"75 of 300 events have X-rays \(`lightStatus/xray` == 1\); wanted none"):
+    with pytest.raises(
+        NotDark, match=r"75 of 300 events have X-rays \(`lightStatus/xray` == 1\); wanted none"
+    ):
         pedestal(run, "cam")
 
     found = pedestal(run, "cam", select="`lightStatus/xray` == 0")
@@ -123,7 +125,9 @@ def test_intensity_is_compared_where_nothing_else_tells() -> None:
     run = run_of(dark_frames(), "jungfrau", ipm2__sum=lit)
 
     assert pedestal(run, "cam", select="`ipm2/sum` < 0.1").facts["events"]["selected"] == dark.sum()
-    with pytest.raises(NotDark, match=r"i0: the median of 'ipm2/sum' is [0-9.]+% of that of the other events"):
+    with pytest.raises(
+        NotDark, match=r"i0: the median of 'ipm2/sum' is [0-9.]+% of that of the other events"
+    ):
         pedestal(run, "cam", select="`ipm2/sum` > 1")
 
 
