@@ -8,7 +8,8 @@ from cubeengine.errors import PlanError, SpecError
 from cubeengine.events.run import Run
 from cubeengine.events.scan import candidates, variables_among
 from cubeengine.look.bins import Bins, even_edges, find_limits
-from cubeengine.look.events import Events, RunLike, Select, look_at
+from cubeengine.look.events import Events, look_at
+from cubeengine.look.selecting import RunLike, Select
 from cubeengine.planning.axes import AxisFinder, BinnedAxis
 from cubeengine.spec.axes import Axis
 

@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 
 from cubeengine.look.bins import Limits, bin_coords, find_edges
-from cubeengine.look.events import Events, RunLike, Select, dim_of, floats, look_at
+from cubeengine.look.events import Events, dim_of, floats, look_at
 from cubeengine.look.histograms import BINS_EACH_WAY, check_differ, count_events
 from cubeengine.look.moments import Moments, moments_of, no_moments
+from cubeengine.look.selecting import RunLike, Select
 from cubeengine.types import FloatArray
 
 MOST_POINTS = 5000

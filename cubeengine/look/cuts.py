@@ -17,18 +17,8 @@ from cubeengine.events.selections import Cut as ResolvedCut
 from cubeengine.events.selections import CutRow, Node, rows
 from cubeengine.kernels.bins import bin_index
 from cubeengine.look.bins import bin_coords, even_edges, find_limits
-from cubeengine.look.events import (
-    Events,
-    RunLike,
-    Select,
-    dim_of,
-    has_value,
-    look_at,
-    node_of,
-    origin,
-    run_of,
-    words,
-)
+from cubeengine.look.events import Events, dim_of, has_value, look_at
+from cubeengine.look.selecting import RunLike, Select, node_of, origin, run_of, words
 from cubeengine.types import BoolArray, FloatArray, IntArray
 
 CUT_BINS = 80

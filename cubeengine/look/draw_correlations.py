@@ -9,9 +9,10 @@ import numpy as np
 from cubeengine.look.bins import Limits
 from cubeengine.look.correlations import MOST_POINTS, correlation
 from cubeengine.look.draw_histograms import draw_counts
-from cubeengine.look.events import RunLike, Select, tally_of
+from cubeengine.look.events import tally_of
 from cubeengine.look.figures import axes_for, finish, label_of, legend_text, note
 from cubeengine.look.histograms import BINS_EACH_WAY
+from cubeengine.look.selecting import RunLike, Select
 from cubeengine.plots.panels import COLOURS
 
 if TYPE_CHECKING:

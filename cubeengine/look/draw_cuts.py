@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from cubeengine.look.cuts import CUT_BINS, cut_flow, cut_histograms
-from cubeengine.look.events import RunLike, Select
 from cubeengine.look.figures import GREY, WIDTH, edges_of, finish, fit_ticks, label_of, new_figure, plain
+from cubeengine.look.selecting import RunLike, Select
 from cubeengine.plots.panels import COLOURS
 
 if TYPE_CHECKING:

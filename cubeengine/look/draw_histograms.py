@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from cubeengine.look.bins import Bins, Limits
-from cubeengine.look.events import RunLike, Select, tally_of
+from cubeengine.look.events import tally_of
 from cubeengine.look.figures import (
     axes_for,
     edges_of,
@@ -21,6 +21,7 @@ from cubeengine.look.figures import (
     plain,
 )
 from cubeengine.look.histograms import BINS, BINS_EACH_WAY, histogram, histogram2d
+from cubeengine.look.selecting import RunLike, Select
 from cubeengine.plots.panels import COLOURS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cubeengine.engine import Progress
 from cubeengine.look.bins import Limits
-from cubeengine.look.events import RunLike, Select, tally_of
+from cubeengine.look.events import tally_of
 from cubeengine.look.figures import (
     GREY,
     axes_for,
@@ -22,6 +22,7 @@ from cubeengine.look.figures import (
     plain,
 )
 from cubeengine.look.images import Montage, average_image, montage_of
+from cubeengine.look.selecting import RunLike, Select
 from cubeengine.plots.panels import COLOURS, LIMIT_PERCENTILES
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import xarray as xr
 
 from cubeengine.look.draw_histograms import draw_histogram
 from cubeengine.look.draw_traces import draw_trace, fit_time
-from cubeengine.look.events import RunLike, run_of
 from cubeengine.look.figures import GREY, finish, label_of, new_figure, plain
 from cubeengine.look.overviews import Choices, overview
+from cubeengine.look.selecting import RunLike, run_of
 from cubeengine.plots.panels import COLOURS
 
 if TYPE_CHECKING:

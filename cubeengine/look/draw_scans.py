@@ -13,7 +13,7 @@ from cubeengine.errors import SpecError
 from cubeengine.look.axes import AxisLike
 from cubeengine.look.bins import Bins
 from cubeengine.look.draw_histograms import next_colour
-from cubeengine.look.events import RunLike, Select, Tally
+from cubeengine.look.events import Tally
 from cubeengine.look.figures import (
     GREY,
     HEIGHT,
@@ -28,6 +28,7 @@ from cubeengine.look.figures import (
 )
 from cubeengine.look.ratios import Statistic
 from cubeengine.look.scans import SELECTION, TIMETOOL, scan_curve
+from cubeengine.look.selecting import RunLike, Select
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

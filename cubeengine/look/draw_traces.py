@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cubeengine.look.draw_histograms import next_colour
-from cubeengine.look.events import RunLike, Select, tally_of
+from cubeengine.look.events import tally_of
 from cubeengine.look.figures import axes_for, finish, label_of, legend_text
+from cubeengine.look.selecting import RunLike, Select
 from cubeengine.look.traces import Over, trace
 
 if TYPE_CHECKING:

@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.errors import SpecError
-from cubeengine.events import states
 from cubeengine.events.expressions import Expression
 from cubeengine.events.field import variable
 from cubeengine.events.run import Run
-from cubeengine.events.selections import Combine, Node, describe, fields
-from cubeengine.events.selections import Cut as ResolvedCut
+from cubeengine.events.selections import Node
 from cubeengine.events.window import Window
+from cubeengine.look.selecting import RunLike, Select, kept_events, node_of, origin, run_of, words
 from cubeengine.planning.derive import Formula
-from cubeengine.spec.model import CubeSpec, RunSpec
-from cubeengine.spec.resolve import resolve_selection
-from cubeengine.spec.selections import Cut, Selection
-from cubeengine.spec.shots import LASER, laser_shots
 from cubeengine.types import BoolArray, Column, FieldKind
-
-ALL_EVENTS = "all events"
-
-_BRACKETED = re.compile(r"(^|[<>=] )\((-[0-9.e+-]+)\)(?= [<>=]|$)")
-"""A negative number at a comparison, which needs no brackets to be read."""
-
-Select: TypeAlias = str | Cut | Selection | Mapping[str, Any] | Sequence[Any] | Node | None
-"""Which events: all (None), an expression, a cut or selection (as the class, or as it stands in YAML), or
-what these were resolved to."""
-
-
-@runtime_checkable
-class HasRun(Protocol):
-    """What holds a run and knows selections by name, as a session does."""
-
-    @property
-    def run(self) -> Run:
-        """The run, with what was derived."""
-
-    def node(self, select: Any) -> Node:
-        """Give a selection, named or not, as a tree of cuts."""
-
-
-RunLike: TypeAlias = Run | HasRun
-"""A run, or what holds one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,77 +172,6 @@ def look_at(source: RunLike, names: Sequence[str], select: Select = None) -> Eve
         run, resolved = _with_quantity(run, name)
         found.append(resolved)
     return Events(run, tuple(found), node_of(source, select))
-
-
-def run_of(source: RunLike) -> Run:
-    """Give the run."""
-    return source if isinstance(source, Run) else source.run
-
-
-def node_of(source: RunLike, select: Select) -> Node | None:
-    """Resolve a selection; None stays None, for all events.
-
-    Raises
-    ------
-    SpecError
-        If it cannot be resolved.
-    FieldNotFound
-        If it asks for a field that the run does not have.
-    """
-    if select is None:
-        return None
-    if isinstance(select, ResolvedCut | Combine):
-        node: Node = select
-    else:
-        node = _resolved(source, select) if isinstance(source, Run) else source.node(select)
-    run = run_of(source)
-    for name in sorted(fields(node)):
-        run.fields.resolve(name)
-    return node
-
-
-def _resolved(run: Run, select: Any) -> Node:
-    """Resolve a selection that refers to no other, with the units that the run declares."""
-    selection = Selection.model_validate(select)
-    units = {name: unit for name in run.fields if (unit := run.fields.unit(name)) is not None}
-    states_in = RunSpec(laser=laser_text(run)) if selection.laser else RunSpec()
-    spec = CubeSpec(cube="look", run=states_in, units=units, select={"selected": selection})
-    node = resolve_selection(spec, "selected")
-    return _only(node)
-
-
-def _only(node: Node) -> Node:
-    """Give a selection of one part as that part, so that it is named by what it asks."""
-    if isinstance(node, Combine) and node.how == "all":
-        return _only(node.parts[0]) if len(node.parts) == 1 else Combine("all", node.parts)
-    return node
-
-
-def words(node: Node | None) -> str:
-    """Say what a selection asks for: its name, or its conditions."""
-    if node is None:
-        return ALL_EVENTS
-    if isinstance(node, Combine) and node.how == "all" and not node.label:
-        return " and ".join(map(words, node.parts)) or ALL_EVENTS
-    return _BRACKETED.sub(r"\1\2", describe(node).replace("`", ""))
-
-
-def origin(run: Run, node: Node | None) -> dict[str, Any]:
-    """Give where data come from, as attributes: run and selection."""
-    return {"run": str(run.run_id or run.label), "selection": words(node)}
-
-
-def laser_text(run: Run) -> str:
-    """Give what tells the state of the laser, a field or an expression; the usual field if nothing does."""
-    return LASER if LASER in run.fields else laser_shots(run).text or LASER
-
-
-def kept_events(window: Window, node: Node | None) -> BoolArray:
-    """Tell which events of a window a selection keeps."""
-    if node is None:
-        return np.ones(window.n_events, bool)
-    kept: BoolArray = window.states(node) == states.TRUE
-    return kept
 
 
 def has_value(column: Column) -> BoolArray:

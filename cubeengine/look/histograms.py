@@ -8,7 +8,8 @@ import xarray as xr
 from cubeengine.errors import SpecError
 from cubeengine.kernels.bins import bin_index, flat_index
 from cubeengine.look.bins import Bins, Limits, bin_coords, find_edges
-from cubeengine.look.events import Events, Part, RunLike, Select, Tally, dim_of, look_at
+from cubeengine.look.events import Events, Part, Tally, dim_of, look_at
+from cubeengine.look.selecting import RunLike, Select
 from cubeengine.types import FloatArray, IntArray
 
 BINS, BINS_EACH_WAY = 100, 80

@@ -14,11 +14,10 @@ from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
 from cubeengine.events.window import Window
 from cubeengine.look.axes import scanned
-from cubeengine.look.events import RunLike, has_value, kept_events, laser_text, origin, run_of
+from cubeengine.look.events import has_value
 from cubeengine.look.histograms import histogram
+from cubeengine.look.selecting import RunLike, kept_events, origin, run_of, states_of
 from cubeengine.look.traces import trace
-from cubeengine.spec.resolve import state_condition, state_cut
-from cubeengine.spec.shots import XRAY, xray_shots
 from cubeengine.spec.survey import Survey
 from cubeengine.types import FieldKind
 
@@ -142,15 +141,16 @@ def shots(run: RunLike) -> xr.DataArray:
     True
     """
     at = run_of(run)
-    xray = XRAY if XRAY in at.fields else xray_shots(at).text
-    states = {"laser on": (laser_text(at), "on"), "laser off": (laser_text(at), "off")}
-    states |= {"X-rays on": (xray or XRAY, "on"), "dropped": (xray or XRAY, "off")}
-    nodes = {name: state_cut(text, state) for name, (text, state) in states.items() if _told(at, text)}
+    told = {"laser": states_of(run, "laser"), "X-rays": states_of(run, "xray")}
+    names = {"laser": ("laser on", "laser off"), "X-rays": ("X-rays on", "dropped")}
+    nodes = {
+        name: node for what, pair in told.items() for name, node in zip(names[what], pair or (), strict=False)
+    }
     counts = dict.fromkeys(nodes, 0)
     for window in at.windows():
         for name, node in nodes.items():
             counts[name] += _number(window, node)
-    for what, pair in (("laser", ("laser on", "laser off")), ("X-rays", ("X-rays on", "dropped"))):
+    for what, pair in names.items():
         counts[f"{what} unknown"] = at.n_events - sum(counts.get(name, 0) for name in pair)
     order = ("laser on", "laser off", "laser unknown", "X-rays on", "dropped", "X-rays unknown")
     shown = [name for name in order if name in counts]
@@ -158,11 +158,6 @@ def shots(run: RunLike) -> xr.DataArray:
         [counts[name] for name in shown], coords={"state": shown}, dims="state", name="shots",
         attrs={"long_name": "events", "n_total": at.n_events, **origin(at, None)},
     )  # fmt: skip
-
-
-def _told(run: Run, text: str) -> bool:
-    condition = state_condition(text)
-    return not isinstance(condition, str) or condition in run.fields
 
 
 def _number(window: Window, node: Node) -> int:

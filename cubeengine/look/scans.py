@@ -15,22 +15,12 @@ from cubeengine.events.selections import Combine, Node
 from cubeengine.events.window import Window
 from cubeengine.look.axes import AxisLike, find_axis
 from cubeengine.look.bins import Bins
-from cubeengine.look.events import (
-    RunLike,
-    Select,
-    floats,
-    has_value,
-    kept_events,
-    laser_text,
-    look_at,
-    node_of,
-    run_of,
-    words,
-)
+from cubeengine.look.events import floats, has_value, look_at
 from cubeengine.look.moments import Moments, moments_of, no_moments
 from cubeengine.look.ratios import Statistic, mean_with_error, ratio_of_means
+from cubeengine.look.selecting import RunLike, Select, kept_events, node_of, run_of, states_of, words
 from cubeengine.planning.axes import BinnedAxis
-from cubeengine.spec.resolve import left_out, state_condition, state_cut
+from cubeengine.spec.resolve import left_out
 from cubeengine.types import BoolArray, FloatArray, IntArray
 
 TIMETOOL = ("tt/*", "ttCorr/*")
@@ -119,15 +109,12 @@ def _curves(
     common = node_of(source, select)
     if curves is not None:
         return {name: _both(common, node_of(source, own)) for name, own in curves.items()}
-    run, text = run_of(source), laser_text(run_of(source))
-    condition = state_condition(text)
-    if isinstance(condition, str) and condition not in run.fields:
+    laser = states_of(source, "laser")
+    if laser is None:
         return {"all": common}
+    run, (on, off) = run_of(source), laser
     off_common = None if common is None else Combine("all", left_out(common, tuple(without)))
-    found = {
-        "on": _both(common, state_cut(text, "on")),
-        "off": _both(off_common, state_cut(text, "off")),
-    }
+    found = {"on": _both(common, on), "off": _both(off_common, off)}
     there = {name: node for name, node in found.items() if _any(run, node)}
     return there if len(there) == 2 else {"all": common}
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import SpecError
 from cubeengine.events.run import Run
-from cubeengine.look.events import Events, Part, RunLike, Select, Tally, floats, look_at
+from cubeengine.look.events import Events, Part, Tally, floats, look_at
 from cubeengine.look.moments import Moments, moments_of, no_moments
+from cubeengine.look.selecting import RunLike, Select
 from cubeengine.types import IntArray
 
 TRACE_BINS = 300

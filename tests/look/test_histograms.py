@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from cubeengine import look
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.look.bins import even_edges
-from cubeengine.spec.selections import Cut, Selection
+from cubeengine.spec.selections import Cut
 from tests.look.runs import N_EVENTS, odd_run, tiny_windows
 from tests.planning.runs import memory_run
 
@@ -115,40 +115,6 @@ def test_labels_and_units_are_data():
     assert counts["x"].attrs["units"] == "mm"
     assert counts["x"].attrs["long_name"] == "x"
     assert counts.attrs["selection"] == "n >= 2"
-
-
-SELECTIONS = [
-    "`n` >= 2", {"field": "n", "min": 2}, ["`n` >= 2"], {"all": ["`n` >= 2"]}, Cut(field="n", min=2),
-    Selection(all=("`n` >= 2",)),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("select", SELECTIONS, ids=str)
-def test_every_way_to_select_is_the_same(select):
-    column = odd_run().column("n")
-    counts = look.histogram(odd_run(), "y", select=select)
-    assert counts.attrs["n_selected"] == ((column.data >= 2) & column.valid).sum()
-
-
-def test_cuts_have_units():
-    run = memory_run({"d": np.array([1.0, 2.0, 3.0])}).with_units({"d": "ps"})
-    assert look.histogram(run, "d", select=Cut(field="d", min="1500 fs")).sum() == 2
-
-
-def test_nodes_and_sessions_are_taken():
-    run = odd_run()
-
-    class Session:
-        def __init__(self):
-            self.run = run
-
-        def node(self, select):
-            from cubeengine.look.events import node_of
-
-            return node_of(run, {"mine": "`b`"}[select])
-
-    plain = look.histogram(run, "y", select="`b`")
-    assert look.histogram(Session(), "y", select="mine").attrs["n_events"] == plain.attrs["n_events"]
 
 
 def test_two_dimensions_are_those_of_numpy():
