@@ -133,6 +133,8 @@ class Cubes(Derivations):
         replaceNan: bool = False,
         onoff: int = 2,
         returnIdx: bool = False,
+        *,
+        memory: str | int | None = None,
     ) -> xr.Dataset | tuple[xr.Dataset, Listed]:
         """Make a cube.
 
@@ -150,6 +152,8 @@ class Cubes(Derivations):
             1 for laser on, 0 for laser off; 2 as the cube's selection says.
         returnIdx : bool
             Whether to list the events of every bin as well.
+        memory : str or int, optional
+            Memory per worker, as "8 GiB"; default 2 GiB.
 
         Returns
         -------
@@ -161,7 +165,7 @@ class Cubes(Derivations):
         cube, state = self.getCube(cubeName), LASER_STATES.get(onoff)
         if debug:
             show(self._cube_lines(cube))
-        plan, layout = self._planned(cube, state)
+        plan, layout = self._planned(cube, state, memory)
         made = plan.compute()
         self._tell_about(made, plan, layout)
         result = original_layout(made, layout).assign(self._settings_of(cube))
@@ -175,13 +179,17 @@ class Cubes(Derivations):
             return result, self._listed(cube, plan, layout.base)
         return result
 
-    def _planned(self, cube: CubeDefinition, state: State) -> tuple[api.Plan, Layout]:
+    def _planned(
+        self, cube: CubeDefinition, state: State, memory: str | int | None
+    ) -> tuple[api.Plan, Layout]:
         axes = [self._axis(name, bins) for name, bins in cube.axes]
         fields = [name for name in cube.targetVars if not name.startswith(SETTINGS)]
         damaged = self._damage_fields(fields)
         base = self._selected(cube.useFilter, state)
-        good = {damage: self._undamaged(base, damage) for damage in dict.fromkeys(damaged.values())}
-        plan = self.session.cube(*axes, select=[base, *good.values()], signals=fields, name=cube.cubeName)
+        good = {damage: self._undamaged(base, damage) for damage in damaged.values()}
+        plan = self.session.cube(
+            *axes, select=[base, *good.values()], signals=fields, name=cube.cubeName, memory=memory
+        )
         variables = [*(axis.field for axis in axes), *fields]
         selections = {
             name.replace("/", "__"): good[damaged[name]] if name in damaged else base for name in variables

@@ -249,7 +249,7 @@ class Cuts(Fields):
         if state == "off":
             self._tell_ignored(base, kept)
             kept = [cut for cut in kept if not matches(cut.field, NEEDS_LASER)]
-        if state is not None and LASER not in self._run.fields:
+        if state is not None and not self._knows_laser:
             raise FieldNotFound(LASER, self._run.label, tuple(self._run.fields), hint=f"{name!r} needs it")
         return Selection(all=[cut.expression for cut in kept], laser=state)
 
@@ -262,6 +262,11 @@ class Cuts(Fields):
         own = f"{base or ALL_EVENTS}{'' if state is None else f'__{state}'}"
         self.session.select(own, self._selection(name, state=state))
         return own
+
+    @property
+    def _knows_laser(self) -> bool:
+        """Whether the run tells when the laser is on: by its field, or by event codes."""
+        return LASER in self._run.fields or self.session.spec.run.laser != LASER
 
     def _tell_ignored(self, name: str, cuts: list[OpenCut]) -> None:
         ours = {cut.field for cut in cuts if matches(cut.field, NEEDS_LASER)}

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from cubeengine.compat.cuts import Cuts
+from cubeengine.compat.cuts import LASER, Cuts
 from cubeengine.compat.printing import show
 from cubeengine.errors import SpecError
 from cubeengine.events.derived import numbers
-from cubeengine.events.run import Run
+from cubeengine.spec.delays import DelayOffer, delay_recipes
 from cubeengine.spec.derived import DelayRecipe, Derived
 from cubeengine.types import FloatArray
+from cubeengine.units import convert
 
 DELAY = "delay"
 NOMINAL = "delay_nominal"
-ENCODERS = ("enc/lasDelay", "enc/lasDelay2", "enc/ch0")
-EPICS = ("epics/lxt_ttc", "epics/lxt")
+PHASES = ("epics/lxt_ttc", "epics/lxt")
+"""The laser's phase among the slow controls, in seconds."""
+Nominal: TypeAlias = "tuple[str, dict[str, Derived], dict[str, str]]"
+"""Name of the nominal delay, the formula of it where it is a sum, and units."""
 TIMETOOL_NAMES = ("tt/", "tt/XPP_TIMETOOL_", "tt/TIMETOOL_", "tt/TTSPEC_")
 """What the names of the time tool's fields begin with, youngest first."""
-FEWEST_VALUES = 10
-"""An encoder with no more distinct values than this does not move: the original's number."""
-SMALLEST_RANGE = 1e-9
-"""Of an encoder in ps: values that spread less than this are in another unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +52,6 @@ def scan_name(variables: Sequence[str]) -> str | list[str]:
     return names if len(names) > 1 else "".join(names)
 
 
-def timetool_fields(run: Run) -> tuple[str | None, str]:
-    """Give the field of the time tool's correction, or None, and what the names of the others begin with."""
-    base = next((base for base in TIMETOOL_NAMES if f"{base}AMPL" in run.fields), TIMETOOL_NAMES[0])
-    correction = next((name for name in ("tt/ttCorr", "ttCorr/tt") if name in run.fields), None)
-    return correction, base
-
-
-def moves(run: Run, field: str, fewest: int = 1) -> bool:
-    """Tell whether a field is there and has more distinct values than `fewest`."""
-    return field in run.fields and len(np.unique(_finite(run, field))) > fewest
-
-
-def _finite(run: Run, field: str) -> FloatArray:
-    values = numbers(run.column(field))
-    return values[np.isfinite(values)]
-
-
 class Delays(Cuts):
     """Delay and scan; see `Fields` for how a run is opened."""
 
@@ -76,13 +59,14 @@ class Delays(Cuts):
 
     @property
     def ttCorr(self) -> str | None:
-        """Field of the time tool's correction."""
-        return timetool_fields(self._opened)[0]
+        """Field of the time tool's correction; None where the run has none."""
+        return next((name for name in ("tt/ttCorr", "ttCorr/tt") if name in self._opened.fields), None)
 
     @property
     def ttBaseStr(self) -> str:
         """What the names of the time tool's fields begin with."""
-        return timetool_fields(self._opened)[1]
+        found = (base for base in TIMETOOL_NAMES if f"{base}AMPL" in self._opened.fields)
+        return next(found, TIMETOOL_NAMES[0])
 
     def setDelay(
         self,
@@ -141,78 +125,60 @@ class Delays(Cuts):
     def _set_delay(self, chosen: DelayChoice, *, again: bool) -> None:
         if again:
             self._teller.tell("delay-again", asked=chosen)
-        nominal, derived, units = self._nominal(chosen)
-        timetool = self._timetool() if chosen.use_ttCorr else None
+        offers = {offer.origin: offer for offer in reversed(delay_recipes(self._opened))}
+        nominal, formula, units = self._nominal(chosen, offers)
+        timetool = next(iter(offers.values())).recipe.timetool if chosen.use_ttCorr else None
         if timetool is not None:
             units[timetool] = "ps"
-        recipe = DelayRecipe(nominal=nominal, timetool=timetool)
-        self._derive({**derived, DELAY: Derived(delay=recipe)}, units)
+        recipe = Derived(delay=DelayRecipe(nominal=nominal, timetool=timetool))
+        self._derive({**formula, DELAY: recipe}, units)
         self._choice = chosen
         self._tell_laser(timetool)
 
-    def _timetool(self) -> str | None:
-        """Give the field of the correction that varies; the one of the fit where the other does not."""
-        correction, base = timetool_fields(self._opened)
-        fit = f"{base}FLTPOS_PS"
-        if correction is not None and moves(self._opened, correction):
-            return correction
-        return fit if moves(self._opened, fit) else correction
-
-    def _nominal(self, chosen: DelayChoice) -> tuple[str, dict[str, Derived], dict[str, str]]:
-        """Give the nominal delay: a field, or a formula, and the units to be declared."""
-        scan = next((name for name in self._opened.scan.variables if "lxt" in name), None)
-        epics = next((name for name in EPICS if name in self._opened.fields), None)
-        encoder = self._encoder()
+    def _nominal(self, chosen: DelayChoice, offers: Mapping[str, DelayOffer]) -> Nominal:
+        """Give the nominal delay: a field or a formula of several, and the units that go with it."""
+        scan, encoder = offers.get("scan"), offers.get("encoder")
+        phase = next((name for name in PHASES if name in self._opened.fields), None)
         if scan is not None:
-            self._tell_double(scan, epics, chosen)
-            if not chosen.addEnc:
-                return scan, {}, {scan: "s"}
-            return self._sum(f"`{scan}` * 1e12", self._required_encoder(encoder))
+            self._tell_double(scan.nominal, phase, chosen)
+            return self._sum([scan, self._required(encoder)] if chosen.addEnc else [scan])
         if encoder is not None:
-            unit = self._encoder_unit(encoder)
-            if not chosen.addLxt or epics is None:
-                return encoder, {}, {encoder: unit}
-            return self._sum(f"`{epics}` * 1e12", encoder)
-        if epics is not None and moves(self._opened, epics):
-            return epics, {}, {epics: "s"}
+            return self._sum([encoder], phase if chosen.addLxt else None)
+        if "epics" in offers:
+            return self._sum([offers["epics"]])
         raise SpecError(
             f"run {self._opened.label} has no delay: no scan of lxt, no encoder and no epics/lxt that moves"
         )
 
-    def _sum(self, phase: str, encoder: str) -> tuple[str, dict[str, Derived], dict[str, str]]:
-        factor = "" if self._encoder_unit(encoder) == "ps" else " * 1e12"
-        formula = Derived(expression=f"{phase} + `{encoder}`{factor}")
-        return NOMINAL, {NOMINAL: formula}, {NOMINAL: "ps"}
+    def _sum(self, offers: Sequence[DelayOffer], phase: str | None = None) -> Nominal:
+        """Give one delay as it is, or the sum of several, in ps."""
+        units = {offer.nominal: self._unit(offer) for offer in offers} | ({phase: "s"} if phase else {})
+        if len(units) == 1:
+            return offers[0].nominal, {}, units
+        terms = [f"`{name}` * {convert(1.0, unit, 'ps')!r}" for name, unit in units.items()]
+        return NOMINAL, {NOMINAL: Derived(expression=" + ".join(terms))}, {**units, NOMINAL: "ps"}
 
-    def _required_encoder(self, encoder: str | None) -> str:
+    def _required(self, encoder: DelayOffer | None) -> DelayOffer:
         if encoder is None:
-            raise SpecError(f"addEnc: no encoder moves in run {self._opened.label}: {', '.join(ENCODERS)}")
+            raise SpecError(f"addEnc: run {self._opened.label} has no encoder that moves")
         return encoder
 
-    def _encoder(self) -> str | None:
-        return next((name for name in ENCODERS if moves(self._opened, name, FEWEST_VALUES)), None)
-
-    def _encoder_unit(self, encoder: str) -> str:
-        if declared := self._run.fields.unit(encoder):
+    def _unit(self, offer: DelayOffer) -> str:
+        """Give the declared unit, else that of the convention: only that of the phase needs no words."""
+        if declared := self._run.fields.unit(offer.nominal):
             return declared
-        values = _finite(self._opened, encoder)
-        if np.ptp(values) < SMALLEST_RANGE:
-            raise SpecError(
-                f"{encoder} spreads over {np.ptp(values):.3g}: too little for ps; declare its unit: "
-                f"SmallDataAna(..., units={{{encoder!r}: 's'}})"
-            )
-        self._teller.tell("delay-unit", field=encoder, unit="ps")
-        return "ps"
+        if "lxt" not in offer.nominal:
+            self._teller.tell("delay-unit", field=offer.nominal, unit=offer.unit)
+        return offer.unit
 
-    def _tell_double(self, scan: str, epics: str | None, chosen: DelayChoice) -> None:
-        if epics is not None and chosen.addLxt and np.any(_finite(self._opened, epics)):
-            self._teller.tell("double-delay", nominal=scan, extra=epics)
+    def _tell_double(self, scan: str, phase: str | None, chosen: DelayChoice) -> None:
+        if phase is not None and chosen.addLxt and np.any(numbers(self._opened.column(phase)) != 0):
+            self._teller.tell("double-delay", nominal=scan, extra=phase)
 
     def _tell_laser(self, timetool: str | None) -> None:
-        laser = "lightStatus/laser"
-        if timetool is None or laser not in self._opened.fields:
+        if timetool is None or LASER not in self._opened.fields:
             return
-        state, correction = (numbers(self._opened.column(name)) for name in (laser, timetool))
+        state, correction = (numbers(self._opened.column(name)) for name in (LASER, timetool))
         off, unknown = state == 0, ~np.isin(state, (0, 1))
         if np.any(correction[off] != 0) or unknown.any():
             self._teller.tell("delay-laser", off=int(off.sum()), unknown=int(unknown.sum()))

@@ -54,8 +54,8 @@ DIFFERENCES: Mapping[str, str] = {
         "events whose laser is unknown have none. The original adds the time tool to all"
     ),
     "delay-unit": (
-        "the unit of {field} is not declared: taken to be {unit}. Say SmallDataAna(..., "
-        "units={{{field!r}: ...}}). The original guesses it from the spread of the values"
+        "the unit of {field} is not declared: by convention it is {unit}. Say SmallDataAna(..., "
+        "units={{{field!r}: ...}}). The original applies the convention silently"
     ),
     "delay-again": (
         "the delay is made anew for {asked}; the original gives the former one unless reset=True"
@@ -64,11 +64,14 @@ DIFFERENCES: Mapping[str, str] = {
         "{n} missing values of {field} are NaN; the original gives the writer's mark for them as a number"
     ),
     "sums-of-nan": ("{n} events have no finite element in {field}: NaN, where the original gives 0"),
+    "time-order": (
+        "the events of this file are not in order of time; here all values are. The original gives them as "
+        "they lie in the file, so arrays that were made with it do not fit"
+    ),
     "source-changed": (
         "arrays that were saved are left out, as the file has changed since; the original takes them over. "
         "{why}"
     ),
-    "histogram-bins": ("{n} bins; the original makes one less than it is asked for"),
     "scan-points": (
         "every step of the scan is a point, with its error in 'scanErr'. The original leaves out the "
         "first and the last one, and puts the points midway between settings"

@@ -17,18 +17,20 @@ from cubeengine.compat.reduced import Region, VariableName, one_number, read_reg
 from cubeengine.errors import SpecError, StoreMismatch
 from cubeengine.events.derived import numbers
 from cubeengine.events.expressions import Expression
+from cubeengine.events.field import variable
 from cubeengine.events.opening import open_run
 from cubeengine.events.run import Run
 from cubeengine.session.saving import Policy
 from cubeengine.session.session import Session
+from cubeengine.session.user_variables import honest
 from cubeengine.spec.derived import Derived
 from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind
 
 Filter: TypeAlias = "str | ArrayLike | None"
 """Name of a selection, or a boolean per event; None for all events."""
 
-TIME = "time"
-"""Dimension of the events in `xrData`, as in the original."""
+TIME, PACKED = "time", "event_time"
+"""Dimension of the events in `xrData`, and the packed time in it, as in the original."""
 
 
 class Fields:
@@ -83,6 +85,8 @@ class Fields:
         self._opened = open_run(path, xtc=xtc)
         self.session = self._session(saved)
         self.session.declare(units or {})
+        if self._opened.rows is not None:
+            self._teller.tell("time-order")
         named = self._opened.run_id
         self.expname = expname or ("" if named is None else named.experiment)
         self.run = int(run) if run >= 0 or named is None else named.run
@@ -297,24 +301,30 @@ class Fields:
         """Add what was put into `xrData`."""
         if self._shown is None:
             return
-        shown, known = self._shown, {key.replace("/", "__") for key in self._run.fields}
-        new = [str(key) for key in shown.data_vars if str(key) not in known and key != "event_time"]
-        for key in new:
+        shown, self._shown = self._shown, None
+        known = {variable(key) for key in self._run.fields} | {PACKED}
+        for key in [str(key) for key in shown.data_vars if str(key) not in known]:
             self.session.add(key, shown[key].values)
+        self._shown = shown
 
 
 def event_data(run: Run) -> xr.Dataset:
-    """Give all per-event fields as one dataset over `time`; arrays are lazy."""
-    data = run.data
-    arrays = {
-        name.replace("/", "__"): run[name].dask().drop_vars("valid", errors="ignore")
-        for name, info in run.fields.items()
-        if info.kind is FieldKind.EVENT and name.replace("/", "__") not in data
-    }
-    data = data.assign(arrays).swap_dims(event=TIME)
-    if "event_time" not in data:
-        data = data.assign(event_time=(TIME, run.timestamps.astype(np.int64)))
-    return data
+    """Give all per-event fields as one dataset over `time`.
+
+    Arrays are lazy. Missing integers are NaN; of integer arrays the coordinate `<field>_valid` tells which
+    events have one.
+    """
+    data = honest(run.data)
+    for name, info in run.fields.items():
+        own = variable(name)
+        if info.kind is not FieldKind.EVENT or own in data:
+            continue
+        array = run[name].dask()
+        if "valid" in array.coords:
+            data = data.assign_coords({f"{own}_valid": array["valid"].variable})
+        data[own] = array.drop_vars("valid", errors="ignore")
+    data = data.swap_dims(event=TIME)
+    return data if PACKED in data else data.assign({PACKED: (TIME, run.timestamps.astype(np.int64))})
 
 
 def _wanted(key: str, info: FieldInfo, name: str | None, area: bool, settings: bool) -> bool:

@@ -64,7 +64,9 @@ def original_layout(cube: xr.Dataset, layout: Layout) -> xr.Dataset:
         mean, std, count = (
             cube[f"{name}_{statistic}"].sel(selection=selection) for statistic in ("mean", "std", "count")
         )
-        data[name] = _variable((mean * entries).transpose(*mean.dims).assign_attrs(_sum_attrs(mean)), renamed)
+        data[name] = _variable(
+            (mean * entries).transpose(*mean.dims).drop_attrs().assign_attrs(_sum_attrs(mean)), renamed
+        )
         data[f"std_{name}"], data[f"nEntries_{name}"] = _variable(std, renamed), _variable(count, renamed)
     if len(layout.axes) == 1:
         data["binVar"] = data[layout.axes[0]]

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cubeengine.compat.bins import Bins, edges_over, read_edges
-from cubeengine.compat.cuts import LASER, read_state
+from cubeengine.compat.cuts import read_state
 from cubeengine.compat.delay import DELAY
 from cubeengine.compat.plots import Plots
 from cubeengine.compat.reduced import VariableName, number, read_region
@@ -172,7 +172,7 @@ class Scans(Plots):
 
     def _curves(self, select: str) -> dict[str, Node]:
         """Give the selections to compare: laser on and off, where both occur."""
-        if LASER not in self._run.fields:
+        if not self._knows_laser:
             return {"all": self.session.node(self._selection(select))}
         base, _ = read_state(select)
         nodes: dict[str, Node] = {

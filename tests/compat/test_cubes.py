@@ -86,6 +86,8 @@ def test_labels_are_the_centres_of_the_bins(ana):
     two = made(ana, ["ipm3/sum"], [0, 1, 2, 4], addBinVars={"tt/AMPL": [0.0, 0.02, 0.06, 0.2]})
 
     assert one.binVar_bins.values.tolist() == [0.5, 1.5, 3.0]
+    assert one.ipm3__sum.attrs["field"] == "ipm3/sum"
+    assert "long_name" not in one.ipm3__sum.attrs  # that of the mean, or of the counts, would be wrong
     assert two["bins_ipm2/sum"].values.tolist() == [0.5, 1.5, 3.0]
     np.testing.assert_allclose(two.bins_tt_AMPL, [0.01, 0.04, 0.13])
     assert one.binVar_bins_bnds.values.tolist() == [[0, 1], [1, 2], [2, 4]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cubeengine import SpecError
 from tests.compat.files import open_ana, told, write_run
 
 QUIET = pytest.mark.filterwarnings("ignore::cubeengine.compat.differences.SmallDataAnaWarning")
@@ -78,18 +77,19 @@ def test_encoders_come_after_the_scan_and_the_phase_is_added_to_them(tmp_path, n
     np.testing.assert_allclose(open_ana(truth).getDelay(addLxt=False), position + correction, atol=1e-9)
 
 
-def test_the_unit_of_an_encoder_is_declared_or_told(tmp_path):
+@pytest.mark.parametrize(("factor", "unit"), [(1.0, "ps"), (1e-12, "s")])
+def test_the_unit_of_an_encoder_is_declared_or_told(tmp_path, factor, unit):
     position = np.linspace(-3, 7, 420)
     gone = {"scan/lxt": None, "scan/var0": None, "scan/varStep": None, "epics/lxt": None}
-    truth = write_run(tmp_path, {**gone, "enc/lasDelay": position})
-    with told(r"unit of enc/lasDelay is not declared: taken to be ps"):
-        open_ana(truth).getDelay(use_ttCorr=False)
+    truth = write_run(tmp_path, {**gone, "enc/lasDelay": position * factor})
+    with told(f"unit of enc/lasDelay is not declared: by convention it is {unit}"):
+        by_convention = open_ana(truth).getDelay(use_ttCorr=False)
+    declared = open_ana(truth, units={"enc/lasDelay": unit}).getDelay(use_ttCorr=False)
 
-    truth = write_run(tmp_path, {**gone, "enc/lasDelay": position * 1e-12})
-    with pytest.raises(SpecError, match="too little for ps; declare its unit"):
-        open_ana(truth).getDelay(use_ttCorr=False)
-    declared = open_ana(truth, units={"enc/lasDelay": "s"}).getDelay(use_ttCorr=False)
-    np.testing.assert_allclose(declared, position, atol=1e-9)
+    np.testing.assert_allclose(by_convention, position, atol=1e-9)
+    np.testing.assert_array_equal(declared, by_convention)
+    wrong = open_ana(truth, units={"enc/lasDelay": "fs"}).getDelay(use_ttCorr=False)
+    np.testing.assert_allclose(wrong, position * factor / 1000, atol=1e-12)  # what is declared counts
 
 
 @QUIET

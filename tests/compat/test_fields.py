@@ -65,7 +65,8 @@ def test_lcls2_without_a_delay_says_so_and_with_a_scan_has_one(tmp_path):
 
 def test_joined_files_of_lcls2_are_read_in_time_order(tmp_path):
     truth = write_joined(tmp_path, name="tmox42_Run0008")
-    ana = SmallDataAna("tmox42", 8, str(tmp_path), saved=None)
+    with told("not in order of time; here all values are"):
+        ana = SmallDataAna("tmox42", 8, str(tmp_path), saved=None)
 
     np.testing.assert_array_equal(ana.getVar("fim/pulse"), truth.columns["fim/pulse"])
     assert (np.diff(ana.xrData.time.values.astype(np.int64)) > 0).all()
@@ -74,8 +75,9 @@ def test_joined_files_of_lcls2_are_read_in_time_order(tmp_path):
 @pytest.mark.realdata
 def test_joined_files_of_the_newest_hdf5_are_read(shared_data):
     folder = shared_data / "smalldata_lcls2"
-    newest = SmallDataAna(dirname=str(folder / "hdf5v2"), filename="mpi_22.h5", saved=None)
-    older = SmallDataAna(dirname=str(folder), filename="mpi_22.h5", saved=None)
+    with told("order of time"):
+        newest = SmallDataAna(dirname=str(folder / "hdf5v2"), filename="mpi_22.h5", saved=None)
+        older = SmallDataAna(dirname=str(folder), filename="mpi_22.h5", saved=None)
 
     pulse = newest.getVar("fim/pulse")
     assert pulse.shape == (240,)
@@ -92,6 +94,10 @@ def test_missing_integers_are_nan_and_pass_no_cut(tmp_path):
         npix = ana.getVar("epx/npix")
     np.testing.assert_array_equal(np.isnan(npix), missing)
     np.testing.assert_array_equal(ana.getFilter("any"), ~missing)
+    np.testing.assert_array_equal(np.isnan(ana.xrData.epx__npix), missing)
+    np.testing.assert_array_equal(ana.xrData.epx__ROI_0_counts_valid, ~missing)
+    counts = ana.getVar("epx/ROI_0_counts")
+    np.testing.assert_array_equal(np.isnan(counts).all(axis=(1, 2)), missing)
 
 
 def test_values_are_numpy_arrays_with_regions_and_filters(ana, truth):
@@ -191,5 +197,8 @@ def test_variables_assigned_to_the_dataset_are_found(ana, truth):
     wanted = truth.columns["ipm3/sum"] / truth.columns["ipm2/sum"]
     np.testing.assert_array_equal(ana.getVar("ratio"), wanted)
     np.testing.assert_array_equal(ana.getVar("twice"), 2 * truth.columns["ipm2/sum"])
+    with pytest.raises(SpecError, match="'short' has 5 rows"):
+        ana.xrData = ana.xrData.assign(short=("other", np.arange(5.0)))
+    assert not ana.hasKey("short")
     ana.addCut("ratio", 0.9, 1.1, "near")
     np.testing.assert_array_equal(ana.getFilter("near"), (wanted > 0.9) & (wanted < 1.1))
