@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cubeengine.budget import Budget
 from cubeengine.errors import LaunchError
 from cubeengine.launch.cluster import KEYS_FOLDER, connect, start_local, start_scheduler
 from cubeengine.launch.network import LOOPBACK
+from cubeengine.launch.settings import SETTINGS
 
 
 def test_two_runs_at_a_time_are_quiet_and_on_loopback_only() -> None:
@@ -48,3 +53,34 @@ def test_scheduler_with_certificates_is_reached_by_who_has_them(
     finally:
         client.close()
         cluster.close()
+
+
+def slowly(marks: Path) -> int:
+    """Say who is at work, and take a while."""
+    (marks / str(os.getpid())).touch()
+    time.sleep(0.3)
+    return os.getpid()
+
+
+def test_work_of_a_worker_that_hangs_is_done_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SETTINGS, "distributed.scheduler.worker-ttl", "5 s")  # 5 minutes as a rule
+    graph = {f"work-{number}": (slowly, tmp_path) for number in range(16)}
+    done: dict[str, int] = {}
+    executor = start_local(2, Budget(), dashboard=False)
+    hung: list[int] = []
+
+    def on_done(key: str, pid: int) -> None:
+        done[key] = pid
+        if not hung:
+            hung.append(pid)
+            os.kill(pid, signal.SIGSTOP)
+
+    try:
+        executor.run(graph, list(graph), on_done, threads=1)
+        assert done.keys() == graph.keys()
+        assert set(done.values()) - set(hung)
+        assert not psutil.pid_exists(hung[0])  # its nanny has killed it
+    finally:
+        executor.close()
