@@ -16,7 +16,7 @@ from cubeengine.errors import BudgetExceeded, WorkerLost
 from cubeengine.graph.compile import Compiled, Writing, note_lost_worker
 from cubeengine.graph.tasks import LEFT_OUT, Tally, add_tallies
 from cubeengine.graph.work import WorkFolder
-from cubeengine.launch import launch
+from cubeengine.launch import launched
 from cubeengine.launch.base import Executor
 from cubeengine.launch.signals import Check, deferred_interrupts
 from cubeengine.measure import PeakMemory
@@ -164,7 +164,7 @@ def run_to_store(
         if resume and is_made(target, plan.key):
             return _made_before(plan, target)
         with _workspace(plan, output, target, overwrite=overwrite, resume=resume) as space:
-            with PeakMemory() as peak, _executor(launcher, workers, budget) as executor:
+            with PeakMemory() as peak, launched(launcher, workers, budget) as executor:
                 threads = fitting_threads(plan, executor, budget)
                 computed = _compute(compiling, space, executor, threads, may_skip, on_progress, check)
             left_out = _left_out(plan, computed.tally)
@@ -242,19 +242,6 @@ def _made_before(plan: Work, target: Path) -> Result:
         remove_state(state)
     memory = attrs["memory"]
     return Result(target, 0.0, plan.read_nbytes, memory["measured"], memory["projected"], attrs["left_out"])
-
-
-@contextmanager
-def _executor(launcher: str | Executor, workers: int | None, budget: Budget) -> Iterator[Executor]:
-    """Use workers that run already, or start some and end them."""
-    if not isinstance(launcher, str):
-        yield launcher
-        return
-    executor = launch(launcher, workers=workers, budget=budget)
-    try:
-        yield executor
-    finally:
-        executor.close()
 
 
 def window_of(executor: Executor, threads: int) -> int:

@@ -99,6 +99,19 @@ def launch(
     )
 
 
+@contextmanager
+def launched(launcher: str | Executor, workers: int | None, budget: Budget) -> Iterator[Executor]:
+    """Use workers that run already, or start some and end them."""
+    if not isinstance(launcher, str):
+        yield launcher
+        return
+    executor = launch(launcher, workers=workers, budget=budget)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
 def _connect(address: str, workers: int | None) -> Executor:
     from cubeengine.launch.cluster import connect
 

@@ -19,7 +19,7 @@ from cubeengine.errors import SpecError
 from cubeengine.events.run import Run
 from cubeengine.graph.inputs import reader_in_files
 from cubeengine.graph.work import WorkFolder
-from cubeengine.launch import launch
+from cubeengine.launch import launched
 from cubeengine.launch.base import Executor
 from cubeengine.pedestals.dark import Finding, frame_findings, refuse, scalar_findings
 from cubeengine.pedestals.finishing import Slotted, finished
@@ -136,7 +136,7 @@ def pedestal(
     findings = list(scalar_findings(run, request.chosen))
     refuse(findings, rule.accepted, request.label)
     budget = Budget(parse_size(memory))
-    with _folder(folder) as space, _executor(launcher, workers, budget) as executor:
+    with _folder(folder) as space, launched(launcher, workers, budget) as executor:
         passes = _Passes.prepared(request, budget, executor, space, on_progress)
         windows, first = passes.look()
         found = passes.add(windows)
@@ -153,19 +153,6 @@ def _folder(beside: str | Path | None) -> Iterator[WorkFolder]:
         yield folder
     finally:
         folder.close()
-
-
-@contextmanager
-def _executor(launcher: str | Executor, workers: int | None, budget: Budget) -> Iterator[Executor]:
-    """Use workers that run already, or start some and end them."""
-    if not isinstance(launcher, str):
-        yield launcher
-        return
-    executor = launch(launcher, workers=workers, budget=budget)
-    try:
-        yield executor
-    finally:
-        executor.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -68,11 +68,17 @@ def memory_run(arrays: dict[str, np.ndarray]) -> Run:
 
 
 def forced_plan(
-    run: Run, strategy: str, *, leaves: int = 16, memory: int = 2 * 2**30, spec: CubeSpec = SPEC, **changes
+    run: Run,
+    strategy: str,
+    *,
+    leaves: int = 16,
+    memory: int = 2 * 2**30,
+    spec: CubeSpec = SPEC,
+    frames: str = "det/counts",
+    **changes,
 ) -> api.Plan:
     """Plan with one strategy for every signal that allows it, and about so many leaves of the frames."""
-    frames = run.fields["det/counts"]
-    leaf_nbytes = max(frames.nbytes // leaves, 1)
+    leaf_nbytes = max(run.fields[frames].nbytes // leaves, 1)
     tuning = Tuning(
         leaf_nbytes=leaf_nbytes, leaf_to_partial=0, block_nbytes=changes.pop("block_nbytes", 2**14)
     )
