@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cubeengine.combine.reading import ArrayReader
 from cubeengine.errors import StoreMismatch
 from cubeengine.store.layout import Region
-from cubeengine.store.read import open_cube, signal_names
+from cubeengine.store.read import check_means, open_cube, signal_names
 from cubeengine.types import IntArray
 
 STATISTICS = ("count", "mean", "std")
@@ -109,6 +109,7 @@ class Cube:
             If there is no cube, or it is not complete, or it lacks what all cubes have.
         """
         dataset = open_cube(path)
+        check_means(dataset, path, "merged or rebinned")
         if EVENTS not in dataset or SELECTION not in dataset.coords:
             raise StoreMismatch(f"{path}: lacks {EVENTS!r} or {SELECTION!r}, which all cubes have")
         if dataset[EVENTS].dims[0] != SELECTION:

@@ -18,6 +18,7 @@ from cubeengine.planning.bind import Bound
 from cubeengine.planning.output import Output, axis_arrays, coordinate_array, selection_array
 from cubeengine.planning.provenance import bound_attributes
 from cubeengine.store.layout import ArrayLayout, CubeLayout, choose_chunks
+from cubeengine.store.read import PICKED
 
 Small = tuple[ArrayLayout, NDArray[Any]]
 
@@ -59,7 +60,7 @@ def _attributes(bound: Bound, spec: PickSpec, work: PickWork, budget: Budget) ->
         "variables": {variable.name: variable_facts(variable) for variable in work.variables},
     }
     pick = {**spec.pick.to_plain(), "events": spec.pick.events, "meaning": str(spec.pick)}
-    return {**bound_attributes(bound, planned), "content": "picked events", "pick": pick}
+    return {**bound_attributes(bound, planned), "content": PICKED, "pick": pick}
 
 
 def _known(

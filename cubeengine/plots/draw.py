@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import SpecError
 from cubeengine.plots import panels as style
+from cubeengine.plots.picked import plot_picked
 from cubeengine.plots.values import (
     SELECTION,
     Drawable,
@@ -22,7 +23,7 @@ from cubeengine.plots.values import (
     element_dims,
     mean_over_elements,
 )
-from cubeengine.store.read import find_signal
+from cubeengine.store.read import find_signal, is_picked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,7 +83,7 @@ def plot_cube(
     Parameters
     ----------
     dataset : xarray.Dataset
-        A cube, as from `open_cube`; only what is drawn is read.
+        A cube, as from `open_cube`, or picked events (see `plot_picked`); only what is drawn is read.
     signal : str, optional
         Name of a signal or its field; the first that is no axis by default.
     over : str, optional
@@ -103,6 +104,10 @@ def plot_cube(
     FieldNotFound, SpecError
         If signal or selections are not in the cube, or it has more than two axes.
     """
+    if is_picked(dataset):
+        if over or difference:
+            raise SpecError("picked events are drawn as they are; a ratio or difference is drawn of a cube")
+        return plot_picked(dataset, signal)
     name = find_signal(dataset, signal) if signal else default_signal(dataset)
     axes, elements = axes_of(dataset), element_dims(dataset, name)
     if len(axes) > 2:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from cubeengine.budget import format_size
 from cubeengine.plots.values import SELECTION, axes_of, element_dims, field_of
-from cubeengine.store.read import signal_names
+from cubeengine.store.read import PICK, PICKED, is_picked, picked_names, signal_names
 
 Rows = Sequence[Sequence[str]]
 
@@ -22,14 +22,16 @@ def describe_cube(dataset: xr.Dataset) -> str:
     Parameters
     ----------
     dataset : xarray.Dataset
-        A cube. Only its coordinates and event counts are read. Attributes that are not there are left out.
+        A cube, or picked events. Only its coordinates and event counts are read. Attributes that are not
+        there are left out.
 
     Returns
     -------
     str
         Several lines of plain text.
     """
-    parts = (_title, _axes, _selections, _signals, _cut_flow, _fates, _making)
+    what = (_picks, _picked_signals) if is_picked(dataset) else (_signals,)
+    parts = (_title, _axes, _selections, *what, _cut_flow, _fates, _making)
     return "\n\n".join(text for part in parts if (text := "\n".join(part(dataset))))
 
 
@@ -40,7 +42,8 @@ def _title(dataset: xr.Dataset) -> Iterator[str]:
     if merged := dataset.attrs.get("merged_from"):
         of = f" of {len(merged)} cubes"
     made = f", made by cubeengine {mark['version']}" if "version" in mark else ""
-    yield f"cube {spec.get('cube', '')!r}{of}: {format_size(dataset.nbytes)}{made}"
+    kind = PICKED if is_picked(dataset) else "cube"
+    yield f"{kind} {spec.get('cube', '')!r}{of}: {format_size(dataset.nbytes)}{made}"
     if partial := dataset.attrs.get("partial_run"):
         yield f"part of the run only: {partial}"
 
@@ -83,6 +86,34 @@ def _signals(dataset: xr.Dataset) -> Iterator[str]:
         mean = dataset[f"{name}_mean"]
         shape = " x ".join(str(mean.sizes[dim]) for dim in element_dims(dataset, name)) or "scalar"
         rows.append([name, field_of(dataset, name), shape, str(mean.attrs.get("units", "")), str(mean.dtype)])
+    yield from _table(["", "field", "shape", "unit", "type"], rows, left=2)
+
+
+def _picks(dataset: xr.Dataset) -> Iterator[str]:
+    yield f"picked: {dataset.attrs.get(PICK, {}).get('meaning', '')}"
+    most = dataset.sizes[PICK]
+    names = dataset[SELECTION].values
+    rows = []
+    for name in names:
+        n, could = (dataset[key].sel({SELECTION: name}).values for key in ("n_picked", "n_candidates"))
+        short = ((n > 0) & (n < most)).sum()
+        rows.append([str(name), *(f"{number:,}" for number in (n.sum(), could.sum(), short, (n == 0).sum()))])
+    yield from _table(
+        ["selection", "events", "could be", f"bins with fewer than {most:,}", "with none"], rows
+    )
+
+
+def _picked_signals(dataset: xr.Dataset) -> Iterator[str]:
+    yield "signals"
+    rows = []
+    for name in picked_names(dataset):
+        values = dataset[name]
+        sizes = [str(values.sizes[dim]) for dim in values.dims if dim not in dataset["event"].dims]
+        attrs = values.attrs
+        shape = " x ".join(sizes) or "scalar"
+        rows.append(
+            [name, str(attrs.get("field", name)), shape, str(attrs.get("units", "")), str(values.dtype)]
+        )
     yield from _table(["", "field", "shape", "unit", "type"], rows, left=2)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cubeengine.report.page import report_html
 from cubeengine.store.files import replace_file, writing
-from cubeengine.store.read import open_cube
+from cubeengine.store.read import check_means, open_cube
 
 
 def write_report(cube: Path | str, file: Path | str) -> Path:
@@ -22,7 +22,7 @@ def write_report(cube: Path | str, file: Path | str) -> Path:
     Raises
     ------
     StoreMismatch
-        If there is no cube.
+        If there is no cube, or picked events.
     StoreWriteError
         If the page cannot be written; one that was there is then as it was.
 
@@ -32,6 +32,7 @@ def write_report(cube: Path | str, file: Path | str) -> Path:
     """
     file = Path(file)
     with open_cube(cube) as dataset:
+        check_means(dataset, cube, "reported on")
         page = report_html(dataset, str(cube))
     with writing(file, "writing the report"):
         replace_file(file, page.encode("utf-8", "backslashreplace"))

@@ -17,6 +17,9 @@ from cubeengine.store.metadata import check_cube, is_consolidated, is_cube
 SEM_COMMENT = "standard error of the mean of the events of a bin: std / sqrt(count - 1)"
 """What the attribute `comment` of the result of `sem` says."""
 
+PICKED, PICK = "picked events", "pick"
+"""What the attribute `content` says of a store of picked events, and the dimension that only these have."""
+
 __all__ = ["cube_hash", "is_cube", "open_cube", "sem", "signal_names"]
 
 
@@ -54,6 +57,31 @@ def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] |
         path, chunks=wanted, consolidated=is_consolidated(path), decode_timedelta=False
     )
     return dataset
+
+
+def is_picked(dataset: xr.Dataset) -> bool:
+    """Tell whether a store holds picked events, and no cube of means."""
+    return bool(dataset.attrs.get("content") == PICKED)
+
+
+def check_means(dataset: xr.Dataset, path: Path | str, what: str) -> None:
+    """Raise where a store holds picked events, which cannot be `what`, e.g. "merged".
+
+    Raises
+    ------
+    StoreMismatch
+        If so.
+    """
+    if is_picked(dataset):
+        raise StoreMismatch(
+            f"{path}: holds picked events, no cube of means, so it cannot be {what}; "
+            "look at it with  cubeengine show,  or open it with xarray"
+        )
+
+
+def picked_names(dataset: xr.Dataset) -> tuple[str, ...]:
+    """Give the names of the variables of picked events, in the order of the store."""
+    return tuple(str(name) for name, values in dataset.data_vars.items() if PICK in values.dims)
 
 
 def signal_names(dataset: xr.Dataset) -> tuple[str, ...]:

@@ -114,3 +114,28 @@ def test_what_is_wrong_with_a_pick_is_told_with_its_line(
     checked = call("check", "wrong.yaml").err
     assert f"wrong.yaml:{len(text.splitlines()) + 1}:" in checked
     assert "1 error\n" in checked
+
+
+@pytest.mark.parametrize("signal", ["roi", "ipm2__sum_value", "ipm2/sum", "delay"])
+def test_show_tells_what_it_is_and_draws_it(call: Call, picking: Path, signal: str) -> None:
+    assert call("pick", "pick.yaml", "-o", "p.zarr").code == 0
+    shown = call("show", "p.zarr", "--plot", "p.png", "--signal", signal)
+
+    assert shown.code == 0
+    assert shown.out.startswith("picked events 'best' of xpptest01 run 7")
+    assert "picked: 2 events per bin: largest in ipm2/sum" in shown.out
+    assert (picking / "p.png").stat().st_size > 1000
+
+
+def test_what_is_for_cubes_alone_is_refused(call: Call, picking: Path) -> None:
+    assert call("pick", "pick.yaml", "-o", "p.zarr").code == 0
+    for arguments in (
+        ("merge", "p.zarr", "p.zarr", "-o", "m.zarr"),
+        ("rebin", "p.zarr", "-o", "m.zarr", "--drop", "delay"),
+        ("report", "p.zarr", "m.html"),
+        ("show", "p.zarr", "--plot", "p.png", "--over", "roi"),
+    ):
+        outcome = call(*arguments)
+        assert outcome.code == 2
+        assert "picked events" in outcome.err
+    assert call("show", "p.zarr", "--plot", "p.png", "--signal", "roj").code == 2
