@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cubeengine.compat.differences import Teller
 from cubeengine.errors import SpecError
 from cubeengine.events.scan import Scan
-from cubeengine.spec.axes import Axis, edges_of
+from cubeengine.spec.axes import STEP_TOLERANCE, Axis, edges_of
 from cubeengine.types import FloatArray
 
 Bins: TypeAlias = "Sequence[float] | NDArray[np.generic]"
@@ -65,7 +65,7 @@ def _are_edges(bins: Bins) -> bool:
     first, second, third = bins
     if _is_count(third):
         return False
-    fits = third <= abs(second - first)
+    fits = third <= abs(second - first) * (1 + float(STEP_TOLERANCE))
     return bool(first < second < third and (isinstance(bins, np.ndarray) or not fits))
 
 

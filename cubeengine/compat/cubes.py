@@ -143,7 +143,7 @@ class Cubes(Derivations):
         cubeName : str
             A cube that was defined.
         debug : bool
-            Whether to print what is made.
+            Whether to print what is made, with the cut flow and what is probably not meant.
         toHdf5 : "h5netcdf" or "h5", optional
             Also write it beside the data, as `Cube_<experiment>_Run<run>_<cube>.nc` or `.h5`.
         replaceNan : bool
@@ -163,9 +163,9 @@ class Cubes(Derivations):
             bin.
         """
         cube, state = self.getCube(cubeName), LASER_STATES.get(onoff)
-        if debug:
-            show(self._cube_lines(cube))
         plan, layout = self._planned(cube, state, memory)
+        if debug:
+            show([*self._cube_lines(cube), plan.explain()])
         made = plan.compute()
         self._tell_about(made, plan, layout)
         result = original_layout(made, layout).assign(self._settings_of(cube))

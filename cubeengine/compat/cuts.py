@@ -206,7 +206,9 @@ class Cuts(Fields):
 
     # -- masks ------------------------------------------------------------------------------------
 
-    def getFilter(self, useFilter: str | None = None, ignoreVar: Sequence[str] = ()) -> BoolArray:
+    def getFilter(
+        self, useFilter: str | None = None, ignoreVar: Sequence[str] = (), *, debug: bool = False
+    ) -> BoolArray:
         """Give the events that a selection keeps.
 
         Parameters
@@ -216,12 +218,16 @@ class Cuts(Fields):
             that need the laser are left out. All events by default.
         ignoreVar : sequence of str
             Variables whose cuts are left out, in this call only.
+        debug : bool
+            Whether to print what each cut keeps.
 
         Returns
         -------
         (n_events,) bool
         """
         selection = self._selection(useFilter or "", tuple(ignoreVar))
+        if debug:
+            show([repr(self.session.cut_flow(selection))])
         mask: BoolArray = self.session.mask(selection).to_numpy()
         return mask
 

@@ -76,6 +76,10 @@ DIFFERENCES: Mapping[str, str] = {
         "every step of the scan is a point, with its error in 'scanErr'. The original leaves out the "
         "first and the last one, and puts the points midway between settings"
     ),
+    "interpolation": (
+        "{how!r} interpolation is not needed: laser-off points are at the places of laser-on ones. The "
+        "original has them elsewhere"
+    ),
     "matplotlib-only": ("drawn with matplotlib; {wanted!r} is not offered"),
 }
 """Key -> what is different; places in braces are filled in when it happens."""

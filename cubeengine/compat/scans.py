@@ -99,10 +99,12 @@ class Scans(Plots):
         plotOff: bool = True,
         saveFig: bool = False,
         saveData: bool = False,
+        returnData: bool = True,
         useFilter: str | None = None,
         fig: Figure | None = None,
-        binVar: Any = None,
+        interpolation: str = "",
         plotThis: bool = True,
+        binVar: Any = None,
         plotWith: str | None = None,
     ) -> dict[str, Any]:
         """Plot a signal over the scan: sum of signal over sum of i0, with the laser on and off.
@@ -117,14 +119,18 @@ class Scans(Plots):
             Whether the difference, and the laser-off curve, are drawn.
         saveFig, saveData : bool
             Whether picture and data are written to the working directory: `Scan_Run<run>.png`, `.txt`.
+        returnData : bool
+            Whether to give the data; else the dict is empty.
         useFilter : str, optional
             Selection; with the laser off without the cuts that need it.
         fig : matplotlib figure, optional
             Where to draw; a new one by default.
-        binVar : [variable], [variable, n or width] or [variable, n or width, low, high], optional
-            A second variable, whose bins make the scan a map.
+        interpolation : str
+            Is told not to be needed: the points with the laser off are those with it on.
         plotThis : bool
             Whether to draw.
+        binVar : [variable], [variable, n or width] or [variable, n or width, low, high], optional
+            A second variable, whose bins make the scan a map.
         plotWith : "matplotlib" or "no_plot", optional
             As for `plotVar`.
 
@@ -145,15 +151,18 @@ class Scans(Plots):
         scan = self._scan(sig, i0, Bins, useFilter or "")
         self._teller.tell("scan-points")
         facts = {"scanVarName": self.getScanValues()[0], "plotVarName": _label(sig, i0)}
+        if interpolation:
+            self._teller.tell("interpolation", how=interpolation)
         if binVar is not None:
-            return {**_shown_map(self._split(scan, binVar), canvas, saved=self._picture(saveFig)), **facts}
+            shown = _shown_map(self._split(scan, binVar), canvas, saved=self._picture(saveFig))
+            return {**shown, **facts} if returnData else {}
         data = scan_curve(scan.run, scan.signal, scan.i0, axis=scan.axis, curves=scan.curves)
         if canvas is not None:
             _draw(data, canvas, off=plotOff, difference=plotDiff, saved=self._picture(saveFig))
         result = _of_curves(data)
         if saveData:
             np.savetxt(f"Scan_Run{self.run}.txt", [result[key] for key in SAVED if key in result])
-        return {**result, **facts}
+        return {**result, **facts} if returnData else {}
 
     def _picture(self, saved: bool) -> str | None:
         return f"Scan_{self.runLabel}.png" if saved else None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cubeengine import FieldNotFound, SpecError
 from cubeengine.compat import SmallDataAna
@@ -40,6 +44,29 @@ def cube_over(ana, variable, bins, **options):
 )
 def test_bins_as_the_original_takes_them(bins, edges):
     np.testing.assert_array_equal(read_edges(bins, Teller()), edges)
+
+
+@given(
+    low=st.integers(-50, 50),
+    steps=st.integers(1, 40),
+    size=st.sampled_from([0.1, 0.2, 0.25, 0.3, 0.5, 1.5, 7.0]),
+    rest=st.sampled_from([0.0, 0.03]),
+)
+def test_ranges_meet_their_ends_and_step_evenly(low, steps, size, rest):
+    high = float(Fraction(low) + steps * Fraction(str(size)) + Fraction(str(rest)))
+    edges = read_edges([low, high, size], Teller())
+    number = read_edges([low, high, steps], Teller())
+
+    assert len(edges) == steps + 1 + (rest > 0)
+    assert (edges[0], edges[-1]) == (number[0], number[-1]) == (low, high)
+    assert (np.diff(edges) > 0).all()
+    np.testing.assert_allclose(edges[: steps + 1], low + np.arange(steps + 1) * size, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(number, np.linspace(low, high, steps + 1), rtol=1e-12, atol=1e-12)
+
+
+def test_what_has_several_values_per_event_is_no_axis(ana):
+    with pytest.raises(SpecError, match="an axis needs one number"):
+        cube_over(ana, "diode2/channels", [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize("bins", [[0, 0], [0, 1, 0.0], [0, 1, -0.5], [0, 1, 0]])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from cubeengine import SpecError
+from cubeengine import BudgetExceeded, SpecError
 from tests.compat.files import in_bins, open_ana, told, write_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::cubeengine.compat.differences.SmallDataAnaWarning")
@@ -128,13 +128,31 @@ def test_onoff_takes_the_place_of_what_the_selection_says(ana, truth):
     assert int(ana.makeCubeData("cube", onoff=0).nEntries[0]) == (laser == 0).sum()
 
 
+def test_a_selection_without_events_makes_empty_bins(ana):
+    ana.addCut("ipm2/sum", 100, 200, "none")
+    cube = made(ana, ["ipm3/sum"], useFilter="none")
+
+    assert cube.nEntries.values.tolist() == [0, 0, 0, 0]
+    assert np.isnan(cube.ipm3__sum).all()
+
+
+def test_the_memory_for_a_cube_can_be_said(ana):
+    ana.addCube("cube", "ipm2/sum", EDGES)
+    ana.addToCube("cube", "epix/ROI_0_area")
+    with pytest.raises(BudgetExceeded, match="memory"):
+        ana.makeCubeData("cube", memory="1 MiB")
+    assert ana.makeCubeData("cube", memory="3 GiB").nEntries.sum() == 420
+
+
 def test_cubes_are_written_beside_the_data(ana, tmp_path, capsys):
     ana.addCube("cube", "delay", [-2.0, 0.0, 2.0, 4.0])
     ana.addToCube("cube", ["ipm3/sum", "epix/azav_azav"])
     cube = ana.makeCubeData("cube", toHdf5="h5netcdf", debug=True)
     ana.makeCubeData("cube", toHdf5="h5", onoff=1)
 
-    assert "delay binned in" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "delay binned in" in printed
+    assert "memory" in printed  # the plan
     with xr.open_dataset(tmp_path / "Cube_xpptut15_Run012_cube.nc", engine="h5netcdf") as stored:
         assert stored.drop_attrs().equals(cube.drop_attrs())
     with h5py.File(tmp_path / "Cube_xpptut15_Run012_cube_laserOn.h5") as file:

@@ -140,6 +140,9 @@ def test_listings(ana, truth, tmp_path, capsys, monkeypatch):
     assert lines[1] == "Cut 1: 0.5 < ipm2/sum < 2"
     assert lines[-1] == f"of 420 events {kept.sum()} pass filter"
 
+    ana.getFilter("good__on", debug=True)
+    assert "0.5 < ipm2/sum < 2" in capsys.readouterr().out.replace("`", "")
+
     first = ana.getSelIdx("good")[0]
     event = int(np.flatnonzero(kept)[0])
     assert first == ((event * 3 + 99_900) % 131_040, int(truth.timestamps[event]))

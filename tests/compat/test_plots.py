@@ -160,6 +160,17 @@ def test_scan_over_a_second_variable(ana, truth, figure):
     assert ana.plotScan("ipm3/sum", binVar="ipm2/sum", plotThis=False)["scan"].shape == (100, 21)
 
 
+def test_the_delay_can_be_plotted_before_it_is_asked_for(ana, truth):
+    counts, edges = ana.plotVar("delay", 20, limits=[-3, 9], plotWith="no_plot")
+
+    np.testing.assert_array_equal(counts, np.histogram(ana.getDelay(), edges)[0])
+
+
+def test_arguments_of_old_calls_are_taken(ana):
+    with told("'linear' interpolation is not needed"):
+        assert ana.plotScan("ipm3/sum", interpolation="linear", returnData=False, plotThis=False) == {}
+
+
 def test_pictures_and_data_are_written_where_one_works(ana, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = ana.plotScan("ipm3/sum", "ipm2/sum", 10, saveFig=True, saveData=True, plotThis=False)
