@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.detectors.kinds import Kind
-from cubeengine.errors import SpecError, nearest_names
+from cubeengine.errors import SpecError
 
 Interval = tuple[float, float]
 
@@ -112,9 +112,7 @@ class Limits:
         names = kind.range_names
         for name in [*_names(self.pedestal), *_names(self.noise)]:
             if name not in names and name != "":
-                near = nearest_names(name, names)
-                hint = f"; nearest: {near[0]!r}" if near else ""
-                raise SpecError(f"limits: {name!r} is no gain range of {kind.name}: {', '.join(names)}{hint}")
+                raise SpecError(f"limits: {name!r} is no gain range of {kind.name}: {', '.join(names)}")
 
     def of(self, kind: Kind, name: str, typical_noise: float) -> RangeLimits:
         """Give the limits of a gain range whose pixels have a median noise of `typical_noise`."""

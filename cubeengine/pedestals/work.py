@@ -26,8 +26,9 @@ from cubeengine.planning.chunks import split_evenly
 from cubeengine.sources.base import Reader
 
 MIB = 2**20
-BLOCK_NBYTES = 32 * MIB
-"""Data read at a time: so many frames that their windows and sums are fetched once for all of them."""
+BLOCK_NBYTES, BLOCK_PART = 32 * MIB, 8
+"""Data read at a time: so many frames that their windows and sums are fetched once for all of them; of a
+thread's memory an eighth at most."""
 
 LEAF_NBYTES = 128 * MIB
 """Least input of a task."""
@@ -122,15 +123,17 @@ def cut(frames: Frames, budget: Budget, threads: int, *, separate: bool) -> Work
     BudgetExceeded
         If not even a small part of the frame fits.
     """
-    size, running = frames.n_elements, threads
+    n_tiles, size, running = 1, frames.n_elements, threads
+    block = min(max(budget.usable // (BLOCK_PART * threads), MIB), BLOCK_NBYTES)
 
     def lacking() -> int:
-        tasks = _tasks_nbytes(frames, size, running)
+        tasks = _tasks_nbytes(frames, size, running, block)
         held = 0 if separate else frames.leader_nbytes(math.ceil(frames.n_elements / size))
         return tasks + held - budget.usable
 
     while size > LEAST_ELEMENTS and lacking() > 0:
-        size = math.ceil(size / 2)
+        n_tiles += 1 + n_tiles // 8
+        size = math.ceil(frames.n_elements / n_tiles)
     while running > 1 and lacking() > 0 and not separate:
         running -= 1
     if lacking() > 0:
@@ -139,24 +142,24 @@ def cut(frames: Frames, budget: Budget, threads: int, *, separate: bool) -> Work
             f"{format_size(budget.per_worker + lacking())}, but {format_size(budget.per_worker)} is allowed; "
             "raise the memory"
         )
-    return _cut(frames, size, running)
+    return _cut(frames, size, running, block)
 
 
-def _cut(frames: Frames, size: int, threads: int) -> Work:
+def _cut(frames: Frames, size: int, threads: int, block_nbytes: int) -> Work:
     tiles = split_evenly(0, frames.n_elements, size)
     width = max(stop - start for start, stop in tiles)
     event_nbytes = width * frames.reader.dtype.itemsize
     least = max(LEAF_NBYTES, LEAF_TO_SUMS * SUMS_NBYTES * frames.n_slots * width)
     n_events = max(math.ceil(least / event_nbytes), math.ceil(frames.n_events * len(tiles) / MAX_LEAVES))
-    tasks = _tasks_nbytes(frames, width, threads)
+    tasks = _tasks_nbytes(frames, width, threads, block_nbytes)
     leaves = split_evenly(0, frames.n_events, n_events)
-    return Work(tiles, leaves, BLOCK_NBYTES, threads, tasks, frames.leader_nbytes(len(tiles)))
+    return Work(tiles, leaves, block_nbytes, threads, tasks, frames.leader_nbytes(len(tiles)))
 
 
-def _tasks_nbytes(frames: Frames, size: int, threads: int) -> int:
+def _tasks_nbytes(frames: Frames, size: int, threads: int, block_nbytes: int) -> int:
     """Give the memory of the tasks of one process, in the hungrier of the two passes."""
     pixels = size * frames.n_slots
-    reading = frames.reader.memory_nbytes(size, BLOCK_NBYTES)
+    reading = frames.reader.memory_nbytes(size, block_nbytes)
     itemsize = frames.reader.dtype.itemsize
     sample = frames.n_sampled * (size + STRIP) * itemsize + pixels * (WINDOW_NBYTES + 2 * SUMS_NBYTES)
     adding = pixels * WINDOW_NBYTES

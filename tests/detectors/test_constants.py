@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from cubeengine.detectors.array_files import opened_arrays
 from cubeengine.detectors.constants import ARRAYS, open_constants, write_constants
 from cubeengine.detectors.kinds import KINDS, check_detector, kind_named
 from cubeengine.errors import SourceFormatError, SpecError
@@ -60,6 +61,41 @@ def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
     facts = constants.facts()
     assert facts["file"] == str(path.resolve())
     assert (facts["detector"], facts["valid_from_run"], facts["valid_to_run"]) == ("jf", 3, 9)
+
+
+@pytest.mark.parametrize("name", ["c.h5", "c.npz"])
+def test_further_arrays_and_texts_are_kept_and_ignored(tmp_path: Path, name: str) -> None:
+    counts, path = np.arange(6), tmp_path / name
+    write_constants(path, {"pedestals": counts + 1}, further={"values_used": counts}, texts={"told": "µ"})
+
+    assert open_constants(path).shapes == {"pedestals": (6,)}
+    with opened_arrays(path) as file:
+        assert_array_equal(file.array("values_used", ()), counts)
+        told = np.asarray(file.about("told")).item()
+    assert (told.decode() if isinstance(told, bytes) else told) == "µ"
+
+
+@pytest.mark.parametrize("name", ["c.h5", "c.npz"])
+@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
+def test_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, name: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    write_constants(path, {"pedestals": np.zeros(3)})
+    before = path.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    where = {"write": ("numpy.savez_compressed", "h5py.Group.create_dataset"), "fsync": ("os.fsync",),
+             "replace": ("pathlib.Path.replace",)}  # fmt: skip
+    for target in where[step]:
+        monkeypatch.setattr(target, full)
+    with pytest.raises(OSError, match="No space left"):
+        write_constants(path, {"pedestals": np.ones(3)})
+
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("name", ["c.h5", "c.npz"])

@@ -250,3 +250,16 @@ def test_file_that_is_there_is_kept(tmp_path: Path) -> None:
     with pytest.raises(ce.StoreMismatch, match="is there already"):
         found.save(tmp_path / "c.h5")
     assert (tmp_path / "c.h5").read_text() == "mine"
+
+
+def test_calibration_records_the_ranges_that_have_no_constants(tmp_path: Path) -> None:
+    from cubeengine.detectors.base import Context, Frame
+    from tests.suites.stages import built
+
+    frames = Truth.of(SHAPE).frames(60)
+    run = run_of(frames, "jungfrau")
+    pedestal(run, "cam").save(tmp_path / "c.h5")
+    context = Context(FIELD, tmp_path, run.detector(FIELD))
+    stage = built("calibrate", "c.h5", Frame(SHAPE, frames.dtype), context)
+
+    assert stage.facts()["ranges_without_constants"] == ["g1", "g2"]

@@ -57,12 +57,11 @@ def test_every_cutting_gives_the_same_bits(
 
     def smaller(frames: Frames, budget: Budget, threads: int, *, separate: bool) -> work.Work:
         del budget, separate
-        return work._cut(frames, elements, threads)
+        return work._cut(frames, elements, threads, 5000)
 
     monkeypatch.setattr("cubeengine.pedestals.measure.cut", smaller)
     monkeypatch.setattr(work, "LEAF_NBYTES", leaf_nbytes)
     monkeypatch.setattr(work, "LEAF_TO_SUMS", 0)
-    monkeypatch.setattr(work, "BLOCK_NBYTES", 5000)
     monkeypatch.setattr(work, "MAX_LEAVES", 150)
     assert is_same(whole, pedestal(run, "cam"))
 
