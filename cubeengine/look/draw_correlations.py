@@ -62,14 +62,14 @@ def draw_correlation(data: xr.Dataset, ax: Axes) -> None:
     x, y = map(str, data["counts"].dims)
     limits = [(float(data[f"{dim}_low"][0]), float(data[f"{dim}_high"][-1])) for dim in (x, y)]
     if "points" in data:
-        ax.plot(*data["points"].values.T, ".", ms=2.5, color=COLOURS[1], alpha=0.5, mew=0)
+        ax.plot(*data["points"].values.T, ".", ms=4.0, color=COLOURS[1], alpha=0.6, mew=0)
         finish(ax, label_of(data[x]), label_of(data[y]))
     else:
         draw_counts(data["counts"], ax, log=True)
     at = np.array(limits[0])
     line = float(data["intercept"]) + float(data["slope"]) * at
     if np.isfinite(line).all():
-        ax.plot(at, line, color=COLOURS[0], lw=1.2, scalex=False, scaley=False)
+        ax.plot(at, line, color=COLOURS[0], lw=1.0, ls="--", scalex=False, scaley=False)
     ax.set(xlim=_padded(*limits[0]), ylim=_padded(*limits[1]))
     note(ax, legend_text(data.attrs, f"{tally_of(data.attrs)}, r = {float(data['correlation']):.3f}"))
 

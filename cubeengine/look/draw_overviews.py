@@ -54,7 +54,7 @@ def plot_overview(
     data = overview(run, fields=fields, missing=missing)
     made = new_figure(13.0, 9.0)
     at = run_of(run)
-    span = f", {_minute(at.time[0])} to {_minute(at.time[-1])} UTC" if at.n_events else ""
+    span = f", {_second(at.time[0])} to {_second(at.time[-1])} UTC" if at.n_events else ""
     made.suptitle(plain(f"{at.label}: {at.n_events:,} events{span}"), fontsize="large")
     panels: dict[str, Axes] = made.subplot_mosaic([list(row) for row in LAYOUT])
     for name, panel in panels.items():
@@ -119,7 +119,7 @@ def _draw_missing(data: xr.DataArray, ax: Axes) -> None:
     for place, value in enumerate(shown.values):
         ax.text(value * 100, place, f" {value:.2%}", va="center", fontsize="small", color=GREY)
     ax.set_yticks(places, [plain(name) for name in shown["field"].values], fontsize="small")
-    ax.invert_yaxis()
+    ax.set_ylim(max(shown.size, 6) - 0.5, -0.5)
     ax.margins(x=0.15)
     ax.set_xlabel("events without value (%)")
     ax.spines[["top", "right"]].set_visible(False)
@@ -131,5 +131,5 @@ def _say(ax: Axes, words: str) -> None:
     ax.text(0.5, 0.5, words, ha="center", va="center", color=GREY, transform=ax.transAxes)
 
 
-def _minute(moment: np.datetime64) -> str:
-    return str(moment.astype("datetime64[m]")).replace("T", " ")
+def _second(moment: np.datetime64) -> str:
+    return str(moment.astype("datetime64[s]")).replace("T", " ")

@@ -25,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 
 PERCENTILES = (0.1, 99.9)
 RATE_BINS = 100
+RATE_EVENTS = 50
+"""Events of a bin of the rate, or more: one event at its border is 2 % then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def event_rate(run: RunLike, *, bins: int = RATE_BINS) -> xr.DataArray:
     run : Run, or session
         The run.
     bins : int
-        Bins at most; each holds some events.
+        Bins at most; a short run has fewer, of 50 events each.
 
     Returns
     -------
@@ -187,7 +189,7 @@ def event_rate(run: RunLike, *, bins: int = RATE_BINS) -> xr.DataArray:
     at = run_of(run)
     time = at.time.view(np.int64)
     first, last = (int(time[0]), int(time[-1])) if len(time) > 1 else (0, 1)
-    n_bins = max(min(bins, len(time) // 4), 1)
+    n_bins = max(min(bins, len(time) // RATE_EVENTS), 1)
     edges = first + (last - first) * (np.arange(n_bins + 1) / n_bins)
     # The last event only ends the last interval, so that a steady beam gives a steady rate.
     places = np.searchsorted(time[:-1], edges)

@@ -66,7 +66,7 @@ def test_pause_is_a_fall_of_the_rate():
     seconds = np.concatenate([np.arange(500), np.arange(700, 1200)]) + 10**9
     run = memory_run({"x": np.zeros(1000)}, timestamps=seconds.astype(np.uint64) << np.uint64(32))
     rate = look.event_rate(run)
-    assert (rate == 0).sum() > 10
+    assert 1 < (rate == 0).sum() < 5
     assert rate.max() == pytest.approx(1.0, rel=0.15)
 
 
