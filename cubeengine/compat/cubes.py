@@ -24,6 +24,7 @@ from cubeengine.compat.writing import write_cube
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.events import states
 from cubeengine.events.derived import numbers
+from cubeengine.schema.texts import check_name
 from cubeengine.spec.axes import Axis
 from cubeengine.spec.selections import Selection
 
@@ -76,6 +77,7 @@ class Cubes(Derivations):
         SpecError
             If there is no such selection, or the bins are none.
         """
+        check_name(cubeName)
         added = read_added(addBinVars)
         cube = CubeDefinition(cubeName, binVar.removeprefix("/"), bins, useFilter, added)
         for name, _ in cube.axes:

@@ -15,6 +15,7 @@ from cubeengine.compat.fields import Fields, Filter
 from cubeengine.compat.printing import show
 from cubeengine.compat.reduced import VariableName, open_interval, read_region
 from cubeengine.errors import FieldNotFound, SpecError, nearest_names
+from cubeengine.schema.texts import check_name
 from cubeengine.spec.resolve import ALL_EVENTS
 from cubeengine.spec.selections import Selection
 from cubeengine.types import BoolArray
@@ -168,6 +169,7 @@ class Cuts(Fields):
             raise SpecError("addCut needs the name of the selection: useFilter='good'")
         if "__" in useFilter:
             raise SpecError(f"{useFilter!r} is no name of a selection: '__' stands before the laser's state")
+        check_name(useFilter)
         if varmin == varmax:
             self._change(useFilter, Change("include", self._included(varName, useFilter)))
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -125,9 +125,9 @@ class Delays(Cuts):
     def _set_delay(self, chosen: DelayChoice, *, again: bool) -> None:
         if again:
             self._teller.tell("delay-again", asked=chosen)
-        offers = {offer.origin: offer for offer in reversed(delay_recipes(self._opened))}
+        offers = delay_recipes(self._opened)
         nominal, formula, units = self._nominal(chosen, offers)
-        timetool = next(iter(offers.values())).recipe.timetool if chosen.use_ttCorr else None
+        timetool = offers[0].recipe.timetool if chosen.use_ttCorr else None
         if timetool is not None:
             units[timetool] = "ps"
         recipe = Derived(delay=DelayRecipe(nominal=nominal, timetool=timetool))
@@ -135,20 +135,33 @@ class Delays(Cuts):
         self._choice = chosen
         self._tell_laser(timetool)
 
-    def _nominal(self, chosen: DelayChoice, offers: Mapping[str, DelayOffer]) -> Nominal:
+    def _nominal(self, chosen: DelayChoice, offers: Sequence[DelayOffer]) -> Nominal:
         """Give the nominal delay: a field or a formula of several, and the units that go with it."""
-        scan, encoder = offers.get("scan"), offers.get("encoder")
+        if not offers:
+            raise SpecError(
+                f"run {self._opened.label} has no delay: no scan of lxt, no encoder and no epics/lxt that "
+                "moves"
+            )
+        best, encoder = offers[0], next((offer for offer in offers if offer.origin == "encoder"), None)
         phase = next((name for name in PHASES if name in self._opened.fields), None)
-        if scan is not None:
-            self._tell_double(scan.nominal, phase, chosen)
-            return self._sum([scan, self._required(encoder)] if chosen.addEnc else [scan])
-        if encoder is not None:
-            return self._sum([encoder], phase if chosen.addLxt else None)
-        if "epics" in offers:
-            return self._sum([offers["epics"]])
-        raise SpecError(
-            f"run {self._opened.label} has no delay: no scan of lxt, no encoder and no epics/lxt that moves"
-        )
+        if best.origin == "scan":
+            self._tell_double(best, phase if chosen.addLxt else None)
+            return self._sum([best, *self._another(best, encoder)] if chosen.addEnc else [best])
+        if best.origin == "epics" or not chosen.addLxt:
+            return self._sum([best])
+        if any(offer.nominal == phase and offer.same_as is not None for offer in offers):
+            self._tell_double(best, phase)
+            return self._sum([best])
+        return self._sum([best], phase)
+
+    def _another(self, best: DelayOffer, encoder: DelayOffer | None) -> tuple[DelayOffer, ...]:
+        """Give the encoder that is to be added, unless it moves as the best delay does."""
+        if encoder is None:
+            raise SpecError(f"addEnc: run {self._opened.label} has no encoder that moves")
+        if encoder.same_as is None:
+            return (encoder,)
+        self._teller.tell("double-delay", nominal=best.nominal, extra=encoder.nominal)
+        return ()
 
     def _sum(self, offers: Sequence[DelayOffer], phase: str | None = None) -> Nominal:
         """Give one delay as it is, or the sum of several, in ps."""
@@ -158,11 +171,6 @@ class Delays(Cuts):
         terms = [f"`{name}` * {convert(1.0, unit, 'ps')!r}" for name, unit in units.items()]
         return NOMINAL, {NOMINAL: Derived(expression=" + ".join(terms))}, {**units, NOMINAL: "ps"}
 
-    def _required(self, encoder: DelayOffer | None) -> DelayOffer:
-        if encoder is None:
-            raise SpecError(f"addEnc: run {self._opened.label} has no encoder that moves")
-        return encoder
-
     def _unit(self, offer: DelayOffer) -> str:
         """Give the declared unit, else that of the convention: only that of the phase needs no words."""
         if declared := self._run.fields.unit(offer.nominal):
@@ -171,9 +179,9 @@ class Delays(Cuts):
             self._teller.tell("delay-unit", field=offer.nominal, unit=offer.unit)
         return offer.unit
 
-    def _tell_double(self, scan: str, phase: str | None, chosen: DelayChoice) -> None:
-        if phase is not None and chosen.addLxt and np.any(numbers(self._opened.column(phase)) != 0):
-            self._teller.tell("double-delay", nominal=scan, extra=phase)
+    def _tell_double(self, best: DelayOffer, phase: str | None) -> None:
+        if phase is not None and np.any(numbers(self._opened.column(phase)) != 0):
+            self._teller.tell("double-delay", nominal=best.nominal, extra=phase)
 
     def _tell_laser(self, timetool: str | None) -> None:
         if timetool is None or LASER not in self._opened.fields:

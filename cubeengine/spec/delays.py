@@ -61,6 +61,8 @@ class DelayOffer:
         Why it is offered, where its unit comes from, and what to look at.
     laser : str, or None
         What `run.laser` has to say, where the state of the laser is not in its usual field.
+    same_as : str, or None
+        Nominal field of a better offer that is the same motion: adding the two would count it twice.
     """
 
     recipe: DelayRecipe
@@ -70,6 +72,7 @@ class DelayOffer:
     origin: str
     reason: str
     laser: str | None = None
+    same_as: str | None = None
 
     @property
     def nominal(self) -> str:
@@ -203,7 +206,7 @@ def _offer(run: Scalars, tool: TimeTool, candidate: _Candidate, better: list[Del
     if same is not None:
         reason += f"; the same motion as {same}, of which one is enough"
     laser = run.laser_shots.text if run.laser_shots.by_code and recipe.laser is None else None
-    return DelayOffer(recipe, units, low, high, candidate.origin, reason, laser)
+    return DelayOffer(recipe, units, low, high, candidate.origin, reason, laser, same)
 
 
 def _one_motion(run: Scalars, first: str, second: str) -> bool:

@@ -127,6 +127,8 @@ def test_what_makes_no_selection_is_an_error(ana):
         ana.addCut("ipm2/sum", 2.0, 0.5, "good")
     with pytest.raises(SpecError, match="equal limits"):
         ana.addCut("ipm2/sum", 1.0, 1.0, "good")
+    with pytest.raises(SpecError, match="'laser on' is not a name"):
+        ana.addCut("ipm2/sum", 0.5, 2.0, "laser on")
     assert ana.getFilter(None).all()
 
 

@@ -44,7 +44,32 @@ def test_what_is_asked_for_is_what_is_given(ana, truth):
     np.testing.assert_allclose(ana.getDelay(reset=True), corrected(truth), atol=1e-9)
     ana.setDelay(use_ttCorr=False)
     np.testing.assert_allclose(ana.getVar("delay"), nominal, atol=1e-9)
-    np.testing.assert_allclose(ana.getDelay(addEnc=True), 2 * nominal, atol=1e-9)  # the maker's two are equal
+
+
+@QUIET
+def test_an_encoder_is_added_to_a_scan_where_that_is_asked_for(tmp_path):
+    stage = 3 * np.sin(np.arange(420.0))
+    truth = write_run(tmp_path, {"enc/lasDelay": stage})
+
+    delay = open_ana(truth).getDelay(use_ttCorr=False, addEnc=True)
+    np.testing.assert_allclose(delay, truth.columns["scan/lxt"] * 1e12 + stage, atol=1e-9)
+
+
+def test_what_moves_alike_is_never_added(ana, truth, tmp_path):
+    nominal = truth.columns["scan/lxt"] * 1e12
+    with told("enc/lasDelay on top|epics/lxt on top"):
+        delay = ana.getDelay(use_ttCorr=False, addEnc=True)
+    np.testing.assert_allclose(delay, nominal, atol=1e-9)
+
+    folder = tmp_path / "other"
+    folder.mkdir()
+    position = np.linspace(-3, 7, 420)
+    changes = {"scan/lxt": None, "scan/var0": None, "scan/varStep": None}
+    changes |= {"enc/lasDelay": position, "epics/lxt": position * 1e-12}
+    other = open_ana(write_run(folder, changes), units={"enc/lasDelay": "ps"})
+    with told("the delay is enc/lasDelay alone"):
+        delay = other.getDelay(use_ttCorr=False)
+    np.testing.assert_allclose(delay, position, atol=1e-9)
 
 
 def test_a_delay_made_anew_is_told(ana):

@@ -157,3 +157,12 @@ def test_labels_are_centres_where_the_original_has_edges(shared_data, made):
     np.testing.assert_allclose(
         two.bins_ipm2_sum, load(shared_data, "orig_r12_2d_on")["bins_ipm2_sum"], rtol=1e-12
     )
+
+
+def test_a_scan_of_21_settings_has_21_bins(shared_data):
+    ana = SmallDataAna("xpptest01", 12, str(shared_data / "smalldata_lcls1"), saved=None)
+    ana.addCube("steps", "delay", [])
+    ana.addToCube("steps", "ipm2/sum")
+
+    # The original makes 881 bins of it: one for each distinct corrected delay.
+    assert ana.makeCubeData("steps").nEntries.values.tolist() == [50] * 21

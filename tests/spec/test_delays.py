@@ -62,6 +62,7 @@ def test_the_best_comes_first_and_one_motion_is_named():
     offers = ce.delay_recipes(run)
     assert [offer.nominal for offer in offers] == ["scan/lxt", "enc/lasDelay", "enc/lasDelay2", "epics/lxt"]
     assert "the same motion as scan/lxt" in offers[-1].reason
+    assert (offers[-1].same_as, offers[2].same_as) == ("scan/lxt", None)
     assert "same motion" not in offers[2].reason
 
 
