@@ -35,6 +35,11 @@ class Chosen:
     def __len__(self) -> int:
         return len(self.events)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of it."""
+        return self.events.nbytes + self.times.nbytes + self.values.nbytes
+
     def part(self, which: slice) -> Chosen:
         """Give some of them, copied."""
         return Chosen(self.events[which].copy(), self.times[which].copy(), self.values[which].copy())

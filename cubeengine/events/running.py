@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import SpecError
 from cubeengine.events.derived import numbers
-from cubeengine.kernels.sliding import sliding_medians, sliding_sums
+from cubeengine.kernels.sliding import below, sliding_medians, sliding_sums
 from cubeengine.sources.times import SECOND, from_nanoseconds, to_nanoseconds
 from cubeengine.types import Column, FloatArray, IntArray
 
@@ -118,9 +118,10 @@ def time_spans(
     """
     times = event_times(timestamps, events)
     before, after = (nanoseconds // 2, nanoseconds // 2) if at == "center" else (nanoseconds, 0)
-    first = np.searchsorted(timestamps, from_nanoseconds(times - before), side="left")
-    stop = np.searchsorted(timestamps, from_nanoseconds(times + after), side="right")
-    return first.astype(np.int64), stop.astype(np.int64)
+    # Packed times are in the order of real ones, so that none but those of the events need unpacking.
+    first, stop = from_nanoseconds(times - before), from_nanoseconds(times + after + 1)
+    begin = np.searchsorted(timestamps, first[:1]).sum()
+    return below(timestamps, first, begin), below(timestamps, stop, begin)
 
 
 def event_times(timestamps: NDArray[np.uint64], events: slice | IntArray) -> IntArray:

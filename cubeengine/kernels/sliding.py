@@ -1,14 +1,36 @@
-"""Medians and sums over windows that slide along the events."""
+"""Windows that slide along the events: where they begin and end, medians and sums over them."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubeengine.kernels.jit import jit
 from cubeengine.types import FloatArray, IntArray
 
 _LEAST_WINDOW = 128
 """Values are sorted in blocks of two windows; windows count as at least so many values."""
+
+
+@jit
+def below(values: NDArray[np.uint64], limits: NDArray[np.uint64], start: int) -> IntArray:
+    """Count the values that are smaller than each limit: `numpy.searchsorted` in one pass over both.
+
+    Parameters
+    ----------
+    values : (n_values,) uint64
+        Never falling.
+    limits : (n_limits,) uint64
+        Never falling.
+    start : int
+        So many values are known to be smaller than all limits.
+    """
+    counts = np.empty(len(limits), np.int64)
+    for i in range(len(limits)):
+        while start < len(values) and values[start] < limits[i]:
+            start += 1
+        counts[i] = start
+    return counts
 
 
 @jit

@@ -45,6 +45,10 @@ LOOK_EVENTS = 2**16
 """Events that are looked at together to find neighbours beyond a window: some percent of a window, if the
 first of them has enough."""
 
+NOTE_NBYTES = 64 * 2**10
+"""What was found in a block is kept up to this size: blocks without any such event are looked at by many
+windows, those with many by two."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunningValue:
@@ -167,14 +171,17 @@ class NeighbourValue:
         return max(min(LOOK_EVENTS, windows.WINDOW_NBYTES // max(8 * prod(self.shape), 1)), 1)
 
     def _look(self, run: Run, part: slice) -> Chosen:
-        """Give the first and last n of a block that may be neighbours; looked at once for all windows."""
+        """Give the first and last n of a block that may be neighbours; kept where they are small."""
         key = self.field, content_key(self.among), self.n, part.start, part.stop
-        if key not in run.notes:
-            found = _chosen(self, Window(run, part))
-            ends = [found.part(slice(0, self.n)), found.part(slice(-self.n, None))]
-            run.notes[key] = together(ends) if len(found) > 2 * self.n else found
-        kept: Chosen = run.notes[key]
-        return kept
+        kept: Chosen | None = run.notes.get(key)
+        if kept is not None:
+            return kept
+        found = _chosen(self, Window(run, part))
+        if len(found) > 2 * self.n:
+            found = together([found.part(slice(0, self.n)), found.part(slice(-self.n, None))])
+        if found.nbytes <= NOTE_NBYTES:
+            run.notes[key] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)

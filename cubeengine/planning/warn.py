@@ -41,6 +41,8 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
         yield from _undeclared_unit(bound, number)
     for name in bound.delays:
         yield from _no_laser_field(bound, name)
+    for name in bound.near:
+        yield from _nothing_near(bound, name)
     yield from _leading_zeros(bound)
 
 
@@ -65,6 +67,17 @@ def _no_laser_field(bound: Bound, name: str) -> Iterator[Problem]:
             ("derive", name),
             f"the run has no field {bound.spec.run.laser!r}, so all events count as laser-on; "
             "add  laser: none  to the recipe if they are, or say under run.laser where it stands",
+        )
+
+
+def _nothing_near(bound: Bound, name: str) -> Iterator[Problem]:
+    """Tell of a variable that has no value anywhere, for want of other events."""
+    counts, recipe = bound.near[name], bound.spec.derive[name].neighbours
+    if counts.nothing and not counts.complete + counts.partial:
+        among = "" if recipe is None else f" of the selection {recipe.among!r}"
+        near = " near enough" if recipe is None or recipe.within is not None else ""
+        yield _warning(
+            ("derive", name), f"{name!r} is missing everywhere: no other event{among}{near} has a value"
         )
 
 

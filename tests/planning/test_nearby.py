@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cubeengine.errors import SpecError
 from cubeengine.events import window as windows
@@ -109,6 +111,28 @@ def test_what_values_rest_on_is_counted_and_shown():
     assert plan.compute().attrs["near"] == plan.to_dict()["near"]
 
 
+def test_a_variable_that_is_missing_everywhere_is_warned_of():
+    told = [message for message in map(str, plan_of(off_run(), ALL).warnings) if "everywhere" in message]
+    assert len(told) == 1
+    assert "'nobody' is missing everywhere: no other event of the selection 'nobody' has a value" in told[0]
+
+
+@given(st.integers(-12, 12), st.sampled_from(["", ", within: 1 us", ", within: 5 s"]), st.integers(1, 12))
+def test_shifted_values_are_those_of_a_plain_loop(events, within, n_events):
+    times = np.array([1, 2, 2, 3, 40, 41, 42, 50, 99, 100]) * 10**8
+    values = np.array([1.5, np.nan, 3, 4, 5, 6, 7, 8, 9, 10])
+    run = memory_run({"x": values}, timestamps=pack(*np.divmod(times, SECOND)))
+    longest = {"": 10**18, ", within: 1 us": 1000, ", within: 5 s": 5 * SECOND}[within]
+    others = [i + events for i in range(10)]
+    there = [0 <= j < 10 and abs(times[j] - times[i]) <= longest for i, j in enumerate(others)]
+    expected = [values[j] if ok else np.nan for j, ok in zip(others, there, strict=True)]
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_windows(patch, n_events)
+        bound = bound_of(run, f"derive: {{d: {{shift: {{field: x, events: {events}{within}}}}}}}")
+    np.testing.assert_array_equal(bound.run.column("d").data, expected)
+    assert bound.near["d"].nothing == 10 - sum(there)
+
+
 def test_the_unit_is_that_of_the_field():
     bound = bound_of(off_run(), ALL)
     assert bound.run.fields["slow"].name == "slow"
@@ -135,7 +159,6 @@ def test_runs_without_events_have_no_values():
     assert all(len(bound.run.column(name)) == 0 for name in bound.spec.derive)
 
 
-@pytest.mark.slow
 def test_the_events_of_a_selection_are_looked_for_once(monkeypatch):
     looked = []
     plain = nearby._chosen
