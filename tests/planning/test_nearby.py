@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +17,7 @@ from cubeengine.events import window as windows
 from cubeengine.planning import nearby
 from cubeengine.sources.times import pack
 from cubeengine.spec.model import CubeSpec
+from tests.makers.simulated import SPEC
 from tests.planning.runs import bound_of, memory_run, plan_of
 from tests.planning.test_windows import facts, tiny_windows
 
@@ -205,3 +211,41 @@ def test_fields_that_do_not_fit_are_told(text, said):
 def test_the_spec_of_a_plan_reads_back():
     spec = CubeSpec.loads("cube: c\n" + ALL)
     assert CubeSpec.loads(spec.to_yaml()) == spec
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_window_however_long_the_run_is(tmp_path):
+    spec = SPEC.to_dict()
+    spec["signals"] = ["ipm2/sum"]
+    spec["derive"] |= {
+        "slow": {"running": {"field": "ipm2/sum", "window": 101}},
+        "second": {"running": {"field": "tt/AMPL", "window": "2 s", "statistic": "mean"}},
+        "near": {"neighbours": {"field": "ipm2/sum", "among": "off", "n": 3}},
+        "before": {"shift": {"field": "ipm2/sum", "events": -1}},
+    }
+    small, large = (planned_beside(tmp_path, n, json.dumps(spec)) for n in (2_200_000, 6_600_000))
+    assert large < small + 4_400_000 * 8 * 4  # times are made anew by the simulated run; nothing else grows
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from cubeengine import CubeSpec, api
+from cubeengine.measure import PeakMemory
+from tests.makers.simulated import simulated_run
+
+folder, n_events, spec = Path(sys.argv[1]), int(sys.argv[2]), CubeSpec.from_dict(json.loads(sys.argv[3]))
+api.plan(simulated_run(folder / "small", 1000), spec).explain()  # imports
+with PeakMemory() as peak:
+    assert api.plan(simulated_run(folder / "frames", n_events), spec).bound.near["near"].nothing == 0
+print(peak.total)
+"""
+
+
+def planned_beside(folder, n_events: int, spec: str) -> int:
+    """Plan in a process of its own; give its peak of memory."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, folder, str(n_events), spec],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], timeout=280,
+    )  # fmt: skip
+    return int(done.stdout)
