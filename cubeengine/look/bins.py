@@ -49,8 +49,10 @@ def find_edges(
     SpecError
         If edges do not rise, or numbers make no sense.
     """
-    for wanted in bins:
+    for wanted, given in zip(bins, limits, strict=True):
         _check_bins(wanted)
+        if given is not None and not given[0] < given[1]:
+            raise SpecError(f"range must be two numbers, rising, got {given[0]} and {given[1]}")
     ranges = list(limits)
     if any(isinstance(wanted, int) and given is None for wanted, given in zip(bins, limits, strict=True)):
         found = find_limits(events, percentiles)

@@ -152,7 +152,8 @@ def cut_histograms(run: RunLike, select: Select, *, bins: int = CUT_BINS) -> Map
     run, select
         As for `cut_flow`.
     bins : int
-        Bins at most; they reach from percentile 0.5 to 99.5 of all events, and to the cut.
+        Bins at most; they reach from percentile 0.5 to 99.5 of all events, and to the cut if that
+        is not far.
 
     Returns
     -------
@@ -195,9 +196,11 @@ def cut_histograms(run: RunLike, select: Select, *, bins: int = CUT_BINS) -> Map
 def _edges(events: Events, lines: list[CutLines], bins: int) -> list[FloatArray]:
     edges = []
     for name, limits, found in zip(events.names, find_limits(events, PERCENTILES), lines, strict=True):
-        ends = [*(limits or ()), *filter(np.isfinite, found.values)]
+        low, high = limits or (0.0, 1.0)
+        reach = high - low  # a bound further off than that would squeeze the values to a line
+        near = [value for value in found.values if low - reach <= value <= high + reach]
         dtype = events.run.fields[name].dtype
-        edges.append(even_edges(min(ends, default=0.0), max(ends, default=1.0), bins, dtype))
+        edges.append(even_edges(min([low, *near]), max([high, *near]), bins, dtype))
     return edges
 
 

@@ -121,7 +121,7 @@ def draw_cut(cut: str, data: xr.DataArray, ax: Axes) -> None:
     for number, value in enumerate(data.attrs["lines"]):
         ax.axvline(value, color=COLOURS[0], lw=1.2, ls="--", label=None if number else "cut")
     ax.set_yscale("log")
-    ax.set_ylim(bottom=0.5)
+    ax.set(ylim=(0.5, None), xlim=(edges[0], edges[-1]))
     finish(ax, label_of(data[dim]), label_of(data))
     ax.get_legend().remove()  # type: ignore[union-attr]
     fit_ticks(ax, "x", data[dim])

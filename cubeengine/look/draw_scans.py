@@ -44,7 +44,7 @@ def plot_scan(
     axis: AxisLike = None,
     bins: Bins | None = None,
     select: Select = None,
-    curves: Mapping[str, Select] | None = None,
+    curves: Mapping[str, Select] | Sequence[str] | None = None,
     without: Sequence[str] = TIMETOOL,
     statistic: Statistic = "ratio_of_means",
     show: Show | None = None,

@@ -37,7 +37,7 @@ def scan_curve(
     axis: AxisLike = None,
     bins: Bins | None = None,
     select: Select = None,
-    curves: Mapping[str, Select] | None = None,
+    curves: Mapping[str, Select] | Sequence[str] | None = None,
     without: Sequence[str] = TIMETOOL,
     statistic: Statistic = "ratio_of_means",
 ) -> xr.Dataset:
@@ -57,9 +57,9 @@ def scan_curve(
         Bins of the axis; where left out, one for each setting if it is stepped, else 50.
     select : Select, optional
         Which events.
-    curves : mapping of name to Select, optional
-        Selections to compare, within `select`. Where left out: "on" and "off", if the run knows its laser
-        and both occur, else "all".
+    curves : mapping of name to Select, or sequence of str, optional
+        Selections to compare, within `select`; in a session by their names, as ``["on", "off"]``. Where left
+        out: "on" and "off", as far as they occur, if the run tells the state of its laser; else "all".
     without : sequence of str
         Of the curve "off" that is made here: cuts of `select` of which all fields match are not asked, as
         the time tool sees nothing without laser.
@@ -103,20 +103,34 @@ def scan_curve(
 
 
 def _curves(
-    source: RunLike, select: Select, curves: Mapping[str, Select] | None, without: Sequence[str]
+    source: RunLike,
+    select: Select,
+    curves: Mapping[str, Select] | Sequence[str] | None,
+    without: Sequence[str],
 ) -> dict[str, Node | None]:
     """Give the selections to compare."""
     common = node_of(source, select)
     if curves is not None:
-        return {name: _both(common, node_of(source, own)) for name, own in curves.items()}
+        named = curves if isinstance(curves, Mapping) else {text: text for text in curves}
+        return {name: _both(common, node_of(source, own)) for name, own in named.items()}
     laser = states_of(source, "laser")
     if laser is None:
         return {"all": common}
     run, (on, off) = run_of(source), laser
-    off_common = None if common is None else Combine("all", left_out(common, tuple(without)))
-    found = {"on": _both(common, on), "off": _both(off_common, off)}
+    found = {"on": _both(common, on), "off": _both(_without(common, without), off)}
     there = {name: node for name, node in found.items() if _any(run, node)}
-    return there if len(there) == 2 else {"all": common}
+    return there or {"all": common}
+
+
+def _without(node: Node | None, patterns: Sequence[str]) -> Node | None:
+    """Leave the cuts out that laser-off events are not asked for."""
+    try:
+        return None if node is None else Combine("all", left_out(node, tuple(patterns)))
+    except SpecError as err:
+        raise SpecError(
+            f"laser-off events are not asked for {', '.join(patterns)}, but {err}; say what to compare, as "
+            "in curves={'on': ..., 'off': ...}, or ask them too, with without=()"
+        ) from err
 
 
 def _both(first: Node | None, second: Node | None) -> Node | None:

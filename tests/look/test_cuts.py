@@ -104,5 +104,10 @@ def test_cuts_are_lines_at_their_bounds():
     np.testing.assert_array_equal(panels[1].patches[1].get_data().values, found["x > -0.5"].values[1])
 
 
+def test_bound_far_off_does_not_squeeze_the_values():
+    (panel,) = look.plot_cuts(odd_run(), "`x` < 1e30")
+    assert panel.get_xlim()[1] < 5
+
+
 def test_selection_without_single_quantities_has_no_panels():
     assert look.plot_cuts(odd_run(), "`x` > `y`") == []

@@ -139,6 +139,8 @@ def test_mistakes_are_answered():
         look.histogram(run, "x", bins=[1.0, 0.0])
     with pytest.raises(SpecError, match="at least 1"):
         look.histogram(run, "x", bins=0)
+    with pytest.raises(SpecError, match="range must be two numbers, rising"):
+        look.histogram(run, "x", range=(1, -1))
     with pytest.raises(SpecError, match="percentiles"):
         look.histogram(run, "x", percentiles=(99, 1))
     with pytest.raises(SpecError, match="name two quantities"):

@@ -13,6 +13,7 @@ from cubeengine import look
 from cubeengine.errors import SpecError
 from cubeengine.look.moments import moments_of
 from cubeengine.look.ratios import ratio_of_means
+from cubeengine.session.session import Session
 from tests.look.runs import odd_run, pump_probe, tiny_windows
 from tests.planning.runs import DELAY, delay_scan, memory_run, plan_of
 
@@ -143,6 +144,24 @@ def test_curves_can_be_chosen():
     assert "difference" not in found  # events in both
     with pytest.raises(SpecError, match=r"no difference to show: .* found weak, all"):
         look.plot_scan(run, "diode", curves={"weak": "`ipm2/sum` < 1", "all": None}, show="difference")
+
+
+def test_cut_that_mixes_the_time_tool_with_others_is_refused_with_the_way_out():
+    run, mixed = pump_probe(), "`tt/AMPL` > 0.02 * `ipm2/sum`"
+    with pytest.raises(SpecError, match=r"cannot leave out 'tt/AMPL'.*say what to compare"):
+        look.scan_curve(run, "diode", select=mixed)
+    asked = look.scan_curve(run, "diode", select=mixed, without=())
+    assert asked["selection"].values.tolist() == ["on"]  # no laser-off event has an amplitude
+
+
+def test_selections_of_a_session_are_compared_by_name():
+    session = Session(pump_probe())
+    session.select("on", laser="on")
+    session.select("off", laser="off")
+    found = look.scan_curve(session, "diode", "ipm2/sum", curves=["off", "on"])
+    plain = look.scan_curve(pump_probe(), "diode", "ipm2/sum")
+    np.testing.assert_array_equal(found["difference"], -plain["difference"])
+    assert found["difference"].attrs["long_name"] == "off - on"
 
 
 def test_run_without_laser_has_one_curve():
