@@ -129,7 +129,7 @@ class Delays(Cuts):
         nominal, formula, units = self._nominal(chosen, offers)
         timetool = offers[0].recipe.timetool if chosen.use_ttCorr else None
         if timetool is not None:
-            units[timetool] = "ps"
+            units[timetool] = self._declared(timetool, "ps")
         recipe = Derived(delay=DelayRecipe(nominal=nominal, timetool=timetool))
         self._derive({**formula, DELAY: recipe}, units)
         self._choice = chosen
@@ -165,7 +165,9 @@ class Delays(Cuts):
 
     def _sum(self, offers: Sequence[DelayOffer], phase: str | None = None) -> Nominal:
         """Give one delay as it is, or the sum of several, in ps."""
-        units = {offer.nominal: self._unit(offer) for offer in offers} | ({phase: "s"} if phase else {})
+        units = {offer.nominal: self._unit(offer) for offer in offers}
+        if phase is not None:
+            units[phase] = self._declared(phase, "s")
         if len(units) == 1:
             return offers[0].nominal, {}, units
         terms = [f"`{name}` * {convert(1.0, unit, 'ps')!r}" for name, unit in units.items()]
@@ -173,11 +175,13 @@ class Delays(Cuts):
 
     def _unit(self, offer: DelayOffer) -> str:
         """Give the declared unit, else that of the convention: only that of the phase needs no words."""
-        if declared := self._run.fields.unit(offer.nominal):
-            return declared
-        if "lxt" not in offer.nominal:
+        unit = self._declared(offer.nominal, "")
+        if not unit and "lxt" not in offer.nominal:
             self._teller.tell("delay-unit", field=offer.nominal, unit=offer.unit)
-        return offer.unit
+        return unit or offer.unit
+
+    def _declared(self, field: str, convention: str) -> str:
+        return self._run.fields.unit(field) or convention
 
     def _tell_double(self, best: DelayOffer, phase: str | None) -> None:
         if phase is not None and np.any(numbers(self._opened.column(phase)) != 0):

@@ -118,6 +118,18 @@ def test_the_unit_of_an_encoder_is_declared_or_told(tmp_path, factor, unit):
 
 
 @QUIET
+def test_declared_units_of_time_tool_and_phase_count(tmp_path):
+    position = np.linspace(-3, 7, 420)
+    changes = {"scan/lxt": None, "scan/var0": None, "scan/varStep": None, "enc/lasDelay": position}
+    truth = write_run(tmp_path, {**changes, "epics/lxt": np.full(420, 2.0)})
+    ana = open_ana(truth, units={"enc/lasDelay": "ps", "tt/ttCorr": "fs", "epics/lxt": "ps"})
+
+    on = truth.columns["lightStatus/laser"] == 1
+    correction = np.where(on, truth.columns["tt/ttCorr"] / 1000, 0)
+    np.testing.assert_allclose(ana.getDelay(), position + 2 + correction, atol=1e-9)
+
+
+@QUIET
 @pytest.mark.parametrize("base", ["tt/XPP_TIMETOOL_", "tt/TIMETOOL_", "tt/TTSPEC_"])
 def test_older_names_of_the_time_tool(tmp_path, base):
     shift = np.sin(np.arange(420.0))
