@@ -204,6 +204,8 @@ def plan(
     BudgetExceeded
         If the cube does not fit the memory.
     """
+    if spec.planned_by != CubeSpec.planned_by:
+        raise SpecError(f"this is a {type(spec).__name__}, no spec of a cube: use {spec.planned_by}")
     budget = Budget(parse_size(memory) if memory is not None else spec.resources.memory)
     bound = bind(run, spec, sample=Sample(events, every))
     return Plan(bound, make_plan(bound, budget, tuning), budget)

@@ -157,6 +157,7 @@ class PickSpec(CubeSpec):
     hints: ClassVar[Mapping[str, str]] = {
         "pick": "needs 'pick', e.g.  pick: {field: ipm2/sum, which: largest};  for a cube use  cubeengine run"
     }
+    planned_by: ClassVar[str] = "ce.pick"
     standins: ClassVar[Mapping[str, Any]] = {**CubeSpec.standins, "pick": {"which": "first"}}
 
     pick: Pick

@@ -207,6 +207,9 @@ class CubeSpec(Model):
     hints: ClassVar[Mapping[str, str]] = {
         "pick": "a cube picks no events; with 'pick' use  cubeengine pick SPEC,  or ce.PickSpec in Python"
     }
+    planned_by: ClassVar[str] = "ce.plan"
+    """What takes specs of this kind in Python."""
+
     standins: ClassVar[Mapping[str, Any]] = {"cube": "unnamed"}
     """What takes the place of what is needed and is wrong, so that the rest can be checked."""
 

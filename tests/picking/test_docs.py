@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_commands_run_on_the_spec(home: Path, tmp_path: Path) -> None:
-    (spec,), (script,) = blocks("yaml"), blocks("sh")
+    (spec,), script = blocks("yaml"), "\n".join(blocks("sh"))
     (home / "pick.yaml").write_text(spec)
     program = tmp_path / "cubeengine"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cubeengine.cli "$@"\n')
@@ -40,6 +40,7 @@ def test_commands_run_on_the_spec(home: Path, tmp_path: Path) -> None:
     command = ["bash", "-euo", "pipefail", "-c", script]
     ended = subprocess.run(command, cwd=home, env={**os.environ, **places}, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr.decode()
+    assert (home / "frames.png").stat().st_size > 1000
     picked = ce.open_cube(home / "brightest.zarr")
     assert picked.sizes["pick"] == 3
     assert set(re.findall(r"`(n_\w+|event|row|timestamp|time)`", TEXT)) <= set(picked.variables)

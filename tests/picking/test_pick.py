@@ -285,3 +285,22 @@ def test_cube_spec_is_refused_and_says_why():
 
     with pytest.raises(ce.SpecError, match=r"no section 'pick'.*ce\.plan"):
         ce.pick(run, ce.CubeSpec(cube="x"))
+    with pytest.raises(ce.SpecError, match=r"PickSpec.*use ce\.pick"):
+        ce.plan(run, spec_of("largest"))
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u8", "f2", "i8"])
+def test_type_of_frames_is_kept(dtype):
+    frames = (np.random.default_rng(3).random((6, 2, 2)) * 100).astype(dtype)
+    run = memory_run(
+        {"x": [0.5, 0.5, 1.5, 1.5, 1.5, 9], "flag": [True, False, False, True, True, True], "f": frames}
+    )
+    picked = (
+        ce.pick(run, spec_of("largest", 2, field="flag", signals=["f"])).compute(workers=1).isel(selection=0)
+    )
+
+    assert picked["event"].values.tolist() == [[0, 1], [3, 4], [-1, -1], [-1, -1]]
+    assert picked["f"].dtype == dtype
+    np.testing.assert_array_equal(picked["f"].values[:2], frames[[[0, 1], [3, 4]]])
+    assert picked["flag_value"].values[:2].tolist() == [[True, False], [True, True]]
+    assert picked["flag_value_valid"].values.tolist() == [[True, True]] * 2 + [[False, False]] * 2
