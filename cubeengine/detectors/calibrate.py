@@ -201,8 +201,8 @@ def _record(constants: Constants, kind: Kind, good: BoolArray, unit: str, limits
 
 def _lacking(kind: Kind, tables: Tables) -> dict[str, Any]:
     """Name the gain ranges that have no constants: pixels that are in one in an event are missing there."""
-    if len(tables.rows) != kind.ranges or kind.ranges == 1:
-        return {}
     offset = tables.offset.load()
+    if kind.ranges == 1 or len(offset) != kind.ranges:  # of several ranges, only what a pixel may be in
+        return {}
     names = [name for name, row in zip(kind.range_names, offset, strict=True) if not np.isfinite(row).any()]
     return {"ranges_without_constants": names} if names else {}
