@@ -46,7 +46,7 @@ JUDGING = (
         help="Reject values farther than K standard deviations.  [default: 5]",
     ),
     click.option(
-        "--min-events", type=click.IntRange(min=2), metavar="N",
+        "--min-events", type=click.IntRange(min=16), metavar="N",
         help="Values that a pixel needs in a gain range.  [default: 50]",
     ),
     click.option("--kind", metavar="KIND", help="Kind of detector, where the data do not say."),

@@ -24,7 +24,7 @@ from cubeengine.launch.base import Executor
 from cubeengine.pedestals.dark import Finding, frame_findings, refuse, scalar_findings
 from cubeengine.pedestals.finishing import Slotted, finished
 from cubeengine.pedestals.limits import Limits
-from cubeengine.pedestals.request import Request, Rule, Select, make_request
+from cubeengine.pedestals.request import FEWEST_FOR_MEDIAN, Request, Rule, Select, make_request
 from cubeengine.pedestals.result import Pedestal
 from cubeengine.pedestals.tasks import Estimates, Evidence, Job, Windows
 from cubeengine.pedestals.work import Frames, Work, cut, pass_graph, sample_graph
@@ -39,8 +39,8 @@ CLIP = 5.0
 FEWEST = 50
 """Values of a pixel in a range that an estimate needs: noise is then known to a tenth."""
 
-SAMPLED, FEWEST_SAMPLED = 256, 16
-"""Events that are looked at first, spread over all; and values of a pixel that its window needs."""
+SAMPLED = 256
+"""Events that are looked at first, spread over all."""
 
 MAX_SUM = 2**62
 
@@ -92,7 +92,7 @@ def pedestal(
     clip : float
         Values of a pixel farther than so many standard deviations from its median are rejected.
     fewest : int
-        Values that a pixel needs in a gain range; with fewer its constants there are NaN.
+        Values that a pixel needs in a gain range, 16 or more; with fewer its constants there are NaN.
     launcher, workers
         As for `Plan.compute`.
     memory : str or int
@@ -195,7 +195,7 @@ class _Passes:
             tiles=work.tiles,
             block_nbytes=work.block_nbytes,
             clip=rule.clip,
-            fewest_sampled=min(FEWEST_SAMPLED, rule.fewest),
+            fewest_sampled=FEWEST_FOR_MEDIAN,
             fewest=rule.fewest,
             most_rejected=rule.limits.rejected,
         )

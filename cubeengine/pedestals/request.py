@@ -29,6 +29,9 @@ from cubeengine.types import BoolArray, DetectorInfo, IntArray
 Select: TypeAlias = str | Mapping[str, Any] | Sequence[Any] | Cut | Selection | None
 """An expression, or what a spec has under `select`; None for all events."""
 
+FEWEST_FOR_MEDIAN = 16
+"""Values of a pixel in a gain range that a window around their median needs."""
+
 RAW = "/raw/raw"
 """Ends the name of the field with the raw frames of a detector."""
 
@@ -57,8 +60,10 @@ class Rule:
     def __post_init__(self) -> None:
         if not 3 <= self.clip <= 20:
             raise SpecError(f"clip must be 3 to 20 standard deviations, got {self.clip:g}")
-        if self.fewest < 2:
-            raise SpecError(f"a pixel needs at least 2 values for a noise, got fewest={self.fewest}")
+        if self.fewest < FEWEST_FOR_MEDIAN:
+            raise SpecError(
+                f"a pixel needs {FEWEST_FOR_MEDIAN} values or more to tell what is far off, got {self.fewest}"
+            )
         check_names(self.accepted)
 
 
@@ -129,8 +134,8 @@ def make_request(
     Raises
     ------
     SpecError
-        If there is no such detector, its frames are not raw, nothing is selected, or the other file does
-        not fit.
+        If there is no such detector, its frames are not raw, too little is selected, or the other file
+        does not fit.
     """
     field = raw_field(run, detector)
     known = run.detector(field)
@@ -140,6 +145,11 @@ def make_request(
     panels = panels_of(Frame(info.shape, info.dtype), Context(field, Path(), known))
     rule.limits.check(chosen_kind)
     chosen, text = _choose(run, field, select)
+    if np.count_nonzero(chosen) < rule.fewest:
+        raise SpecError(
+            f"{np.count_nonzero(chosen):,} of {run.n_events:,} events are selected, but a pixel needs "
+            f"{rule.fewest} values; select more events, or ask for less: --min-events"
+        )
     others = read_others(merge, chosen_kind, panels, known)
     slots = slots_of(chosen_kind, panels, known)
     return Request(run, field, chosen_kind, panels, known, slots, chosen, text, rule, others)

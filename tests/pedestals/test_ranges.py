@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,11 @@ def test_few_pixels_that_switch_do_not_make_a_range() -> None:
 
 
 def test_too_few_events_for_any_range_is_an_error() -> None:
-    with pytest.raises(ce.SpecError, match=r"the 20 events .* have too few values.*--min-events"):
+    with pytest.raises(ce.SpecError, match=r"20 of 20 events .* needs 50 values; .*--min-events"):
         pedestal(run_of(Truth.of(SHAPE).frames(20), "jungfrau"), "cam")
+    frames, _ = mixed_jungfrau(120)
+    with pytest.raises(ce.SpecError, match=r"the 120 events .* have too few values.*--min-events"):
+        pedestal(run_of(frames, "jungfrau"), "cam")
     assert pedestal(run_of(Truth.of(SHAPE).frames(20), "jungfrau"), "cam", fewest=20).limits
 
 
@@ -263,3 +267,25 @@ def test_calibration_records_the_ranges_that_have_no_constants(tmp_path: Path) -
     stage = built("calibrate", "c.h5", Frame(SHAPE, frames.dtype), context)
 
     assert stage.facts()["ranges_without_constants"] == ["g1", "g2"]
+
+
+def test_what_has_a_run_will_do() -> None:
+    run = run_of(Truth.of(SHAPE).frames(60), "jungfrau")
+    found = pedestal(SimpleNamespace(run=run), "cam")
+    np.testing.assert_array_equal(found.pedestals, pedestal(run, "cam").pedestals)
+
+
+def test_real_configuration_of_an_epix10ka_quad_is_understood(shared_data: Path) -> None:
+    run = ce.open_run(shared_data / "xtc2" / "single" / "test_epix_calib.xtc2")
+    real = run.detector("epixquad/raw/raw")
+    assert real is not None
+    frame = run["epixquad/raw/raw"].read().values[0]
+    values, flags = (frame & 0x3FFF).astype(np.int64), frame & 0xC000
+    noise = np.rint(np.random.default_rng(0).normal(0, 6, (60, *frame.shape))).astype(np.int64)
+    frames = np.clip(values + noise, 0, 0x3FFF).astype(np.uint16) | flags
+    found = pedestal(run_of(frames, "epix10ka", settings=dict(real.settings)), "cam")
+
+    assert {name for name, origin in found.origins.items() if origin} == {"FL"}  # as psana reads this file
+    np.testing.assert_allclose(found.pedestals[2], (frames & 0x3FFF).mean(axis=0), atol=5)
+    with pytest.raises(ce.SpecError, match="2 of 2 events are selected"):
+        pedestal(run, "epixquad")
