@@ -23,6 +23,7 @@ from cubeengine.errors import CubeEngineError
 COMMANDS = (
     "demo",
     "fields",
+    "shell",
     "new",
     "check",
     "plan",

@@ -18,7 +18,6 @@ from typing import Any, Self
 import numpy as np
 
 from cubeengine.budget import format_size
-from cubeengine.errors import SourceFormatError
 from cubeengine.events.run import Run
 from cubeengine.sources.base import Source
 from cubeengine.sources.joined import JoinedSource
@@ -94,7 +93,7 @@ class Identity:
         )
 
     def with_digests(self, files: Sequence[InputFile]) -> Identity:
-        """Give the same with hashes of the content of those files that are still as they were opened."""
+        """Give the same with hashes of those files that are there and still as they were opened."""
         digests = _digests(files, whole=self.whole)
         marks = zip(self.files, digests, strict=True)
         return replace(self, files=tuple(replace(mark, digest=digest) for mark, digest in marks))
@@ -156,8 +155,8 @@ def _digests(files: Sequence[InputFile], *, whole: bool) -> Iterator[str]:
         try:
             digest = _whole(file.path) if whole else _sampled(file.path, file.size, blocks)
             unchanged = InputFile.of(file.path) == file
-        except OSError as err:
-            raise SourceFormatError(f"{file.path}: cannot be read ({err.strerror})") from err
+        except OSError:
+            unchanged = False
         yield digest if unchanged else ""
 
 

@@ -42,7 +42,7 @@ class Keeper:
         """
         import h5py  # noqa: F401 - before us in the order of the end
 
-        finalizer = weakref.finalize(owner, self.close)
+        finalizer = weakref.finalize(owner, self._close_quietly)
         finalizer.atexit = False
         atexit.register(finalizer)
 
@@ -73,25 +73,32 @@ class Keeper:
         self._saved, self._stamp, self._taken = self.notes, InputFile.of(self.path), True
         return self.path
 
-    def _is_others(self) -> bool:
-        """Tell whether the file is not the one that this session has read or written."""
-        path = self.path or next(iter(places(self.run)), None)
-        return path is not None and path.is_file() and InputFile.of(path) != self._stamp
-
-    def close(self) -> None:
+    def close(self) -> Path | None:
         """Save what is not saved yet: when the session ends, nobody is there to answer a question.
 
-        What another session has saved meanwhile stays; this one is then saved beside it.
+        What another session has saved meanwhile stays; this one is then saved beside it. Gives the file;
+        None where there was nothing to save.
         """
         if self.is_saved or not self.can_save or os.getpid() != self._process:
-            return
+            return None
+        if not self._is_others():
+            return self.save()
+        path = save_notes(self.run, self.notes, free_name(self._place))
+        self._saved = self.notes
+        _LOG.warning("another session was saved to %s meanwhile; this one is in %s", self._place, path)
+        return path
+
+    def _close_quietly(self) -> None:
         try:
-            if self._is_others() and self.path is not None:
-                self.path = save_notes(self.run, self.notes, free_name(self.path))
-                _LOG.warning("another session was saved meanwhile; this one is in %s", self.path)
-            else:
-                self.save()
+            self.close()
         except CubeEngineError as err:
             _LOG.error("the session of run %s is not saved: %s", self.run.label, err)
-        else:
-            self._saved = self.notes
+
+    def _is_others(self) -> bool:
+        """Tell whether the file is not the one that this session has read or written."""
+        return self.can_save and self._place.is_file() and InputFile.of(self._place) != self._stamp
+
+    @property
+    def _place(self) -> Path:
+        """Where the session is, or would be, saved."""
+        return self.path or places(self.run)[0]

@@ -31,7 +31,7 @@ from cubeengine.events.variables import (
 )
 from cubeengine.session.notes import Notes, fitting
 from cubeengine.spec.model import CubeSpec
-from cubeengine.store.files import StoreWriteError, replacing, writing
+from cubeengine.store.files import StoreWriteError, replace_file, writing
 from cubeengine.types import Column, InputFile
 
 FOLDER = "CUBEENGINE_SESSIONS"
@@ -213,12 +213,13 @@ def _write(path: Path, run: Run, notes: Notes, *, aside: bool) -> Path:
     texts |= {ASIDE: json.dumps(notes.aside, default=dict)} if notes.aside else {}
     identity = Identity.of(run).with_digests(leading_files(run.source))
     dataset = variables_dataset(run, notes.variables, notes.spec.units, identity=identity, texts=texts)
+    # Made in memory: the HDF5 library ends the process where it cannot write the last of a file.
+    content = dataset.to_netcdf(engine=ENGINE)
     with writing(path, "saving the session"):
         path.parent.mkdir(parents=True, exist_ok=True)
         if aside and path.exists():
             _keep_aside(path)
-        with replacing(path) as partial:
-            dataset.to_netcdf(partial, engine=ENGINE)
+        replace_file(path, content)
     return path
 
 

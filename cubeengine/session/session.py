@@ -421,6 +421,13 @@ class Session:
         """
         return self._keeper.save(overwrite=overwrite)
 
+    def close(self) -> Path | None:
+        """Save what is not saved yet, as at the end of the process: what another session has saved stays.
+
+        Returns the file; None where there was nothing to save.
+        """
+        return self._keeper.close()
+
     @property
     def is_saved(self) -> bool:
         """Whether nothing was told since the session was loaded or saved."""

@@ -107,7 +107,7 @@ class Replacements:
         finally:
             self._drop()
 
-    def write(self, path: Path, content: bytes) -> None:
+    def write(self, path: Path, content: bytes | memoryview) -> None:
         """Write the new content of a file under another name."""
         if len(self._pending) == MOST_PENDING:
             self.settle()
@@ -135,27 +135,10 @@ class Replacements:
         self._pending.clear()
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes | memoryview) -> None:
     """Write a file so that a reader, or a crash, finds the old content or the new one."""
     with Replacements() as files:
         files.write(path, content)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a name to write a file under, for those who cannot hand over its content.
-
-    When all is written, the file is brought to the disk and put in the place of `path`; an error removes it.
-    A reader, or a crash, finds the old file or the new one.
-    """
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        yield partial
-        sync_path(partial)
-        partial.replace(path)
-        sync_path(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _start_writing(descriptor: int) -> None:
