@@ -32,7 +32,7 @@ class Keeper:
         self.loaded_from = opened.path if opened.stamp and opened.notes.is_empty is False else None
         self.path = opened.path
         self._saved, self._stamp, self._taken = opened.notes, opened.stamp, opened.taken
-        self._process = os.getpid()
+        self._process, self._places = os.getpid(), places(run)
 
     def close_with(self, owner: object) -> None:
         """Save when `owner` is no longer used, or else when the process ends.
@@ -54,7 +54,7 @@ class Keeper:
     @property
     def can_save(self) -> bool:
         """Whether the run is of files, beside which a session can be kept."""
-        return bool(places(self.run))
+        return bool(self._places)
 
     def file_of_variables(self) -> Path:
         """Give the file that holds the arrays as they are now; saves them where it does not."""
@@ -69,7 +69,8 @@ class Keeper:
                 f"{self.path}: another session of this run was saved there since this one was opened; "
                 "run.save(overwrite=True) takes its place, and keeps it under another name"
             )
-        self.path = save_notes(self.run, self.notes, self.path, aside=self._is_others() or not self._taken)
+        wanted = list(dict.fromkeys([*([self.path] if self.path else []), *self._places]))
+        self.path = save_notes(self.run, self.notes, wanted, aside=self._is_others() or not self._taken)
         self._saved, self._stamp, self._taken = self.notes, InputFile.of(self.path), True
         return self.path
 
@@ -83,7 +84,7 @@ class Keeper:
             return None
         if not self._is_others():
             return self.save()
-        path = save_notes(self.run, self.notes, free_name(self._place))
+        path = save_notes(self.run, self.notes, [free_name(self._place)])
         self._saved = self.notes
         _LOG.warning("another session was saved to %s meanwhile; this one is in %s", self._place, path)
         return path
@@ -101,4 +102,4 @@ class Keeper:
     @property
     def _place(self) -> Path:
         """Where the session is, or would be, saved."""
-        return self.path or places(self.run)[0]
+        return self.path or self._places[0]

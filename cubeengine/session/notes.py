@@ -89,7 +89,7 @@ def changed_spec(spec: CubeSpec, **parts: Any) -> CubeSpec:
     """Give a spec with some parts replaced, checked as a whole, in the same folder."""
     values = {name: getattr(spec, name) for name in type(spec).model_fields}
     try:
-        return CubeSpec.model_validate({**values, **parts}).at(spec.folder)
+        return type(spec).model_validate({**values, **parts}).at(spec.folder)
     except ValidationError as err:
         raise spec_error(problems_of(err)) from None
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from cubeengine.events.variables import (
     read_variables,
     variables_dataset,
 )
+from cubeengine.picking.spec import kind_of_spec
 from cubeengine.session.notes import Notes, fitting
 from cubeengine.spec.model import CubeSpec
 from cubeengine.store.files import StoreWriteError, replace_file, writing
@@ -158,7 +159,7 @@ def _restored(
     clashing = sorted(name for name in arrays if name in run.fields)
     columns = {name: column for name, column in arrays.items() if name not in clashing}
     spec, aside, reasons = fitting(spec.at(fresh.spec.folder), run.with_columns(columns))
-    cube = CubeSpec.loads(saved.texts[CUBE]) if CUBE in saved.texts else None
+    cube = kind_of_spec(saved.texts[CUBE]).loads(saved.texts[CUBE]) if CUBE in saved.texts else None
     remarks = [f"left out, as it does not fit the run: {reason}" for reason in reasons]
     remarks += [f"left out: the run now has a field {name!r} of its own" for name in clashing]
     return Notes(spec, columns, cube, aside), tuple(remarks)
@@ -169,7 +170,7 @@ def _with_aside(plain: dict[str, Any], aside: Mapping[str, Mapping[str, Any]]) -
     return {**plain, **{key: {**entries, **plain.get(key, {})} for key, entries in aside.items()}}
 
 
-def save_notes(run: Run, notes: Notes, path: Path | None, *, aside: bool = False) -> Path:
+def save_notes(run: Run, notes: Notes, wanted: Sequence[Path], *, aside: bool = False) -> Path:
     """Write the notes of a session, in place of what was saved before.
 
     Parameters
@@ -178,8 +179,8 @@ def save_notes(run: Run, notes: Notes, path: Path | None, *, aside: bool = False
         The run as opened.
     notes : Notes
         What to save.
-    path : Path, or None
-        The file they came from; where that cannot be written to, or is None, the first place that can.
+    wanted : sequence of Path
+        Places, best first: the first that can be written to is taken.
     aside : bool
         Whether a file that is there is kept, under another name.
 
@@ -195,7 +196,6 @@ def save_notes(run: Run, notes: Notes, path: Path | None, *, aside: bool = False
     SpecError
         If the run is in memory only, so that nothing could find it again.
     """
-    wanted = list(dict.fromkeys([*([path] if path else []), *places(run)]))
     if not wanted:
         raise SpecError("a run of arrays in memory has no file beside which its session could be saved")
     for place in wanted[:-1]:

@@ -5,28 +5,23 @@ It wraps an immutable `Run`. What changes is one thing, `Notes`: a frozen value 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from cubeengine.api import Plan, plan
 from cubeengine.errors import FieldNotFound, SpecError
-from cubeengine.events.field import Field
 from cubeengine.events.run import Run
-from cubeengine.events.scan import Scan
 from cubeengine.events.selections import Node
-from cubeengine.events.table import FieldTable
 from cubeengine.events.variables import check_variable_name
 from cubeengine.planning.bind import prepare_run
 from cubeengine.planning.derive import add_derived
-from cubeengine.session.cubes import Binning, axes_of, cube_name, signals_of
+from cubeengine.session.cubing import Cubing
 from cubeengine.session.data import SessionData, new_variables
 from cubeengine.session.keeping import Keeper
-from cubeengine.session.notes import FRAGMENT, Notes, changed_spec, check_against
+from cubeengine.session.looking import Looking
+from cubeengine.session.notes import FRAGMENT, Notes, check_against
 from cubeengine.session.place import run_spec
 from cubeengine.session.recipes import as_derived, is_recipe
 from cubeengine.session.saving import Opened, Policy, open_saved
@@ -34,14 +29,9 @@ from cubeengine.session.selecting import CutFlow, mask_of, named_selection, sele
 from cubeengine.session.show import greeting, summary_html, summary_text
 from cubeengine.session.user_variables import honest, user_column
 from cubeengine.spec.model import CubeSpec
-from cubeengine.store.files import replace_file, writing
-from cubeengine.types import InputFile
-
-if TYPE_CHECKING:
-    from cubeengine.spec.axes import Axis
 
 
-class Session:
+class Session(Cubing, Looking):
     """A run to be explored: fields, variables of one's own, selections, cubes.
 
     Made by `explore`. What is added, declared and selected is checked at once, and is saved when the session
@@ -88,46 +78,6 @@ class Session:
     def notes(self) -> Notes:
         """What was told so far."""
         return self._keeper.notes
-
-    @property
-    def fields(self) -> FieldTable:
-        """All fields by name, with what was added; a table when shown."""
-        return self._run.fields
-
-    @property
-    def n_events(self) -> int:
-        """Events of the run."""
-        return self._run.n_events
-
-    @property
-    def time(self) -> NDArray[np.datetime64]:
-        """(n_events,) datetime64[ns], UTC."""
-        return self._run.time
-
-    @property
-    def timestamps(self) -> NDArray[np.uint64]:
-        """(n_events,) packed time as the facility writes it, rising."""
-        return self._run.timestamps
-
-    @property
-    def scan(self) -> Scan:
-        """What the scan of this run moved."""
-        return self._run.scan
-
-    def __getitem__(self, name: str) -> Field:
-        return self._run[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._run
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._run)
-
-    def __len__(self) -> int:
-        return len(self._run)
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return list(self._run)
 
     def __repr__(self) -> str:
         return summary_text(self)
@@ -306,97 +256,6 @@ class Session:
     def spec(self) -> CubeSpec:
         """What was declared, added and selected, as a spec without a cube."""
         return self.notes.spec
-
-    def cube(
-        self,
-        *axes: str | Mapping[str, Any] | Axis,
-        select: str | list[str] | tuple[str, ...] | None = None,
-        signals: object = (),
-        name: str | None = None,
-        memory: str | int | None = None,
-        events: int | None = None,
-        every: int | None = None,
-        **binning: Any,
-    ) -> Plan:
-        """Plan a cube; reads scalars only.
-
-        Parameters
-        ----------
-        *axes : str, dict or Axis
-            A field, binned as said below; others as ``{"field": "ipm2/sum", "quantiles": 3}`` or
-            ``ce.Axis(...)``. None: one bin.
-        select : str or list of str, optional
-            The selections to bin. Default: all events.
-        signals : str, dict or Signal, or a list of these
-            What is averaged. File names in stages are relative to the working directory.
-        name : str, optional
-            Name of the cube. Default: that of the first axis.
-        memory : str or int, optional
-            Memory per worker; part of the spec.
-        events, every : int, optional
-            A quick try on the first so many events, or on every so-manieth.
-        **binning
-            One of: `edges`, a list or ``{"start", "stop", "step" or "bins"}``; `centers`,
-            ``{"start", "stop", "step"}`` or a list; `bins`, a number, with ``range=(low, high)`` or over all
-            values of the selected events; `quantiles`, a number; `steps`, "auto" or a field, perhaps with
-            `tolerance`. Beside it `unit`, that of the numbers.
-
-        Returns
-        -------
-        cubeengine.api.Plan
-            Explains itself when printed; ``.compute()`` gives an xarray.Dataset, ``.to_zarr()`` writes it.
-
-        Raises
-        ------
-        SpecError
-            If it does not fit the run.
-        """
-        chosen = [select] if isinstance(select, str) else list(select or ())
-        nodes = [self.node(named_selection(self.spec, one)) for one in chosen] or [self.node()]
-        found = axes_of(axes, Binning.of(binning), self._run, self.spec, nodes)
-        spec = changed_spec(
-            self.spec,
-            cube=name or cube_name(found),
-            axes=found,
-            cubes=chosen,
-            signals=signals_of(signals, Path.cwd()),
-            **({} if memory is None else {"resources": {"memory": memory}}),
-        )
-        run, spec = self._with_file(spec)
-        planned = plan(run, spec, events=events, every=every)
-        self._keeper.notes = Notes(self.spec, self.notes.variables, spec, self.notes.aside)
-        return planned
-
-    def to_yaml(self, path: str | Path | None = None) -> str:
-        """Give the spec of the last cube, or of what was told so far, as `cubeengine run` accepts it.
-
-        Arrays that were added are saved, as the spec names their file.
-
-        Parameters
-        ----------
-        path : str or Path, optional
-            File to write it to as well.
-
-        Raises
-        ------
-        SpecError
-            If the last cube no longer fits what was added.
-        """
-        run, spec = self._with_file(self.notes.cube or self.spec)
-        check_against(spec, run)
-        text = spec.to_yaml()
-        if path is not None:
-            with writing(Path(path), "writing the spec"):
-                replace_file(Path(path), text.encode())
-        return text
-
-    def _with_file(self, spec: CubeSpec) -> tuple[Run, CubeSpec]:
-        """Have the arrays in the file that a spec names, so that others can make the same cube."""
-        if not (self.notes.variables and self._keeper.can_save):
-            return self._base, spec
-        path = self._keeper.file_of_variables()
-        named = type(spec.run)(**{**spec.run.to_plain(), "variables": str(path)})
-        return self._base.with_inputs([InputFile.of(path)]), changed_spec(spec, run=named)
 
     # Keeping -------------------------------------------------------------------------------------------
 

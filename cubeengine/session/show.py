@@ -12,6 +12,7 @@ from cubeengine.events.selections import describe
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.resolve import resolve_selection
 from cubeengine.spec.shots import laser_shots
+from cubeengine.spec.writing import flow
 from cubeengine.types import Column
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _array_words(column: Column) -> str:
 
 def _derived_words(derived: Derived) -> str:
     plain = derived.to_plain()
-    return plain if isinstance(plain, str) else " ".join(f"{key} {value}" for key, value in plain.items())
+    return plain if isinstance(plain, str) else " ".join(f"{key} {flow(item)}" for key, item in plain.items())
 
 
 def _selection_words(session: Session, name: str) -> str:
@@ -112,8 +113,9 @@ def _tries(session: Session) -> list[str]:
     scalar = i0 or next((name for name, info in session.fields.items() if not info.shape), "NAME")
     short = scalar.replace("/", "__")
     return [
-        "run.fields                                    # all fields; run[<TAB> completes their names",
-        f'run["{scalar}"].read()',
-        f'run.select("bright", "`{scalar}` > 0.5")        # then run.cut_flow("bright")',
+        "run.fields          # all of them; run['<TAB> completes their names",
         f'run.add("twice", "2 * {short}")',
-    ][:3]
+        "run.overview()      # what one looks at first, as a picture"
+        if session.notes.spec.select or not i0
+        else f'run.hist("{scalar}")',
+    ]
