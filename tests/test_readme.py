@@ -41,7 +41,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     program = programs / "cubeengine"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cubeengine.cli "$@"\n')
     program.chmod(0o755)
-    return {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    own = {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(programs / "ipython")}
+    return {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", **own}
 
 
 def test_install_commands_are_two_and_name_extras_that_exist() -> None:
@@ -66,7 +67,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
 
 def test_shell_examples_run(folder: Path, environment: Mapping[str, str]) -> None:
     examples = [block for block in blocks(README, "sh") if "venv" not in block]
-    assert len(examples) == 2
+    assert len(examples) == 3
     for block in examples:
         script = ["bash", "-euo", "pipefail", "-c", block]
         ended = subprocess.run(script, cwd=folder, env=environment, capture_output=True, check=False)
