@@ -57,8 +57,8 @@ def to_nanoseconds(packed: NDArray[np.uint64]) -> IntArray:
 
 
 def from_nanoseconds(nanoseconds: IntArray) -> NDArray[np.uint64]:
-    """Pack nanoseconds since second 0; times before it become second 0."""
-    return pack(*np.divmod(np.maximum(nanoseconds, 0), SECOND))
+    """Pack nanoseconds since second 0; times beyond the packed numbers become the first or last of them."""
+    return pack(*np.divmod(np.clip(nanoseconds, 0, 2**32 * SECOND - 1), SECOND))
 
 
 def time_order(packed: NDArray[np.uint64]) -> IntArray | None:

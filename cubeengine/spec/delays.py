@@ -19,7 +19,7 @@ import numpy as np
 from cubeengine.events.run import Run
 from cubeengine.events.scan import leaf
 from cubeengine.spec.derived import DelayRecipe
-from cubeengine.spec.run_scalars import Scalars
+from cubeengine.spec.run_scalars import HasRun, Scalars
 from cubeengine.spec.timetool import TimeTool, find_timetool
 from cubeengine.spec.writing import flow
 from cubeengine.types import FloatArray
@@ -94,7 +94,7 @@ class DelayOffer:
         return "\n".join(lines)
 
 
-def delay_recipes(run: Run) -> tuple[DelayOffer, ...]:
+def delay_recipes(run: Run | HasRun) -> tuple[DelayOffer, ...]:
     """Find the delays that a run offers, best first.
 
     A scanned laser phase comes first, then encoders, then the slow control; of each what moves. Nothing is
@@ -102,7 +102,7 @@ def delay_recipes(run: Run) -> tuple[DelayOffer, ...]:
 
     Parameters
     ----------
-    run : Run
+    run : Run, or session
         The run; scalars are read.
 
     Examples
@@ -113,7 +113,7 @@ def delay_recipes(run: Run) -> tuple[DelayOffer, ...]:
     >>> offer.nominal, offer.unit, offer.low, offer.high
     ('scan/lxt', 's', 0.0, 2e-12)
     """
-    return find_delays(Scalars(run))
+    return find_delays(Scalars.of(run))
 
 
 def find_delays(run: Scalars) -> tuple[DelayOffer, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -12,6 +13,14 @@ from cubeengine.events.run import Run
 from cubeengine.events.window import Window
 from cubeengine.spec.shots import Shots, laser_shots, xray_shots
 from cubeengine.types import BoolArray, FieldInfo, FieldKind, FloatArray
+
+
+class HasRun(Protocol):
+    """What holds a run, such as a session."""
+
+    @property
+    def run(self) -> Run:
+        """The run, with what was derived."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,11 @@ class Scalars:
 
     run: Run
     window: Window | None = None
+
+    @classmethod
+    def of(cls, source: Run | HasRun) -> Self:
+        """Look at all events of a run, or of what holds one."""
+        return cls(source if isinstance(source, Run) else source.run)
 
     @property
     def events(self) -> Window:

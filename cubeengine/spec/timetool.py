@@ -18,7 +18,7 @@ import numpy as np
 
 from cubeengine.events.run import Run
 from cubeengine.spec.nice import rounded
-from cubeengine.spec.run_scalars import Scalars
+from cubeengine.spec.run_scalars import HasRun, Scalars
 from cubeengine.types import BoolArray
 
 _KINDS = {
@@ -102,12 +102,12 @@ class TimeTool:
         return "\n".join(lines) or "no time tool"
 
 
-def timetool_fields(run: Run) -> TimeTool:
+def timetool_fields(run: Run | HasRun) -> TimeTool:
     """Find the time tool of a run, under the names of any generation.
 
     Parameters
     ----------
-    run : Run
+    run : Run, or session
         The run; its time tool's scalars and the states of laser and X-rays are read.
 
     Returns
@@ -123,7 +123,7 @@ def timetool_fields(run: Run) -> TimeTool:
     >>> tool.correction, tool.amplitude, tool.valid
     ('tt/ttCorr', 'tt/AMPL', '`tt/FLTPOS` != 0')
     """
-    return find_timetool(Scalars(run))
+    return find_timetool(Scalars.of(run))
 
 
 def find_timetool(run: Scalars) -> TimeTool:

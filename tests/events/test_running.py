@@ -130,6 +130,12 @@ def test_a_second_has_a_thousand_million_nanoseconds_whatever_its_packed_number(
     assert (first.tolist(), stop.tolist()) == ([0, 0], [2, 2])
 
 
+def test_windows_at_the_ends_of_all_time_are_cut():
+    stamps = pack(np.array([0, 2**32 - 1]), np.array([5, 5]))
+    first, stop = time_spans(stamps, slice(0, 2), nanoseconds=4 * SECOND)
+    assert (first.tolist(), stop.tolist()) == ([0, 1], [1, 2])
+
+
 def test_times_that_fall_are_refused():
     stamps = pack(np.array([1, 2]), np.array([3 * SECOND, 0]))
     with pytest.raises(SpecError, match=r"fall from 4.000000000 s to 2.000000000 s"):

@@ -93,6 +93,14 @@ def test_nothing_is_counted_twice():
         assert np.isnan(delay[on & ~fitted]).all()
 
 
+def test_what_holds_a_run_is_asked_for_it():
+    class Holder:
+        run = memory_run(scan__lxt=LXT)
+
+    assert ce.delay_recipes(Holder()) == ce.delay_recipes(Holder.run)
+    assert ce.timetool_fields(Holder()).correction == "tt/ttCorr"
+
+
 def test_an_offer_shows_what_to_put_in_a_spec():
     offer = ce.delay_recipes(memory_run(scan__lxt=LXT))[0]
     spec = ce.CubeSpec.loads(f"cube: c\n{offer}")
