@@ -164,11 +164,14 @@ def _leading_zeros(bound: Bound) -> Iterator[Problem]:
         info = bound.run.fields[name]
         if info.shape and info.nbytes > MOST_LOOKED_AT:
             continue
+        place = next(_uses(bound, name), None)
+        if place is None:
+            continue  # read beside what the spec asks for, so that the user knows nothing of it
         zeros = bound.run.source.leading_zero_rows(name)
         if zeros and not _zeros_are_usual(bound, name, zeros):
             first = "first event" if zeros == 1 else f"first {zeros:,} events"
             yield _warning(
-                next(_uses(bound, name), ()),
+                place,
                 f"{name!r} is 0 in the {first} and not after, which may stand for missing values; "
                 f"if so, add  missing: {flow({name: 'leading_zeros'})}",
             )
@@ -182,6 +185,7 @@ def _uses(bound: Bound, name: str) -> Iterator[SpecPath]:
     yield from (
         ("derive", key) for key, derived in spec.derive.items() if name in derived_inputs(spec, derived)
     )
+    yield from (path for path, field, _ in spec.further_scalars if field == name)
     for path, selection in walk_selections(spec):
         for here, member in walk_members(selection, path):
             if name in member_fields(spec, member):

@@ -304,3 +304,14 @@ def test_type_of_frames_is_kept(dtype):
     np.testing.assert_array_equal(picked["f"].values[:2], frames[[[0, 1], [3, 4]]])
     assert picked["flag_value"].values[:2].tolist() == [[True, False], [True, True]]
     assert picked["flag_value_valid"].values.tolist() == [[True, True]] * 2 + [[False, False]] * 2
+
+
+def test_leading_zeros_are_told_of_what_the_spec_names_alone():
+    code = np.array([0] * 40 + [90] * 60)
+    run = memory_run({"code": code, "fiducials": np.arange(100)})
+    spec = ce.PickSpec(cube="test", pick=ce.Pick(field="code", which="largest"))
+    plan = ce.pick(run, spec)
+
+    assert [warning.path for warning in plan.warnings] == [("pick", "field")]
+    assert "'code' is 0 in the first 40 events" in str(plan)
+    assert plan.compute(workers=1)["fiducials"].values.tolist() == [[40]]
