@@ -9,7 +9,17 @@ import numpy as np
 import xarray as xr
 
 from cubeengine.look.cuts import CUT_BINS, cut_flow, cut_histograms
-from cubeengine.look.figures import GREY, WIDTH, edges_of, finish, fit_ticks, label_of, new_figure, plain
+from cubeengine.look.figures import (
+    GREY,
+    WIDTH,
+    edges_of,
+    finish,
+    fit_ticks,
+    label_of,
+    new_figure,
+    plain,
+    write_powers,
+)
 from cubeengine.look.selecting import RunLike, Select
 from cubeengine.plots.panels import COLOURS
 
@@ -68,6 +78,7 @@ def draw_cut_flow(data: xr.Dataset, ax: Axes) -> None:
     ax.set_xlim(0, max(total, 1) * 1.02)
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_xlabel("events")
+    write_powers(ax.xaxis)
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from cubeengine.look.draw_histograms import draw_histogram
 from cubeengine.look.draw_traces import draw_trace, fit_time
-from cubeengine.look.figures import GREY, finish, label_of, new_figure, plain
+from cubeengine.look.figures import GREY, finish, label_of, new_figure, plain, write_powers
 from cubeengine.look.overviews import Choices, overview
 from cubeengine.look.selecting import RunLike, run_of
 from cubeengine.plots.panels import COLOURS
@@ -91,6 +91,7 @@ def _draw_shots(data: xr.DataArray, ax: Axes) -> None:
     ax.set_yticks(places, shown["state"].values.tolist())
     ax.set_xlim(0, total * 1.5)
     ax.set_xticks([tick for tick in ax.get_xticks() if tick <= total])
+    write_powers(ax.xaxis)
     ax.invert_yaxis()
     ax.set_xlabel("events")
     ax.spines[["top", "right"]].set_visible(False)

@@ -124,16 +124,27 @@ def finish(ax: Axes, xlabel: str, ylabel: str) -> None:
     if any(ax.get_legend_handles_labels()[1]):
         ax.legend(**LEGEND)
     for axis in (ax.xaxis, ax.yaxis):
-        _write_small(axis)
+        write_powers(axis)
 
 
-def _write_small(axis: Axis) -> None:
-    """Write 2e-12 beside the tick: a power of ten at the end of the axis is overlooked."""
+def write_powers(axis: Axis) -> None:
+    """Write 2e-12 or 3M beside the tick: a power of ten at the end of the axis is overlooked."""
     from matplotlib.ticker import FuncFormatter, ScalarFormatter
 
     largest = np.abs(axis.get_view_interval()).max()
     if isinstance(axis.get_major_formatter(), ScalarFormatter) and not 1e-3 < largest < 1e6:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
+
+
+def tick_text(value: float) -> str:
+    """Write a small or large number as short as it can be.
+
+    Examples
+    --------
+    >>> tick_text(2e-12), tick_text(1.5e6), tick_text(0.0), tick_text(3e12)
+    ('2e-12', '1.5M', '0', '3e+12')
+    """
+    return f"{value / 1e6:.6g}M" if 1e5 <= abs(value) < 1e9 else f"{value:.6g}"
 
 
 def note(ax: Axes, text: str) -> None:
