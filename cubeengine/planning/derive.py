@@ -203,7 +203,11 @@ def lacks_laser(run: Run, spec: CubeSpec) -> bool:
 
 def delay_facts(run: Run, spec: CubeSpec, counts: Mapping[str, DelayCounts]) -> dict[str, dict[str, Any]]:
     """Tell, for each delay, what the state of the laser was taken from, and how its events came about."""
-    return {name: {"laser": _laser_text(run, spec, name), **asdict(found)} for name, found in counts.items()}
+    return {
+        name: {"laser": _laser_text(run, spec, name), **asdict(found)}
+        for name, found in counts.items()
+        if name in spec.derive  # others the run came with
+    }
 
 
 def _laser_text(run: Run, spec: CubeSpec, name: str) -> str:

@@ -55,7 +55,7 @@ class Binning:
     @property
     def is_given(self) -> bool:
         """Whether anything was given."""
-        return self != Binning()
+        return any(getattr(self, field.name) is not None for field in fields(self))
 
     def axis(self, name: str, run: Run, spec: CubeSpec, nodes: Sequence[Node]) -> Axis:
         """Make the axis of a field; `bins` alone reach over the values of the events that are kept."""
@@ -88,6 +88,8 @@ def _centered(centers: Any) -> dict[str, Any]:
 def _span(name: str, run: Run, spec: CubeSpec, nodes: Sequence[Node]) -> tuple[Any, Any]:
     """Give the smallest and the largest value of the events that any of the selections keeps."""
     run[name].require_event()
+    if shape := run[name].shape:
+        raise SpecError(f"the axis {name!r} has shape {shape} per event, but needs one number; derive one")
     found = numbers(run.column(name))
     kept = np.any([run.states(node) == states.TRUE for node in nodes], axis=0) & np.isfinite(found)
     if not kept.any() or found[kept].min() == found[kept].max():

@@ -58,7 +58,7 @@ class Keeper:
 
     def file_of_variables(self) -> Path:
         """Give the file that holds the arrays as they are now; saves them where it does not."""
-        if self.path is None or self._saved.variables != self.notes.variables or self._is_others():
+        if self.path is None or not self._saved.holds_arrays_of(self.notes) or self._is_others():
             self.save()
         return self.path or self.save()
 

@@ -69,12 +69,20 @@ class Notes:
         parts = (spec.units, spec.missing, spec.derive, spec.select, self.variables, self.cube, self.aside)
         return not any(parts)
 
+    def holds_arrays_of(self, other: Notes) -> bool:
+        """Tell whether the arrays of other notes are here as well, the very same."""
+        return all(self.variables.get(name) is column for name, column in other.variables.items())
+
     def extends(self, other: Notes) -> bool:
         """Tell whether all values that were computed under other notes are the same under these."""
         mine, others = self.spec, other.spec
         same_run = (mine.run, mine.missing) == (others.run, others.missing)
-        arrays = all(self.variables.get(name) is column for name, column in other.variables.items())
-        return same_run and arrays and _holds(mine.derive, others.derive) and _holds(mine.units, others.units)
+        return (
+            same_run
+            and self.holds_arrays_of(other)
+            and _holds(mine.derive, others.derive)
+            and _holds(mine.units, others.units)
+        )
 
 
 def _but(items: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
