@@ -23,20 +23,21 @@ _CAMERA = {"ROI_0_area": (FRAME, "f4"), "azav_azav": ((N_Q,), "f4"), "ROI_0_sum"
 """Of the jungfrau in smallData: shape and type of one event, in photons."""
 
 
-def write_run(folder: Path, *, n_events: int = N_EVENTS, seed: int = 20) -> None:
+def write_run(folder: str | Path, *, n_events: int = N_EVENTS, seed: int = 20) -> None:
     """Write the run: about 20 kB per event. The same seed gives the same values.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         Gets the smallData file, the folder of raw data, and the files of constants. Those with events
-        appear when they are complete.
+        appear when they are complete. It is made where it is not there.
     n_events : int
         Shots, at 120 Hz.
     seed : int
         Of all random numbers.
     """
-    shots = Shots(n_events, seed)
+    folder, shots = Path(folder), Shots(n_events, seed)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / DATA_NAME
     partial = path.with_name(f".{path.name}.partial")
     write_calibration(folder / CONSTANTS_FOLDER, shots.camera)
