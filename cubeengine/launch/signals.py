@@ -82,6 +82,17 @@ def children_without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def handlers_untouched() -> Iterator[None]:
+    """Put back the handlers that the block sets: dask-jobqueue, once imported, has Ctrl-C end us with 0."""
+    before = _handlers()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _handlers() -> dict[int, Handler]:
     """Give the handlers that are set in Python; none outside the main thread."""
     if threading.current_thread() is not threading.main_thread():

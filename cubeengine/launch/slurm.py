@@ -23,7 +23,12 @@ from cubeengine.errors import LaunchError, MissingExtra, SpecError
 from cubeengine.launch.cluster import ClusterExecutor
 from cubeengine.launch.network import LOOPBACK, listening_address, route_address
 from cubeengine.launch.settings import SETTINGS
-from cubeengine.launch.signals import Check, children_without_interrupts, deferred_interrupts
+from cubeengine.launch.signals import (
+    Check,
+    children_without_interrupts,
+    deferred_interrupts,
+    handlers_untouched,
+)
 from cubeengine.launch.slurm_job import SlurmOptions, job_script
 from cubeengine.launch.tls import make_credentials
 
@@ -133,8 +138,11 @@ def _start_cluster(folder: Path, budget: Budget, options: SlurmOptions) -> Any:
 
 
 def _jobqueue_classes() -> tuple[Any, Any]:
+    from distributed.core import Status
+
     try:
-        from dask_jobqueue.slurm import SLURMCluster, SLURMJob
+        with handlers_untouched():
+            from dask_jobqueue.slurm import SLURMCluster, SLURMJob
     except ImportError as err:
         raise MissingExtra("--launcher slurm needs dask-jobqueue: pip install 'cubeengine[slurm]'") from err
 
@@ -149,6 +157,11 @@ def _jobqueue_classes() -> tuple[Any, Any]:
 
         def job_script(self) -> str:
             return self._script(self.scheduler, str(self.name))
+
+        async def close(self) -> None:
+            """Cancel it. The cluster wants to see that it is closed, also where it was refused."""
+            await super().close()
+            self.status = Status.closed
 
     return Job, SLURMCluster
 
@@ -170,11 +183,14 @@ def _submit(cluster: Any, jobs: int) -> None:
 
     async def submitted() -> None:
         await cluster
+        for job in list(cluster.workers.values()):
+            await job  # one that was refused before we came to wait for it is tried again, and tells why
 
     cluster.scale(jobs=jobs)
     try:
         cluster.sync(submitted)
     except RuntimeError as err:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of each refused job it would tell as well
         said = str(err).partition("stderr:\n")[2].strip()
         raise LaunchError(f"sbatch refuses the jobs of the workers: {said or err}") from err
 

@@ -69,7 +69,7 @@ def test_several_workers_in_a_job_and_names_that_need_quotes(
 
 
 def test_cancelled_job_is_replaced_and_the_cube_is_the_same(
-    place: Place, slurm: None, hashes: Hashes, record_property: Callable[[str, object], None]
+    place: Place, slurm: None, hashes: Hashes, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     process = place.start(*cubeengine("run", "long.yaml", *OPTIONS, "--workers", "2"))
     place.wait_until_written(process)
@@ -79,8 +79,8 @@ def test_cancelled_job_is_replaced_and_the_cube_is_the_same(
     place.wait_for(lambda: len(jobs()) == 2 and jobs() != before, "the job is replaced")
     replaced = time.monotonic() - begin
     place.wait_for(lambda: len(place.workers()) == 2 or process.poll() is not None, "its worker is there")
-    record_property("seconds until the job was replaced", round(replaced, 1))
-    record_property("seconds until its worker ran", round(time.monotonic() - begin, 1))
+    record_testsuite_property("seconds until the job was replaced", round(replaced, 1))
+    record_testsuite_property("seconds until its worker ran", round(time.monotonic() - begin, 1))
     ended = place.end(process)
 
     check_cube(place, ended, hashes(place.folder / "long.yaml"))

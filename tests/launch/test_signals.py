@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from cubeengine.launch.signals import children_without_interrupts, deferred_interrupts
+from cubeengine.launch.signals import children_without_interrupts, deferred_interrupts, handlers_untouched
 
 
 def blocked() -> set[int]:
@@ -100,3 +100,13 @@ def test_processes_and_threads_started_inside_have_interrupts_blocked():
         thread.join()
     assert signal.SIGINT in found[0]
     assert signal.SIGINT not in blocked()
+
+
+def test_handlers_that_an_import_sets_are_put_back():
+    reached = []
+    with pytest.raises(KeyboardInterrupt), deferred_interrupts() as check:
+        with handlers_untouched():
+            signal.signal(signal.SIGINT, lambda *_: reached.append("theirs"))
+        signal.raise_signal(signal.SIGINT)
+        check()
+    assert reached == []
