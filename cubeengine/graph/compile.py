@@ -27,6 +27,7 @@ from cubeengine.graph.tasks import (
     reduce_leaf,
     skip_leaf,
     write_bins,
+    write_leaf,
 )
 from cubeengine.graph.work import WorkFolder
 from cubeengine.planning.chunks import Chunk, chunk_grid, split_evenly
@@ -177,13 +178,31 @@ def _add_part(
     compiled.partials[place] = last
     if writing is None:
         return
-    for key, chunks in writes.items():
-        mark = state.marker(key) if state else None
-        compiled.graph[key] = (write_bins, writing.store, f"output-{stem}", chunks, last, mark)
+    parts = _add_writes(compiled.graph, one, writing, writes, last, stem)
     end = (finish_part, state.partials, stem) if state else (done,)
     marker = f"gate-{stem}-{len(one.part.leaves) - 1}"
-    compiled.graph[marker] = (*end, *writes)
+    compiled.graph[marker] = (*end, *parts)
     compiled.weights.setdefault(marker, 0)
+
+
+def _add_writes(
+    graph: Graph, one: _OnePart, writing: Writing, writes: Mapping[str, list[Chunk]], last: str, stem: str
+) -> list[str]:
+    """Have a part written; gives the keys of the tasks that do it.
+
+    A part of one leaf is written by the task that makes it. Its sums, which may be hundreds of megabytes,
+    are then never sent to another process, and no process holds more of them than it has tasks.
+    """
+    state, output = writing.state, f"output-{stem}"
+    marks = {key: state.marker(key) if state else None for key in writes}
+    if len(one.part.leaves) == 1:
+        work, *arguments = graph[last]
+        batches = [(chunks, marks[key]) for key, chunks in writes.items()]
+        graph[last] = (write_leaf, *arguments, work, writing.store, output, batches)
+        return [last]
+    for key, chunks in writes.items():
+        graph[key] = (write_bins, writing.store, output, chunks, last, marks[key])
+    return list(writes)
 
 
 def _for_part(job: LeafJob, signal: SignalPlan, part: Part, grouping: Grouping) -> LeafJob:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -389,6 +389,26 @@ def write_bins(
     if mark is not None:
         mark_done(mark, counted)
     return counted
+
+
+def write_leaf(
+    job: LeafJob,
+    reader: Reader,
+    start: int,
+    stop: int,
+    gate: object,
+    running: Path | None,
+    work: Callable[..., Sums],
+    store: Path,
+    output: OutputJob,
+    batches: Sequence[tuple[Sequence[Chunk], Path | None]],
+) -> Tally:
+    """Make a leaf that is all of its part (`work` is `reduce_leaf` or `skip_leaf`), and write it."""
+    sums = work(job, reader, start, stop, gate, running)
+    total: Tally = {}
+    for chunks, mark in batches:
+        total = add_tallies(total, write_bins(store, output, chunks, sums, mark))
+    return total
 
 
 def _tally(job: OutputJob, bin_chunks: Sequence[Chunk], sums: Sums) -> Tally:

@@ -160,6 +160,18 @@ def test_few_partials_are_alive_however_long_the_run_is(tmp_path, monkeypatch):
     assert max(peaks) <= running + ahead + folding
 
 
+def test_sums_of_a_part_of_one_leaf_are_handed_to_no_other_task(tmp_path, monkeypatch):
+    arrays = frame_arrays(300)
+    plan = forced_plan(write_frames(tmp_path / "frames.h5", arrays), "by_bin")
+    assert all(len(part.leaves) == 1 for signal in plan.work.signals[-2:] for part in signal.parts)
+
+    def refuse(*_):
+        raise AssertionError("sums went to a task that only writes them")
+
+    monkeypatch.setattr("cubeengine.graph.compile.write_bins", refuse)
+    assert_right(plan.compute(launcher="threads", workers=2), arrays)
+
+
 def test_memory_and_file_give_the_same_bits(tmp_path):
     arrays = frame_arrays(300)
     from_file = forced_plan(write_frames(tmp_path / "frames.h5", arrays), "stream").compute()
