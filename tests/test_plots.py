@@ -252,6 +252,14 @@ def test_summary_tells_axes_counts_signals_and_fates(cube: xr.Dataset) -> None:
     assert max(map(len, text.splitlines())) <= 110
 
 
+def test_summary_tells_what_signals_lack_and_nothing_where_they_lack_nothing(cube: xr.Dataset) -> None:
+    lacking = {"frame": {"on": {"missing": 1234, "damaged": 5, "failed": 0}, "off": {"missing": 0}}}
+    lines = [line.split() for line in describe_cube(cube.assign_attrs(left_out=lacking)).splitlines()]
+    assert ["frame", "on", "1,234", "5", "0"] in lines
+    assert not [line for line in lines if line[:2] == ["frame", "off"]]
+    assert "lacks" not in describe_cube(cube.assign_attrs(left_out={}))
+
+
 def test_summary_of_a_part_of_a_run_says_so(cube: xr.Dataset) -> None:
     assert "part of the run only: first 1000" in describe_cube(
         cube.assign_attrs(partial_run="first 1000 events")

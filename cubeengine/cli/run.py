@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,3 +118,13 @@ def print_result(result: Result) -> None:
         f"measured peak memory {format_size(result.measured_memory)}, "
         f"projected {format_size(result.projected_memory)}"
     )
+    for signal, selections in result.left_out.items():
+        lacking = "; ".join(f"{name} {_kinds(counts)}" for name, counts in selections.items())
+        click.echo(printable(f"left out of {signal}: {lacking}"))
+
+
+def _kinds(counts: Mapping[str, int]) -> str:
+    """Write counts of events by why they have no value: "3 missing, 1 damaged"."""
+    words = {"failed": "could not be read"}
+    shown = (f"{count:,} {words.get(kind, kind)}" for kind, count in counts.items() if count)
+    return ", ".join(shown) or "none"

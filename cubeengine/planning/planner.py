@@ -12,7 +12,7 @@ Of those that fit the memory the cheapest is taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -390,3 +390,7 @@ def _enough(shape: SignalShape, need: int, tuning: Tuning) -> float:
     ):
         quarters += math.ceil(quarters / 8)
     return quarters / 4
+
+
+STRATEGIES: Mapping[str, Strategy] = {"stream": _stream, "by_bin": _by_bin, "by_tile": _by_tile}
+"""Each strategy by its name, for those who want to compare them; `plan_signal` chooses."""

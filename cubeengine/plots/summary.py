@@ -17,7 +17,8 @@ Rows = Sequence[Sequence[str]]
 
 
 def describe_cube(dataset: xr.Dataset) -> str:
-    """Describe a cube: axes, selections and counts, signals, where the events went, and how it was made.
+    """Describe a cube: axes, selections and counts, signals, where the events went, what signals lack,
+    and how it was made.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ def describe_cube(dataset: xr.Dataset) -> str:
         Several lines of plain text.
     """
     what = (_picks, _picked_signals) if is_picked(dataset) else (_signals,)
-    parts = (_title, _axes, _selections, *what, _cut_flow, _fates, _making)
+    parts = (_title, _axes, _selections, *what, _cut_flow, _fates, _left_out, _making)
     return "\n\n".join(text for part in parts if (text := "\n".join(part(dataset))))
 
 
@@ -135,13 +136,26 @@ def _fates(dataset: xr.Dataset) -> Iterator[str]:
     yield from _table(["selection", *kinds], rows)
 
 
+def _left_out(dataset: xr.Dataset) -> Iterator[str]:
+    found: Mapping[str, Mapping[str, Mapping[str, int]]] = dataset.attrs.get("left_out") or {}
+    rows = [
+        [signal, selection, *(f"{int(counts.get(kind, 0)):,}" for kind in ("missing", "damaged", "failed"))]
+        for signal, selections in found.items()
+        for selection, counts in selections.items()
+        if any(counts.values())
+    ]
+    if rows:
+        yield "selected events in the bins that a signal lacks"
+        yield from _table(["", "selection", "missing", "damaged", "could not be read"], rows, left=2)
+
+
 def _making(dataset: xr.Dataset) -> Iterator[str]:
     attrs = dataset.attrs
     if strategy := attrs.get("plan", {}).get("strategy"):
         items = strategy.items() if isinstance(strategy, Mapping) else [("all", strategy)]
         yield "strategy: " + ", ".join(f"{name} {kind}" for name, kind in items)
     if memory := attrs.get("memory"):
-        yield "memory per worker: " + ", ".join(_memory(kind, memory[kind]) for kind in memory)
+        yield "memory of all processes: " + ", ".join(_memory(kind, memory[kind]) for kind in memory)
     for number, file in enumerate(attrs.get("inputs", ())):
         yield f"{'input:' if number == 0 else '      '} {_input(file)}"
     if versions := attrs.get("versions"):
