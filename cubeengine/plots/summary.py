@@ -17,8 +17,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def describe_cube(dataset: xr.Dataset) -> str:
-    """Describe a cube: axes, selections and counts, signals, where the events went, what signals lack,
-    and how it was made.
+    """Describe a cube: axes, counts, signals, where events went, what signals lack, and how it was made.
 
     Parameters
     ----------
