@@ -58,7 +58,9 @@ def open_spec(path: str | Path, *, overrides: Mapping[str, object] | None = None
 
     Examples
     --------
-    >>> spec, run = open_spec("cube.yaml", overrides={"run.run": 13})  # doctest: +SKIP
+    >>> spec, run = open_spec("cubeengine-demo/delay.yaml", overrides={"run.run": 12})
+    >>> spec.cube, run.n_events
+    ('delay', 1500)
     """
     spec = CubeSpec.load(path, overrides=overrides or {})
     return spec, run_of(spec, path, overrides=overrides)
@@ -203,6 +205,13 @@ def plan(
         If the spec does not fit the run; lists all problems.
     BudgetExceeded
         If the cube does not fit the memory.
+
+    Examples
+    --------
+    >>> spec, run = open_spec("cubeengine-demo/delay.yaml")
+    >>> planned = plan(run, spec, every=10)
+    >>> dict(planned.compute()["n_events"].sizes)
+    {'selection': 2, 'delay': 21}
     """
     if spec.planned_by != CubeSpec.planned_by:
         raise SpecError(f"this is a {type(spec).__name__}, no spec of a cube: use {spec.planned_by}")

@@ -46,7 +46,7 @@ def column_stats(column: Column) -> ColumnStats:
         there = there & ~np.isnan(column.data)
     values = column.data[there]
     n_events = max(len(column), 1)
-    missing, zero = 1 - len(values) / n_events, np.count_nonzero(values == 0) / n_events
+    missing, zero = 1 - len(values) / n_events, int(np.count_nonzero(values == 0)) / n_events
     if not len(values):
         return ColumnStats(None, None, None, missing if len(column) else 0.0, zero)
     median = float(np.median(values))

@@ -85,6 +85,13 @@ def merge_cubes(
     Counts are exact. Mean and std are added in float64 by the parallel formula, without ever going back to
     sums of squares; see docs/combining.md for the accuracy. Memory: bounded by `memory`, however large the
     cubes; only event counts and coordinates are held whole.
+
+    Examples
+    --------
+    >>> made = merge_cubes(["delay.zarr", "delay.zarr"], "twice.zarr", allow=["same-run"])
+    >>> once, twice = ce.open_cube("delay.zarr"), ce.open_cube(made.path)
+    >>> bool((twice["n_events"] == 2 * once["n_events"]).all())
+    True
     """
     target = Path(out)
     limits = Limits.of(Budget(parse_size(memory) if memory is not None else DEFAULT_MEMORY), workers)

@@ -68,6 +68,12 @@ def rebin_cube(
         If there is no such axis, or its bins cannot be joined like that; names what is possible.
     BudgetExceeded
         If the memory is too little.
+
+    Examples
+    --------
+    >>> made = rebin_cube("delay.zarr", "coarse.zarr", by={"delay": 3})
+    >>> ce.open_cube(made.path).sizes["delay"]
+    7
     """
     target = Path(out)
     limits = Limits.of(Budget(parse_size(memory) if memory is not None else DEFAULT_MEMORY), workers)

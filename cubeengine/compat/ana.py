@@ -13,9 +13,9 @@ class SmallDataAna(Scans):
 
     Examples
     --------
-    >>> ana = SmallDataAna("xpptut15", 252, "data")  # doctest: +SKIP
-    >>> ana.addCut("ipm2/sum", 0.3, 2.0, "good")  # doctest: +SKIP
-    >>> ana.addCube("delay", "delay", [-2.0, 8.0, 0.5], "good__on")  # doctest: +SKIP
-    >>> ana.addToCube("delay", ["ipm2/sum", "epix/ROI_0_area"])  # doctest: +SKIP
-    >>> cube = ana.makeCubeData("delay")  # doctest: +SKIP
+    >>> ana = SmallDataAna("xppdemo20", 12, "cubeengine-demo")
+    >>> ana.addCut("ipm2/sum", 0.3, 2.0, "good")
+    >>> ana.addCube("delay", "delay", [-2.0, 8.0, 0.5], "good__on")
+    >>> ana.addToCube("delay", ["ipm2/sum", "jungfrau/ROI_0_area"])
+    >>> cube = ana.makeCubeData("delay")
     """

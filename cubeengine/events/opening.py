@@ -44,7 +44,9 @@ def open_run(
 
     Examples
     --------
-    >>> open_run("data/xpptut15_Run0252.h5", xtc="data/xtc")["jungfrau/raw"].dask()  # doctest: +SKIP
+    >>> run = open_run("cubeengine-demo/xppdemo20_Run0012.h5", xtc="cubeengine-demo/xtc")
+    >>> run["jungfrau/raw"].dask().shape
+    (1500, 2, 24, 64)
     """
     beside = () if xtc is None else (xtc,) if isinstance(xtc, str | Path) else xtc
     return open_located(with_raw(locate(source, run), beside), units=units)

@@ -126,8 +126,8 @@ def pedestal(
 
     Examples
     --------
-    >>> dark = ce.pedestal(ce.open_run("dark"), "jungfrau", merge="gains.h5")  # doctest: +SKIP
-    >>> dark.save("jungfrau.h5")  # doctest: +SKIP
+    >>> dark = pedestal(ce.open_run("cubeengine-demo/dark"), "jungfrau")
+    >>> path = dark.save("jungfrau.h5")
     """
     run = run if isinstance(run, Run) else run.run
     rule = Rule(clip, fewest, limits or Limits(), frozenset(accept))

@@ -103,6 +103,11 @@ def plot_cube(
         If matplotlib is not installed.
     FieldNotFound, SpecError
         If signal or selections are not in the cube, or it has more than two axes.
+
+    Examples
+    --------
+    >>> figure = plot_cube(ce.open_cube("delay.zarr"), "diode_ratio", difference="on,off")
+    >>> figure.savefig("delay.png")
     """
     if is_picked(dataset):
         if over or difference:

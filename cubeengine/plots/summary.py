@@ -29,6 +29,11 @@ def describe_cube(dataset: xr.Dataset) -> str:
     -------
     str
         Several lines of plain text.
+
+    Examples
+    --------
+    >>> describe_cube(ce.open_cube("delay.zarr")).startswith("cube 'delay' of xppdemo20 run 12")
+    True
     """
     what = (_picks, _picked_signals) if is_picked(dataset) else (_signals,)
     parts = (_title, _axes, _selections, *what, _cut_flow, _fates, _left_out, _making)

@@ -41,8 +41,10 @@ def explore(
 
     Examples
     --------
-    >>> run = explore("data/xpptut15_Run0252.h5")  # doctest: +SKIP
-    >>> run.add("ratio", "diode2__channels[3] / ipm2__sum")  # doctest: +SKIP
+    >>> run = explore("cubeengine-demo", units={"scan/lxt": "s"})
+    >>> run.add("ratio", "diode2__channels[3] / ipm2__sum")
+    >>> "ratio" in run
+    True
     """
     session = Session(open_run(source, run, xtc=xtc), saved=saved)
     if units:

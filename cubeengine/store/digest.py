@@ -37,6 +37,11 @@ def cube_hash(cube: Path | str | xr.Dataset) -> str:
     ------
     StoreMismatch
         If there is no cube at the path.
+
+    Examples
+    --------
+    >>> cube_hash("delay.zarr") == cube_hash(ce.open_cube("delay.zarr").load())
+    True
     """
     if isinstance(cube, xr.Dataset):
         return _hash(cube)

@@ -29,7 +29,13 @@ def marker() -> dict[str, object]:
 
 
 def is_cube(path: Path | str) -> bool:
-    """Tell whether there is a cube of any format version at `path`; a link to one counts."""
+    """Tell whether there is a cube of any format version at `path`; a link to one counts.
+
+    Examples
+    --------
+    >>> is_cube("delay.zarr"), is_cube("cubeengine-demo")
+    (True, False)
+    """
     return _format_of(read_root(Path(path))) is not None
 
 

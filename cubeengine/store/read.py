@@ -42,6 +42,12 @@ def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] |
     ------
     StoreMismatch
         If there is nothing at `path`, no cube, one of a newer format, or one of which chunks are missing.
+
+    Examples
+    --------
+    >>> cube = open_cube("delay.zarr")
+    >>> dict(cube["n_events"].sizes)
+    {'selection': 2, 'delay': 21}
     """
     path = Path(path)
     check_cube(path)
@@ -126,6 +132,12 @@ def sem(dataset: xr.Dataset, signal: str) -> xr.DataArray:
     ------
     FieldNotFound
         If the cube has no such signal.
+
+    Examples
+    --------
+    >>> error = sem(open_cube("delay.zarr"), "diode_ratio")
+    >>> dict(error.sizes)
+    {'selection': 2, 'delay': 21}
     """
     name = find_signal(dataset, signal)
     std, count = dataset[f"{name}_std"], dataset[f"{name}_count"]
