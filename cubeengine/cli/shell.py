@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,11 @@ from cubeengine.cli.options import source_options
 
 if TYPE_CHECKING:
     from cubeengine.session.session import Session
+
+_SELECTION = re.compile(
+    r"(?:\.(?:mask|cut_flow|plot_cut_flow|deselect|node)\(|select=\[?(?:[\"'][^\"']*[\"'],\s*)*)\s*[\"'](?P<name>[^\"']*)$"
+)
+"""A line that ends in the beginning of a selection's name."""
 
 POLICIES = ("check", "accept", "recipes", "ignore")
 
@@ -111,6 +117,21 @@ def load_ipython_extension(shell: Any) -> None:
         click.secho(f"{kind.__name__}: {printable(str(error))}", fg="red", err=True)
 
     shell.set_custom_exc((CubeEngineError,), tell)
+    shell.Completer.custom_matchers.append(_selection_matcher(shell))
+
+
+def _selection_matcher(shell: Any) -> Any:
+    """Complete the names of selections, as run[<TAB> completes those of fields."""
+    from IPython.core.completer import SimpleCompletion, context_matcher
+
+    @context_matcher()
+    def selections(context: Any) -> Any:
+        typed = _SELECTION.search(context.line_with_cursor)
+        known = getattr(getattr(shell.user_ns.get("run"), "spec", None), "select", ())
+        names = [name for name in known if typed and name.startswith(typed["name"])]
+        return {"completions": [SimpleCompletion(name) for name in names], "suppress": bool(names)}
+
+    return selections
 
 
 def _has_display() -> bool:

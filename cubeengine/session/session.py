@@ -116,8 +116,10 @@ class Session(Cubing, Looking):
         if full in self._opened.fields:
             raise SpecError(f"{full!r} is a field of {self._opened.label}; give your variable another name")
         if is_recipe(value):
+            if "/" in full:
+                raise SpecError(f"{name!r}: names of derived variables have no '/' or '__'; arrays may")
             notes = self.notes.without(full)
-            notes = notes.with_spec(derive={**notes.spec.derive, name: as_derived(value)})
+            notes = notes.with_spec(derive={**notes.spec.derive, full: as_derived(value)})
         else:
             column = user_column(self._opened, full, value)
             notes = self.notes.without(full).with_variable(full, column)

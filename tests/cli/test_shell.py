@@ -82,6 +82,24 @@ def test_error_of_ours_is_one_message(folder: Path, call: Call) -> None:
     assert "Traceback" not in ended.out + ended.err
 
 
+COMPLETE = """
+import warnings
+warnings.simplefilter("ignore")  # IPython's own completion is soon to be called otherwise
+for name in ("on", "pumped", "other"):
+    run.select(name, laser="on")
+print(get_ipython().complete(None, LINE)[1])
+"""
+
+
+@pytest.mark.parametrize(
+    "line", ["run.mask('pu", "ax = run.hist('ipm2/sum', select='pu", "run.cube('x', select=['on', 'pu"]
+)
+def test_names_of_selections_are_completed(folder: Path, call: Call, line: str) -> None:
+    ended = call("shell", RUN, "-c", COMPLETE.replace("LINE", repr(line)))
+
+    assert ended.out.strip() == "['pumped']"
+
+
 def test_source_that_is_not_there_is_an_error_before_the_shell_opens(call: Call) -> None:
     ended = call("shell", "nothing.h5", "-c", "print('open')")
 

@@ -54,6 +54,7 @@ def state_of(data: Path) -> float:
     return float(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["fsync", "replace"])
 def test_killed_at_any_call_the_old_session_or_the_new_one_is_there(old: Path, how: str) -> None:
     n_kills = 0
@@ -64,6 +65,7 @@ def test_killed_at_any_call_the_old_session_or_the_new_one_is_there(old: Path, h
     assert state_of(old) == NEW
 
 
+@pytest.mark.slow
 def test_killed_at_any_byte_the_old_session_is_there(old: Path) -> None:
     content = saved_file(old).read_bytes()
     size = len(content)
@@ -74,6 +76,7 @@ def test_killed_at_any_byte_the_old_session_is_there(old: Path) -> None:
     assert state_of(old) == NEW
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["fsync", "replace", "link"])
 def test_killed_when_another_session_is_kept_aside_both_are_there(old: Path, how: str) -> None:
     other = saved_file(old).read_bytes()

@@ -53,6 +53,12 @@ def test_slash_and_two_underscores_are_the_same_name(session: Session) -> None:
     np.testing.assert_array_equal(values(session, "twice"), 2 * np.arange(6.0))
 
 
+@pytest.mark.parametrize("name", ["my/ratio", "my__ratio"])
+def test_derived_variables_have_plain_names(session: Session, name: str) -> None:
+    with pytest.raises(SpecError, match="names of derived variables have no '/' or '__'"):
+        session.add(name, "diode / i0")
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [
@@ -193,6 +199,21 @@ def test_recipe_stands_for_a_derived_variable(session: Session) -> None:
     np.testing.assert_array_equal(values(session, "delay"), expected)
     np.testing.assert_array_equal(values(session, "same"), expected)
     assert session["delay"].unit == "ps"
+
+
+def test_recipes_of_all_kinds_can_be_added(session: Session) -> None:
+    session.add("slow", ce.Running(field="i0", statistic="mean", window=3))
+    session.add("before", ce.Shift(field="i0", events=-1))
+    session.select("off", laser="off")
+    session.add("near", ce.Neighbours(field="i0", among="off", n=1))
+
+    np.testing.assert_allclose(
+        values(session, "slow")[1:-1], np.convolve(ARRAYS["i0"], np.ones(3) / 3, "valid")
+    )
+    np.testing.assert_array_equal(values(session, "before"), [np.nan, *ARRAYS["i0"][:-1]])
+    assert values(session, "near")[0] == ARRAYS["i0"][1]
+    with pytest.raises(SpecError, match="selection 'off' is still used"):
+        session.deselect("off")
 
 
 def test_unit_that_is_changed_changes_what_was_computed(session: Session) -> None:
