@@ -124,14 +124,13 @@ def _selection_matcher(shell: Any) -> Any:
     """Complete the names of selections, as run[<TAB> completes those of fields."""
     from IPython.core.completer import SimpleCompletion, context_matcher
 
-    @context_matcher()
     def selections(context: Any) -> Any:
         typed = _SELECTION.search(context.line_with_cursor)
         known = getattr(getattr(shell.user_ns.get("run"), "spec", None), "select", ())
         names = [name for name in known if typed and name.startswith(typed["name"])]
         return {"completions": [SimpleCompletion(name) for name in names], "suppress": bool(names)}
 
-    return selections
+    return context_matcher()(selections)
 
 
 def _has_display() -> bool:
