@@ -108,14 +108,16 @@ def _load_mpi() -> Any:
 def keep_to_interface(environment: MutableMapping[str, str]) -> None:
     """Have MPI over TCP listen where we do; it would take all interfaces, also for ranks of one node.
 
-    MPICH and Intel MPI heed this variable of libfabric; others, and faster networks, have settings of
-    their own.
+    MPICH and Intel MPI heed these variables of libfabric and of UCX, whichever they were built with; others,
+    and faster networks, have settings of their own. Where a site has chosen how UCX connects, that holds.
     """
     local, size = environment.get("MPI_LOCALNRANKS"), environment.get("PMI_SIZE")
     one_node = environment.get("SLURM_STEP_NUM_NODES") == "1" or (size is not None and local == size)
     interface = environment.get(INTERFACE) or ("lo" if one_node else None)
     if interface:
         environment.setdefault("FI_TCP_IFACE", interface)
+        if "UCX_TLS" not in environment:
+            environment.setdefault("UCX_NET_DEVICES", interface)
 
 
 def _started_processes() -> int:

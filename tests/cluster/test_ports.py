@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
@@ -78,13 +79,18 @@ def answers_http(address: Address) -> bool:
             return False
 
 
+def probe(address: Address) -> tuple[bool, bool, bool]:
+    return asks_for_certificate(address), answers_dask(address), answers_http(address)
+
+
 def check(ports: set[Address], *, secure: int) -> None:
     """Check what listens: at least so many ports ask for a certificate, and none that are outside talk."""
-    guarded = {address for address in ports if asks_for_certificate(address)}
-    assert len(guarded) >= secure, ports
-    for address in ports:
-        assert not answers_dask(address), address
-        assert is_loopback(address) or not answers_http(address), address
+    with ThreadPoolExecutor(len(ports)) as pool:  # together, while the run is there
+        found = dict(zip(ports, pool.map(probe, ports), strict=True))
+    assert sum(guarded for guarded, _, _ in found.values()) >= secure, found
+    for address, (_, dask, http) in found.items():
+        assert not dask, address
+        assert is_loopback(address) or not http, address
 
 
 @pytest.mark.parametrize("inside", [True, False])

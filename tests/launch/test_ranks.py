@@ -49,6 +49,14 @@ def test_mpi_over_tcp_listens_where_we_do(environment: dict[str, str], interface
     keep_to_interface(environment)
 
     assert environment.get("FI_TCP_IFACE") == interface
+    assert environment.get("UCX_NET_DEVICES") in (interface, "lo")
+
+
+def test_how_a_site_has_ucx_connect_holds() -> None:
+    environment = {"SLURM_STEP_NUM_NODES": "1", "UCX_TLS": "rc"}
+    keep_to_interface(environment)
+
+    assert "UCX_NET_DEVICES" not in environment
 
 
 @pytest.mark.parametrize("name", ["threads", "processes", "slurm", "tcp://127.0.0.1:1"])
