@@ -29,6 +29,9 @@ SRUN_JOB = f"ranks-{os.getpid()}"
 N_LONG = 50
 """Signals of the long run, all of the same frames."""
 
+N_ENDLESS = 500
+"""Those of a run that is there until it is stopped."""
+
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
@@ -164,9 +167,10 @@ def place(tmp_path: Path, data: Path) -> Iterator[Place]:
         (tmp_path / name).mkdir()
     text = SPEC.replace("xpptest01_Run{run:04d}.h5", str(data / "frames.h5"))
     (tmp_path / "quick.yaml").write_text(text)
-    frames = "".join(f"  - {{field: epix/ROI_0_area, name: roi{index}}}\n" for index in range(N_LONG))
     slow = text.replace("frames.h5", "slow.h5")
-    (tmp_path / "long.yaml").write_text(slow[: slow.index("signals:")] + "signals:\n" + frames)
+    for name, n_signals in (("long", N_LONG), ("endless", N_ENDLESS)):
+        frames = "".join(f"  - {{field: epix/ROI_0_area, name: roi{index}}}\n" for index in range(n_signals))
+        (tmp_path / f"{name}.yaml").write_text(slow[: slow.index("signals:")] + "signals:\n" + frames)
     found = Place(tmp_path)
     yield found
     for process in found.all_processes():

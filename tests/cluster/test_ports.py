@@ -42,7 +42,7 @@ def asks_for_certificate(address: Address) -> bool:
     """Tell whether a server speaks TLS, and ends the connection of a client that shows no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection(address, timeout=5) as plain:
+    with socket.create_connection(address, timeout=20) as plain:
         try:
             with context.wrap_socket(plain) as secure:
                 secure.sendall(b"hello")
@@ -98,7 +98,7 @@ def test_ranks_listen_on_one_interface_and_ask_for_certificates(
     place: Place, mpirun: str, inside: bool
 ) -> None:
     variables = {} if inside else {"CUBEENGINE_INTERFACE": outer_interface()}
-    command = cubeengine("run", "long.yaml", "-o", "out/cube.zarr", "--launcher", "mpi")
+    command = cubeengine("run", "endless.yaml", "-o", "out/cube.zarr", "--launcher", "mpi")
     process = place.start(mpirun, "-n", "3", *command, **variables)
     place.wait_until_written(process)
     starter = set(listening([psutil.Process(process.pid)]))  # its ports are open in the ranks as well
@@ -113,7 +113,7 @@ def test_ranks_listen_on_one_interface_and_ask_for_certificates(
 
 
 def test_jobs_listen_on_one_interface_and_ask_for_certificates(place: Place, slurm: None) -> None:
-    command = cubeengine("run", "long.yaml", "-o", "out/cube.zarr", "--launcher", "slurm", "--workers", "2")
+    command = cubeengine("run", "endless.yaml", "-o", "out/cube.zarr", "--launcher", "slurm", "--workers", "2")
     process = place.start(*command, "--memory", "1 GiB", CUBEENGINE_SLURM_INTERFACE=outer_interface())
     place.wait_until_written(process)
     ports = set(listening(place.all_processes()))
