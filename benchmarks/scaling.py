@@ -21,7 +21,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import psutil
+from distributed.protocol import deserialize_bytes, serialize_bytes
 
 from benchmarks.machine import describe
 from benchmarks.processes import scratch_folder
@@ -30,7 +32,9 @@ from cubeengine import api
 from cubeengine.budget import Budget
 from cubeengine.engine import window_of
 from cubeengine.graph.compile import Compiled, compile_plan
+from cubeengine.graph.tasks import Sums, fold
 from cubeengine.graph.work import WorkFolder
+from cubeengine.kernels.moments import GroupedMoments
 from cubeengine.launch import launch
 from cubeengine.launch.base import Executor
 from cubeengine.measure import PeakMemory
@@ -169,13 +173,22 @@ class Model:
 
 
 def model_of(rows: Sequence[Scheduled], rate: float) -> Model:
-    """Take the processor times of worker processes, at the largest number of them."""
-    rows = [row for row in rows if row.launcher != "threads" and not row.sleep]
-    quick = {row.frames: row for row in sorted(rows, key=lambda row: row.workers)}
-    small, large = quick["small"], quick["large"]
-    more = large.partial_nbytes - small.partial_nbytes
-    per_nbyte = max(large.others - small.others, 0.0) / large.n_leaves / more
-    return Model(small.leader / small.n_tasks, per_nbyte, rate)
+    """Take the scheduler's time for worker processes, at the largest number of them."""
+    quick = [row for row in rows if row.launcher != "threads" and row.frames == "small" and not row.sleep]
+    most = max(quick, key=lambda row: row.workers)
+    return Model(most.leader / most.n_tasks, handing_over(), rate)
+
+
+def handing_over(n_groups: int = 100, n_elements: int = 2**16) -> float:
+    """Measure how long it takes to write, read and fold partial sums, in processor seconds per byte."""
+    partial = GroupedMoments(np.dtype(np.uint16), n_groups, n_elements).partial()
+    sums = Sums((partial,), np.zeros((3, n_groups), np.int64))
+    fold(sums, deserialize_bytes(serialize_bytes(sums)))  # compilation
+    begin = time.process_time()
+    for _ in range(REPEATS):
+        fold(sums, deserialize_bytes(serialize_bytes(sums)))
+    nbytes = sum(array.nbytes for array in partial.arrays.values())
+    return (time.process_time() - begin) / REPEATS / nbytes
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -113,8 +113,9 @@ def test_ranks_listen_on_one_interface_and_ask_for_certificates(
 
 
 def test_jobs_listen_on_one_interface_and_ask_for_certificates(place: Place, slurm: None) -> None:
-    command = cubeengine("run", "endless.yaml", "-o", "out/cube.zarr", "--launcher", "slurm", "--workers", "2")
-    process = place.start(*command, "--memory", "1 GiB", CUBEENGINE_SLURM_INTERFACE=outer_interface())
+    command = cubeengine("run", "endless.yaml", "-o", "out/cube.zarr", "--launcher", "slurm")
+    options = ["--workers", "2", "--memory", "1 GiB"]
+    process = place.start(*command, *options, CUBEENGINE_SLURM_INTERFACE=outer_interface())
     place.wait_until_written(process)
     ports = set(listening(place.all_processes()))
 
