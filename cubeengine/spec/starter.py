@@ -137,7 +137,7 @@ def _derive(survey: Survey) -> Iterator[str]:
         recipe |= {"timetool": offer.recipe.timetool, "sign": 1}
         yield "# Pump-probe delay in ps: nominal + sign * timetool - t0; without laser nominal - t0."
     else:
-        yield "# Pump-probe delay in ps: nominal - t0. The run has no time tool."
+        yield f"# Pump-probe delay in ps: nominal - t0. {_uncorrected(survey.timetool.position)}"
     yield f"# {offer.reason}."
     recipe["t0"] = "0 ps"
     if offer.recipe.valid is not None:
@@ -149,6 +149,13 @@ def _derive(survey: Survey) -> Iterator[str]:
         recipe["laser"] = offer.recipe.laser
     yield "derive:"
     yield f"  delay: {flow({'delay': recipe})}"
+
+
+def _uncorrected(position: str | None) -> str:
+    """Say why no time tool corrects the delay; `position` is the field of the edge in pixels, if any."""
+    if position is None:
+        return "The run has no time tool."
+    return f"{position} is in pixels, and nothing here says how many ps these are: it is not used."
 
 
 def _select(survey: Survey) -> Iterator[str]:

@@ -68,6 +68,7 @@ def test_new_check_plan_run_and_show_of_raw_data(call: Call, raw: Path, tmp_path
     (tmp_path / "cube.yaml").write_text(made.out)
     assert f'xtc: "{raw}/delayscan"' in made.out
     assert 'laser: "eventcode(`timing/raw/sequenceValues`, 90)"' in made.out
+    assert "tmott/ttfex/fltpos is in pixels" in made.out
     assert call("check", "cube.yaml").err == ""
     plan = json.loads(call("plan", "cube.yaml", "--json").out)
     assert plan
