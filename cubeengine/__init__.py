@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cubeengine.picking.api import PickPlan, pick
     from cubeengine.picking.spec import Pick, PickSpec
     from cubeengine.plots import describe_cube, plot_cube
+    from cubeengine.progress import ProgressBar
     from cubeengine.session.explore import explore
     from cubeengine.session.session import Session
     from cubeengine.sources.memory import MemorySource
@@ -55,6 +56,7 @@ _HOMES = {
     "plots": ("describe_cube", "plot_cube"),
     "session.explore": ("explore",),
     "session.session": ("Session",),
+    "progress": ("ProgressBar",),
     "sources.memory": ("MemorySource",),
     "spec.axes": ("Axis",),
     "spec.delays": ("DelayOffer", "delay_recipes"),
@@ -68,13 +70,13 @@ _PACKAGES = ("look",)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayOffer", "DelayRecipe", "Derived",
-    "FieldNotFound", "LaunchError", "MemorySource", "MissingExtra", "Neighbours", "NotDark", "Pedestal",
-    "Pick", "PickPlan", "PickSpec", "Plan", "PlanError", "Resources", "Run", "RunSpec", "Running",
-    "Selection", "Session", "Shift", "Signal", "SourceFormatError", "SpecError", "StoreMismatch", "TimeTool",
-    "__version__", "cube_hash", "delay_recipes", "describe_cube", "explore", "is_cube", "look", "merge_cubes",
-    "open_cube", "open_run", "open_spec", "pedestal", "pick", "plan", "plot_cube", "rebin_cube", "sem",
-    "timetool_fields",
+    "Axis", "BudgetExceeded", "CubeEngineError", "CubeSpec", "Cut", "DelayOffer", "DelayRecipe",
+    "Derived", "FieldNotFound", "LaunchError", "MemorySource", "MissingExtra", "Neighbours", "NotDark",
+    "Pedestal", "Pick", "PickPlan", "PickSpec", "Plan", "PlanError", "ProgressBar", "Resources", "Run",
+    "RunSpec", "Running", "Selection", "Session", "Shift", "Signal", "SourceFormatError", "SpecError",
+    "StoreMismatch", "TimeTool", "__version__", "cube_hash", "delay_recipes", "describe_cube", "explore",
+    "is_cube", "look", "merge_cubes", "open_cube", "open_run", "open_spec", "pedestal", "pick", "plan",
+    "plot_cube", "rebin_cube", "sem", "timetool_fields",
 ]  # fmt: skip
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cubeengine.budget import Budget, parse_size
-from cubeengine.engine import Progress, Result, run_to_store
+from cubeengine.engine import Result, run_to_store
 from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.events.locate import Located, locate, run_id
 from cubeengine.events.opening import open_located, open_run, with_raw
@@ -29,6 +29,7 @@ from cubeengine.planning.plan import CubePlan
 from cubeengine.planning.provenance import cube_attributes
 from cubeengine.planning.sample import Sample
 from cubeengine.planning.warn import plan_warnings
+from cubeengine.progress import OnProgress
 from cubeengine.schema.problems import Problem
 from cubeengine.spec.model import CubeSpec, RunPaths, resolve_paths
 from cubeengine.types import RunId
@@ -277,7 +278,13 @@ class Plan:
         dataset = xr.Dataset(variables, attrs=dict(output.layout.attrs))
         return dataset.set_coords([array.name for array in output.layout.arrays if array.coordinate])
 
-    def compute(self, *, launcher: str | Executor = "threads", workers: int | None = None) -> xr.Dataset:
+    def compute(
+        self,
+        *,
+        launcher: str | Executor = "threads",
+        workers: int | None = None,
+        on_progress: OnProgress = None,
+    ) -> xr.Dataset:
         """Compute the cube into memory.
 
         Parameters
@@ -287,6 +294,9 @@ class Plan:
             the same workers for several cubes.
         workers : int, optional
             Threads or worker processes. Default: the processors this process may use.
+        on_progress : callable, optional
+            Called with a `Progress` as parts of the input are done. Default: in IPython and in notebooks
+            a bar.
 
         Returns
         -------
@@ -298,7 +308,8 @@ class Plan:
         from cubeengine.store.read import open_cube
 
         with tempfile.TemporaryDirectory(prefix="cubeengine-") as folder:
-            result = self.to_zarr(Path(folder) / "cube.zarr", launcher=launcher, workers=workers)
+            path = Path(folder) / "cube.zarr"
+            result = self.to_zarr(path, launcher=launcher, workers=workers, on_progress=on_progress)
             return open_cube(result.path).load()
 
     def to_zarr(
@@ -309,7 +320,7 @@ class Plan:
         workers: int | None = None,
         overwrite: bool = False,
         resume: bool = False,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: OnProgress = None,
     ) -> Result:
         """Compute the cube and publish it as a zarr store.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from cubeengine.launch.signals import Check, deferred_interrupts
 from cubeengine.measure import PeakMemory
 from cubeengine.planning.cost import Tuning
 from cubeengine.planning.output import Output
+from cubeengine.progress import OnProgress, Progress, shown
 from cubeengine.store.metadata import read_root
 from cubeengine.store.state import Incident, RunState, held_state, remove_state
 from cubeengine.store.write import (
@@ -80,31 +81,6 @@ class Compile(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    done, total : int
-        Input bytes that are reduced, and those of all signals.
-    seconds : float
-        Since the workers were ready.
-    message : str
-        What computes.
-    """
-
-    done: int
-    total: int
-    seconds: float
-    message: str
-
-    @property
-    def rate(self) -> float:
-        """Bytes per second so far."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """A cube that was written.
 
@@ -144,7 +120,7 @@ def run_to_store(
     overwrite: bool,
     resume: bool,
     may_skip: bool,
-    on_progress: Callable[[Progress], None] | None,
+    on_progress: OnProgress,
 ) -> Result:
     """Compute a plan into a store and publish it.
 
@@ -160,13 +136,13 @@ def run_to_store(
     LaunchError
         If the workers cannot be started, or are lost.
     """
-    with deferred_interrupts() as check:
+    with deferred_interrupts() as check, shown(on_progress) as heard:
         if resume and is_made(target, plan.key):
             return _made_before(plan, target)
         with _workspace(plan, output, target, overwrite=overwrite, resume=resume) as space:
             with PeakMemory() as peak, launched(launcher, workers, budget) as executor:
                 threads = fitting_threads(plan, executor, budget)
-                computed = _compute(compiling, space, executor, threads, may_skip, on_progress, check)
+                computed = _compute(compiling, space, executor, threads, may_skip, heard, check)
             left_out = _left_out(plan, computed.tally)
             separate = executor.workers if executor.separate else 0
             projected = plan.projected_memory(threads=threads, workers=separate)
@@ -308,7 +284,7 @@ def _compute(
     executor: Executor,
     threads: int,
     may_skip: bool,
-    on_progress: Callable[[Progress], None] | None,
+    on_progress: OnProgress,
     check: Check,
 ) -> _Computed:
     """Compute; where the spec allows it, leaves that end their workers are given up and left out."""
@@ -369,7 +345,7 @@ class _Tracker:
         compiled: Compiled,
         message: str,
         start: float,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: OnProgress,
     ) -> None:
         self._weights, self._message, self._start = compiled.weights, message, start
         self._on_progress, self._done = on_progress, compiled.finished

@@ -81,7 +81,7 @@ def job_rows(records: list[Record]) -> list[Row]:
 
 def last_progress(record: Record) -> str:
     """Say how far a run is; where it does not say itself, give the end of its log."""
-    from cubeengine.cli.progress import progress_line
+    from cubeengine.progress import progress_line
     from cubeengine.submit.progress import read_progress
 
     seen = read_progress(Path(record.progress))

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+from cubeengine.progress import ProgressBar, progress_line
 
-    from cubeengine.engine import Progress
+if TYPE_CHECKING:
+    from cubeengine.progress import Progress
     from cubeengine.submit.counters import Counters
-    from cubeengine.submit.progress import ProgressFile, Seen
+    from cubeengine.submit.progress import ProgressFile
 
 LINE_SECONDS = 10.0
 """Least time between two plain lines, which end up in log files."""
@@ -29,8 +28,7 @@ class ProgressDisplay:
     """
 
     def __init__(self) -> None:
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
+        self._bar = ProgressBar(patience=0.0)
         self._last_line: float | None = None
         self._last_done = -1
         self._file = _progress_file()
@@ -43,8 +41,7 @@ class ProgressDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.__exit__(kind, error, trace)
         ended = "made" if kind is None else "failed" if issubclass(kind, Exception) else "stopped"
         if self._file is not None:
             self._file.close(ended)
@@ -64,12 +61,9 @@ class ProgressDisplay:
             self._counters.update(self._counted)
 
     def _draw(self, progress: Progress) -> None:
-        if self._bar is None or self._task is None:
+        if not self._bar.is_drawn:
             click.echo(progress.message, err=True)
-            self._bar = _make_bar()
-            self._task = self._bar.add_task("", total=max(progress.total, 1))
-            self._bar.start()
-        self._bar.update(self._task, completed=progress.done, description=progress_line(progress))
+        self._bar(progress)
 
     def _print(self, progress: Progress) -> None:
         first, last = self._last_line is None, progress.done >= progress.total
@@ -78,25 +72,6 @@ class ProgressDisplay:
             return
         self._last_line, self._last_done = progress.seconds, progress.done
         click.echo(progress.message if first else progress_line(progress), err=True)
-
-
-def progress_line(progress: Progress | Seen) -> str:
-    """Write progress as a line: part, bytes, rate and time left.
-
-    Examples
-    --------
-    >>> from cubeengine.engine import Progress
-    >>> progress_line(Progress(done=2**30, total=2**31, seconds=4.0, message=""))
-    ' 50 %  1 GiB of 2 GiB  256 MiB/s  4 s left'
-    """
-    from cubeengine.budget import format_size
-
-    part = progress.done / progress.total if progress.total else 1.0
-    left = (progress.total - progress.done) / progress.rate if progress.rate else 0.0
-    return (
-        f"{part:4.0%}".replace("%", " %") + f"  {format_size(progress.done)} of {format_size(progress.total)}"
-        f"  {format_size(progress.rate)}/s  {left:.0f} s left"
-    )
 
 
 def _progress_file() -> ProgressFile | None:
@@ -113,11 +88,3 @@ def _counters() -> Counters | None:
 
     named = os.environ.get(VARIABLE, "")
     return Counters(named) if named else None
-
-
-def _make_bar() -> Bar:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    text = TextColumn("{task.description}", markup=False)
-    return Progress(BarColumn(bar_width=None), text, console=Console(stderr=True), expand=True)

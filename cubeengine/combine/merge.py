@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ from cubeengine.combine.attributes import merged_attributes, unequal_cuts
 from cubeengine.combine.blocks import Limits, block_tasks, run_tasks, write_cube
 from cubeengine.combine.content import Cube
 from cubeengine.combine.hashes import hashes_of
-from cubeengine.combine.progress import Combined, Progress, Report
+from cubeengine.combine.progress import Combined, Report
 from cubeengine.combine.stack import RUN, Stack
 from cubeengine.errors import SpecError, StoreMismatch, nearest_names
+from cubeengine.progress import OnProgress
 from cubeengine.store.layout import CubeLayout
 from cubeengine.store.write import check_target
 
@@ -36,7 +37,7 @@ def merge_cubes(
     overwrite: bool = False,
     memory: str | int | None = None,
     workers: int | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: OnProgress = None,
 ) -> Combined:
     """Add the events of several cubes, bin by bin, or stack the cubes along a new dimension `run`.
 
@@ -175,7 +176,7 @@ def _written(
     target: Path,
     limits: Limits,
     overwrite: bool,
-    on_progress: Callable[[Progress], None] | None,
+    on_progress: OnProgress,
 ) -> Combined:
     total = sum(cube.signals[name].nbytes for name, having in owners.items() for cube in having)
     hashed = sum(cube.nbytes for cube in cubes)

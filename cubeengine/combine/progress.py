@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from cubeengine.progress import OnProgress, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,35 +32,10 @@ class Combined:
     read_nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the work is.
-
-    Attributes
-    ----------
-    done, total : int
-        Bytes of the cubes that are read, before compression: once to combine them, once for their hashes.
-    seconds : float
-        Since the start.
-    message : str
-        What is done.
-    """
-
-    done: int
-    total: int
-    seconds: float
-    message: str
-
-    @property
-    def rate(self) -> float:
-        """Bytes per second so far."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
-
-
 class Report:
     """Adds up, over threads, what is done, and passes it on."""
 
-    def __init__(self, on_progress: Callable[[Progress], None] | None, total: int, message: str) -> None:
+    def __init__(self, on_progress: OnProgress, total: int, message: str) -> None:
         self._on_progress, self._total, self._message = on_progress, total, message
         self._start, self._done, self._lock = time.perf_counter(), 0, threading.Lock()
         self.add(0)

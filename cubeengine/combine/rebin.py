@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cubeengine.budget import DEFAULT_MEMORY, Budget, parse_size
@@ -13,8 +13,9 @@ from cubeengine.combine.content import Cube
 from cubeengine.combine.grouping import groupings
 from cubeengine.combine.hashes import hashes_of
 from cubeengine.combine.joining import Rebin
-from cubeengine.combine.progress import Combined, Progress, Report
+from cubeengine.combine.progress import Combined, Report
 from cubeengine.errors import SpecError, StoreMismatch
+from cubeengine.progress import OnProgress
 from cubeengine.store.layout import CubeLayout
 from cubeengine.store.write import check_target
 
@@ -29,7 +30,7 @@ def rebin_cube(
     overwrite: bool = False,
     memory: str | int | None = None,
     workers: int | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: OnProgress = None,
 ) -> Combined:
     """Join bins of a cube, along one axis or several.
 
@@ -92,7 +93,7 @@ def _written(
     target: Path,
     limits: Limits,
     overwrite: bool,
-    on_progress: Callable[[Progress], None] | None,
+    on_progress: OnProgress,
 ) -> Combined:
     cube = plan.cube
     total = round(plan.part_read * cube.nbytes)

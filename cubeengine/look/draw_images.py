@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cubeengine.engine import Progress
 from cubeengine.look.bins import Limits
 from cubeengine.look.events import tally_of
 from cubeengine.look.figures import (
@@ -24,6 +23,7 @@ from cubeengine.look.figures import (
 from cubeengine.look.images import Montage, average_image, montage_of
 from cubeengine.look.selecting import RunLike, Select
 from cubeengine.plots.panels import COLOURS, LIMIT_PERCENTILES
+from cubeengine.progress import Progress
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 
 from cubeengine import api
-from cubeengine.engine import Progress
 from cubeengine.errors import SpecError
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
 from cubeengine.events.window import Computed, Window
 from cubeengine.look.selecting import RunLike, Select, kept_events, node_of, origin, run_of
+from cubeengine.progress import Progress
 from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.selections import Cut, Selection
 from cubeengine.types import Column

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cubeengine.budget import DEFAULT_MEMORY, Budget, parse_size
-from cubeengine.engine import Progress, window_of
+from cubeengine.engine import window_of
 from cubeengine.errors import SpecError
 from cubeengine.events.run import Run
 from cubeengine.graph.inputs import reader_in_files
@@ -28,6 +28,7 @@ from cubeengine.pedestals.request import FEWEST_FOR_MEDIAN, Request, Rule, Selec
 from cubeengine.pedestals.result import Pedestal
 from cubeengine.pedestals.tasks import Estimates, Evidence, Job, Windows
 from cubeengine.pedestals.work import Frames, Work, cut, pass_graph, sample_graph
+from cubeengine.progress import Progress
 from cubeengine.shared import SharedArray, in_files
 from cubeengine.types import IntArray
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cubeengine.api import Plan, open_spec, plan, run_of
 from cubeengine.budget import Budget, parse_size
-from cubeengine.engine import Progress, Result, run_to_store
+from cubeengine.engine import Result, run_to_store
 from cubeengine.errors import SpecError
 from cubeengine.events.run import Run
 from cubeengine.launch.base import Executor
@@ -24,6 +24,7 @@ from cubeengine.planning.cost import Tuning
 from cubeengine.planning.output import Output
 from cubeengine.planning.sample import Sample
 from cubeengine.planning.warn import plan_warnings
+from cubeengine.progress import OnProgress
 from cubeengine.schema.problems import Problem
 from cubeengine.spec.check import read_text
 from cubeengine.spec.model import CubeSpec
@@ -179,12 +180,18 @@ class PickPlan:
         """What is allowed but probably not meant."""
         return tuple(plan_warnings(self.bound))
 
-    def compute(self, *, launcher: str | Executor = "threads", workers: int | None = None) -> xr.Dataset:
+    def compute(
+        self,
+        *,
+        launcher: str | Executor = "threads",
+        workers: int | None = None,
+        on_progress: OnProgress = None,
+    ) -> xr.Dataset:
         """Read the picked events into memory.
 
         Parameters
         ----------
-        launcher, workers
+        launcher, workers, on_progress
             As for `Plan.compute`.
 
         Returns
@@ -197,7 +204,8 @@ class PickPlan:
         from cubeengine.store.read import open_cube
 
         with tempfile.TemporaryDirectory(prefix="cubeengine-") as folder:
-            result = self.to_zarr(Path(folder) / "picked.zarr", launcher=launcher, workers=workers)
+            path = Path(folder) / "picked.zarr"
+            result = self.to_zarr(path, launcher=launcher, workers=workers, on_progress=on_progress)
             return open_cube(result.path).load()
 
     def to_zarr(
@@ -208,7 +216,7 @@ class PickPlan:
         workers: int | None = None,
         overwrite: bool = False,
         resume: bool = False,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: OnProgress = None,
     ) -> Result:
         """Read the picked events and publish them as a zarr store; see `Plan.to_zarr`."""
         return run_to_store(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from cubeengine.cli.progress import ProgressDisplay, progress_line
-from cubeengine.engine import Progress
+from cubeengine.cli.progress import ProgressDisplay
+from cubeengine.progress import Progress, progress_line
 from cubeengine.store.read import cube_hash, open_cube
 from tests.cli.conftest import SPEC, Call
 

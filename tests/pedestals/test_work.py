@@ -13,10 +13,10 @@ import pytest
 import cubeengine as ce
 from cubeengine.budget import Budget
 from cubeengine.demo import write_dark_run
-from cubeengine.engine import Progress
 from cubeengine.launch.threads import ThreadExecutor
 from cubeengine.pedestals import Pedestal, pedestal, work
 from cubeengine.pedestals.work import Frames, cut
+from cubeengine.progress import Progress
 from cubeengine.sources.memory import ArrayReader
 from tests.makers.simulated import FRAMES, simulated_run
 from tests.pedestals.makers import Truth, run_of
