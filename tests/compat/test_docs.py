@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 import warnings
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
 import pytest
 
 import cubeengine
-from cubeengine import compat, look
+from cubeengine import look
 from cubeengine.compat import DIFFERENCES, SmallDataAna, SmallDataAnaWarning
 from cubeengine.demo import write_run as write_demo
 from cubeengine.session.session import Session
@@ -91,10 +88,3 @@ def test_a_difference_is_told_once_per_object(tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             ana.getDelay(reset=True)
-
-
-@pytest.mark.parametrize("name", [module.name for module in iter_modules(compat.__path__)])
-def test_examples_of_docstrings_run(name):
-    module = import_module(f"cubeengine.compat.{name}")
-
-    assert doctest.testmod(module).failed == 0
