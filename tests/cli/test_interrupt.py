@@ -15,7 +15,7 @@ from tests.cli.conftest import SPEC
 from tests.cli.test_app import start
 from tests.makers.smalldata import write_lcls1
 
-N_SIGNALS = 60
+N_SIGNALS = 150
 """The same frames again and again, so that the run lasts seconds."""
 
 
@@ -101,9 +101,10 @@ def test_interrupt_from_a_terminal_ends_the_workers_quietly(
     wait_for_no_process_of(long_run)
 
 
-@pytest.mark.parametrize("launcher", ["threads", "processes"])
-def test_impatient_user_does_not_interrupt_the_clean_up(long_run: Path, launcher: str) -> None:
-    ended = interrupted(long_run, signal.SIGINT, "--launcher", launcher, "--workers", "1", wait=4, times=5)
+@pytest.mark.parametrize(("launcher", "wait"), [("threads", 0.5), ("processes", 4.0)])
+def test_impatient_user_does_not_interrupt_the_clean_up(long_run: Path, launcher: str, wait: float) -> None:
+    options = ("--launcher", launcher, "--workers", "1")
+    ended = interrupted(long_run, signal.SIGINT, *options, wait=wait, times=5)
 
     assert (ended.code, ended.messages) == (130, ["interrupted"])
     assert list((long_run / "out").iterdir()) == []
