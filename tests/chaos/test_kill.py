@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.kill import COLUMNS, run_trials, table
 from tests.chaos.trial import Outcome, draw
 
-N_TRIALS = 6
+N_TRIALS = 4
 
 
 @pytest.mark.slow

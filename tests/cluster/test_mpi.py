@@ -19,6 +19,11 @@ LONG = cubeengine("run", "long.yaml", "-o", "out/cube.zarr", "--launcher", "mpi"
 QUICK = cubeengine("run", "quick.yaml", "-o", "out/cube.zarr", "--launcher", "mpi")
 
 
+def ending_together(command: list[str]) -> list[str]:
+    """Start ranks as docs/launchers.md says: under srun as well, all end at once where one is lost."""
+    return [command[0], "--kill-on-bad-exit=1", *command[1:]] if command[0] == "srun" else command
+
+
 def start_long(place: Place, command: list[str]) -> subprocess.Popen[str]:
     """Start a run and wait until its workers are busy."""
     process = place.start(*command, *LONG)
@@ -100,7 +105,7 @@ def test_run_survives_a_dead_worker(place: Place, starter: Starter, hashes: Hash
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_dead_rank_ends_the_job_with_an_error(place: Place, starter: Starter, rank: int) -> None:
-    process = start_long(place, starter(3))
+    process = start_long(place, ending_together(starter(3)))
     kill(place.rank(rank))
     ended = place.end(process)
 
@@ -109,7 +114,7 @@ def test_dead_rank_ends_the_job_with_an_error(place: Place, starter: Starter, ra
 
 
 def test_dead_rank_while_rank_0_plans_ends_the_job(place: Place, starter: Starter) -> None:
-    process = place.start(*starter(3), *LONG)
+    process = place.start(*ending_together(starter(3)), *LONG)
     # Rank 0 imports what reads data when MPI has started in all ranks.
     place.wait_for(
         lambda: any("h5py" in part.path for found in place.processes() for part in found.memory_maps()),

@@ -17,6 +17,9 @@ from tests.cluster.conftest import Place, cubeengine
 
 Address = tuple[str, int]
 
+PATIENCE = 5.0
+"""Seconds that a server may take to answer: those of MPI, which know other words, never do."""
+
 
 def outer_interface() -> str:
     """Give the name of an interface that other machines reach."""
@@ -42,7 +45,7 @@ def asks_for_certificate(address: Address) -> bool:
     """Tell whether a server speaks TLS, and ends the connection of a client that shows no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection(address, timeout=20) as plain:
+    with socket.create_connection(address, timeout=PATIENCE) as plain:
         try:
             with context.wrap_socket(plain) as secure:
                 secure.recv(1)  # what we sent might meet a closed port, and hide the answer
