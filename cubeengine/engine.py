@@ -39,6 +39,9 @@ _LOG = logging.getLogger(__name__)
 
 LeftOut = Mapping[str, Mapping[str, Mapping[str, int]]]
 
+IDLE_LOSSES = 3
+"""So often may workers be lost while no block is at work before one is blamed, where some may be left out."""
+
 MOST_INCIDENTS = 200
 """So many are kept in a cube: a file system that is down for a moment may fail every block."""
 
@@ -288,7 +291,7 @@ def _compute(
     check: Check,
 ) -> _Computed:
     """Compute; where the spec allows it, leaves that end their workers are given up and left out."""
-    begin, resumed = time.perf_counter(), None
+    begin, resumed, chances = time.perf_counter(), None, IDLE_LOSSES
     while True:
         check()
         writing = Writing(space.store, Tuning().write_nbytes, space.state)
@@ -300,10 +303,15 @@ def _compute(
             executor.run(compiled.graph, list(compiled.weights), tracker, threads=threads)
         except WorkerLost as err:
             # The scheduler blames any of the tasks that waited at the worker.
-            task = space.state.most_begun() or err.task
+            at_work = space.state.most_begun()
+            if may_skip and at_work is None and chances:  # no block's fault: none was at work
+                chances -= 1
+                continue
+            task = at_work or err.task
             if not may_skip or task not in compiled.leaves:
                 raise WorkerLost(f"{compiled.leaves.get(task, task)}: {err}", task) from err
-            _LOG.warning("%s: %s; left out", compiled.leaves[task], err)
+            # As text: who keeps the error keeps its futures, and the scheduler the blame of others.
+            _LOG.warning("%s: %s; left out", compiled.leaves[task], str(err))
             note_lost_worker(compiled, task, str(err))
             space.state.skip(task)
             space.state.running(task).unlink(missing_ok=True)

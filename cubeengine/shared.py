@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +22,17 @@ from cubeengine.errors import SourceFormatError
 T = TypeVar("T")
 Save = Callable[[str, NDArray[Any]], Path]
 """Writes an array under a name and gives the path of its .npy file."""
+
+HEADERS = Lock()
+"""Held while numpy reads the head of a file: it parses that as source code, which several threads of CPython
+3.11 may not do at a time ("AST constructor recursion depth mismatch", seen at some 8,000 tasks)."""
+
+
+def mapped_array(path: Path) -> NDArray[Any]:
+    """Map the array of a .npy file; for tasks, of which many begin at a time."""
+    with HEADERS:
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +57,7 @@ class SharedArray:
         if self.path is None:
             raise ValueError("a shared array needs a value or a path")
         try:
-            mapped: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+            mapped = mapped_array(self.path).view(np.ndarray)
         except (OSError, ValueError) as err:
             raise SourceFormatError(
                 f"{self.path}: this file of the run cannot be read ({err}); do all workers see its folder?"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cubeengine.errors import SourceFormatError
-from cubeengine.shared import SharedArray, content_digest, held_nbytes, in_files
+from cubeengine.shared import SharedArray, content_digest, held_nbytes, in_files, mapped_array
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +71,13 @@ def test_digest_is_that_of_the_values(tmp_path):
 def test_a_file_that_a_worker_does_not_see_is_told(tmp_path):
     with pytest.raises(SourceFormatError, match=r"gone\.npy: .*do all workers see its folder"):
         SharedArray(None, tmp_path / "gone.npy").load()
+
+
+def test_many_threads_map_files_at_a_time(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.npy" for number in range(4)]
+    for number, path in enumerate(paths):
+        np.save(path, np.full(3, number))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(mapped_array, paths * 500))
+
+    assert [int(array[0]) for array in found] == list(range(4)) * 500

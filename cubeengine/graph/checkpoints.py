@@ -12,6 +12,7 @@ import numpy as np
 from cubeengine.errors import StoreMismatch
 from cubeengine.graph.tasks import Sums, Tally, done
 from cubeengine.kernels.moments import Partial
+from cubeengine.shared import HEADERS
 from cubeengine.store.files import reading, sync_path, writing
 
 EVERY = 8
@@ -54,7 +55,7 @@ def load_sums(path: Path) -> Sums:
         If the file system fails.
     """
     try:
-        with reading(path, "reading partial sums"), np.load(path, allow_pickle=False) as arrays:
+        with reading(path, "reading partial sums"), HEADERS, np.load(path, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files}
         tiles = tuple(_tile(values, f"{number}.") for number in range(int(values["n_tiles"])))
         return Sums(tiles, values["left_out"])

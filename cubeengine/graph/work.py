@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cubeengine.shared import mapped_array
 from cubeengine.store.state import WORK_PREFIX
 
 
@@ -80,5 +81,4 @@ def _mapped(path: Path, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
 
 def load_range(path: Path, start: int, stop: int) -> NDArray[Any]:
     """Read a range of an array that `WorkFolder.save` wrote."""
-    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    return np.array(mapped[start:stop])
+    return np.array(mapped_array(path)[start:stop])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.errors import FieldNotFound, SourceFormatError, SpecError
+from cubeengine.shared import mapped_array
 from cubeengine.sources.base import Block, Reader
 from cubeengine.sources.batches import INDEX_NBYTES, batches, element_range, units_per_block
 from cubeengine.sources.columns import read_column
@@ -129,7 +130,7 @@ class NpyReader:
 
 def _mapped(path: Path) -> NDArray[Any]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = mapped_array(path)
     except (OSError, ValueError, EOFError) as err:
         raise SourceFormatError(f"{path}: cannot be read as a .npy file ({err})") from err
     if not isinstance(array, np.ndarray) or array.ndim == 0:
