@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,29 @@ from numpy.typing import NDArray
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+
+
+def memory_dtype(stored: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type that stored values have in memory: native byte order, and float32 for float16.
+
+    Sums and formulas leave the range of float16 (65,504) soon. Readers widen it, so that nothing above them
+    sees it, and all sizes in memory are those of float32.
+
+    Examples
+    --------
+    >>> memory_dtype(np.dtype(">f2")), memory_dtype(np.dtype(">u2"))
+    (dtype('float32'), dtype('uint16'))
+    """
+    return np.dtype(np.float32) if _is_float16(stored) else stored.newbyteorder("=")
+
+
+def widened(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that was made in memory as `memory_dtype` wants it; byte orders stay."""
+    return array.astype(np.float32) if _is_float16(array.dtype) else array
+
+
+def _is_float16(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "f" and dtype.itemsize == 2
 
 
 @dataclass(frozen=True, slots=True, order=True)

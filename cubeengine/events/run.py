@@ -6,6 +6,7 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from html import escape
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -26,7 +27,17 @@ from cubeengine.events.window import Variable, Window, column_nbytes, frozen, wi
 from cubeengine.sources.base import Reader, Source
 from cubeengine.sources.joined import RAW, Join, JoinedSource
 from cubeengine.sources.memory import ArrayReader
-from cubeengine.types import Column, DetectorInfo, FieldInfo, FieldKind, InputFile, IntArray, RunId, Storage
+from cubeengine.types import (
+    Column,
+    DetectorInfo,
+    FieldInfo,
+    FieldKind,
+    InputFile,
+    IntArray,
+    RunId,
+    Storage,
+    widened,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,7 +93,7 @@ class Run:
         # Arrays in memory have no name of their own: each run that is opened on them gets one.
         self._variant = variant or ("" if source.files else uuid.uuid4().hex)
         self.derived: Mapping[str, Derived] = {
-            name: frozen(item) if isinstance(item, Column) else item for name, item in (derived or {}).items()
+            name: _kept(item) if isinstance(item, Column) else item for name, item in (derived or {}).items()
         }
         _check_lengths(self.derived, source.n_events)
         self._units, self._digests = dict(units or {}), dict(digests or {})
@@ -403,6 +414,10 @@ def _rebuild(
     inputs: Sequence[InputFile],
 ) -> Run:
     return Run(source, run_id, units=units, derived=derived, variant=variant, digests=digests, inputs=inputs)
+
+
+def _kept(column: Column) -> Column:
+    return frozen(replace(column, data=widened(column.data)))
 
 
 def _check_lengths(derived: Mapping[str, Derived], n_events: int) -> None:

@@ -31,7 +31,7 @@ CUBE, ASIDE = "cubeengine:cube", "cubeengine:aside"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*")
 _MAX_NAME = 128
-_STORED_AS: Mapping[str, np.dtype[Any]] = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}
+_STORED_AS: Mapping[str, np.dtype[Any]] = {"bool": np.dtype(np.uint8)}
 """Types that NetCDF does not have, and those that hold their values."""
 
 _TYPES = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),

@@ -81,10 +81,8 @@ def _sums(partial: Partial) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _plain(data: NDArray[Any]) -> NDArray[Any]:
-    """Give types that the kernels have no code for as types that they have."""
-    if data.dtype == np.bool_:
-        return data.view(np.uint8)
-    return data.astype(np.float32) if data.dtype == np.float16 else data
+    """Return booleans as the bytes 0 and 1, which the kernels have code for."""
+    return data.view(np.uint8) if data.dtype == np.bool_ else data
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -187,26 +187,17 @@ def finish(partial: Partial, *, backend: Backend = "numba") -> Statistics:
     return Statistics(partial.count, kernels.mean(partial), kernels.std(partial))
 
 
-def scratch_nbytes(
-    dtype: np.dtype[Any] | str, n_groups: int, n_elements: int, *, block_events: int, pairs: int
-) -> int:
-    """Give the most memory that `add` takes beside the state and the block.
+def scratch_nbytes(n_groups: int, *, pairs: int) -> int:
+    """Return the most memory that `add` takes beside the state and the block: the pairs sorted by group.
 
     Parameters
     ----------
-    dtype : numpy.dtype or str
-        Type of the values.
-    n_groups, n_elements : int
-        Size of the state.
-    block_events, pairs : int
-        Rows of a block; pairs of (row, group) added from it.
-
-    Notes
-    -----
-    The pairs sorted by group, and for float16 the block as float32. No other copies are made.
+    n_groups : int
+        Groups of the state.
+    pairs : int
+        Pairs of (row, group) that are added at once.
     """
-    copies = 4 * block_events * n_elements if np.dtype(dtype) == np.float16 else 0
-    return copies + 8 * pairs + 24 * n_groups + _SMALL
+    return 8 * pairs + 24 * n_groups + _SMALL
 
 
 def _rows(partial: Partial, rows: IntArray) -> Partial:

@@ -14,10 +14,10 @@ from cubeengine.sources.bytesio import check_unchanged
 from cubeengine.sources.coded import CodedReader
 from cubeengine.sources.hdf5 import check_filters, codec_names, library_errors, opened_hdf5
 from cubeengine.sources.library import LibraryReader
-from cubeengine.sources.pieces import PiecewiseReader, without_rows
+from cubeengine.sources.pieces import PiecewiseReader, WideReader, without_rows
 from cubeengine.sources.plain import PlainReader
 from cubeengine.sources.stored import Stored
-from cubeengine.types import IntArray
+from cubeengine.types import IntArray, memory_dtype
 
 _PLAUSIBLE_RATIO = 4096
 """Decoded bytes per byte of file that are believed: gzip reaches 1032, zstd somewhat more."""
@@ -53,6 +53,11 @@ def build_reader(stored: Stored) -> Reader:
     check_size(stored, math.prod(stored.shape[1:]) * stored.dtype.itemsize * max(stored.chunk_rows, 1))
     if stored.layout == "virtual":
         return _joined(stored)
+    reader = _stored_reader(stored)
+    return reader if reader.dtype == memory_dtype(stored.dtype) else WideReader(reader)
+
+
+def _stored_reader(stored: Stored) -> Reader:
     what = f"field {stored.name!r}"
     check_filters(stored.file.path, what, stored.filters)
     if stored.layout == "library" or not stored.storage.direct:
@@ -81,7 +86,7 @@ def _joined(stored: Stored) -> Reader:
         shift.append(0)
     readers = tuple(build_reader(piece.source) for piece in stored.pieces)
     arrays = [np.array(values, np.int64) for values in (borders, which, shift)]
-    return PiecewiseReader(stored.dtype.newbyteorder("="), stored.shape[1:], readers, *arrays)
+    return PiecewiseReader(memory_dtype(stored.dtype), stored.shape[1:], readers, *arrays)
 
 
 def _direct_reader(stored: Stored, dataset: Any) -> Reader:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cubeengine.sources.stored import Stored
-from cubeengine.types import FieldInfo, FieldKind, Storage
+from cubeengine.types import FieldInfo, FieldKind, Storage, memory_dtype
 
 RUN_LEVEL = frozenset({"UserDataCfg", "Sums", "epicsOnce", "epics_archiver"})
 """Groups whose datasets are once per run, even if their length happens to be the number of events."""
@@ -62,7 +62,7 @@ def describe(
     return FieldInfo(
         name,
         stored.shape[1:] if per_row else stored.shape,
-        stored.dtype.newbyteorder("="),
+        memory_dtype(stored.dtype),
         kind,
         stored.storage if stored.plain_numbers else Storage("contiguous"),
         str(stored.file.path),

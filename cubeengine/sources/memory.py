@@ -29,6 +29,7 @@ from cubeengine.types import (
     InputFile,
     IntArray,
     Storage,
+    widened,
 )
 
 
@@ -170,7 +171,8 @@ class MemorySource:
     fields: Mapping[str, FieldInfo] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        arrays = {name: np.asarray(array) for name, array in self.arrays.items()}
+        arrays = {name: widened(np.asarray(array)) for name, array in self.arrays.items()}
+        run_level = {name: widened(np.asarray(array)) for name, array in self.run_level.items()}
         lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
         stored = _clock(max(lengths.values(), default=0)) if self.timestamps is None else self.timestamps
         stored = np.asarray(stored).astype(np.uint64)
@@ -181,9 +183,10 @@ class MemorySource:
                 )
         rows = time_order(stored)
         infos = {name: _describe(name, array, FieldKind.EVENT) for name, array in arrays.items()}
-        infos |= {name: _describe(name, np.asarray(a), FieldKind.RUN) for name, a in self.run_level.items()}
+        infos |= {name: _describe(name, array, FieldKind.RUN) for name, array in run_level.items()}
         for name, value in {
             "arrays": arrays,
+            "run_level": run_level,
             "timestamps": stored if rows is None else stored[rows],
             "rows": rows,
             "fields": infos,
@@ -208,7 +211,7 @@ class MemorySource:
     def read(self, name: str, events: IntArray | slice | None = None) -> Column:
         """Give a field for some events (numbers in time order), or for all; run-level fields whole."""
         if name in self.run_level:
-            return Column(np.asarray(self.run_level[name]))
+            return Column(self.run_level[name])
         return read_column(self.reader(name), self._rows_of(events))
 
     def reader(self, name: str) -> Reader:

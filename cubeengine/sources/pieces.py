@@ -1,4 +1,4 @@
-"""Readers made of readers: parts one after another, rows that are nowhere or elsewhere, missing marks."""
+"""Readers made of readers: parts one after another, rows that are elsewhere or nowhere, marks, float16."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from cubeengine.sources.base import Block, Reader
 from cubeengine.sources.batches import element_range
-from cubeengine.types import BoolArray, IntArray
+from cubeengine.types import BoolArray, IntArray, memory_dtype
 
 _ABSENT_ROWS = 65_536
 """Rows per block of rows that are nowhere: they cost no reading, only their index."""
@@ -136,6 +136,42 @@ class MatchedReader:
         absent = n_elements * self.dtype.itemsize + _ABSENT_ROWS * 9
         index = len(self.match) * 40
         return max(absent, self.reader.memory_nbytes(n_elements, block_nbytes)) + index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WideReader:
+    """Rows of float16 as float32: what `memory_dtype` says of a type that is too narrow to compute with."""
+
+    reader: Reader
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one element in memory."""
+        return memory_dtype(self.reader.dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self.reader.shape
+
+    def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
+        """Read rows, block after block; see `Reader.blocks`."""
+        narrow, wide = self._narrow_nbytes(block_nbytes), np.empty((0, 0), self.dtype)
+        for block in self.reader.blocks(rows, elements=elements, block_nbytes=narrow):
+            n_rows, n_elements = block.data.shape
+            if len(wide) < n_rows:
+                wide = np.empty((n_rows, n_elements), self.dtype)
+            wide[:n_rows] = block.data
+            yield replace(block, data=wide[:n_rows])
+
+    def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
+        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        stored = self.reader.memory_nbytes(n_elements, self._narrow_nbytes(block_nbytes))
+        return stored + stored * self.dtype.itemsize // self.reader.dtype.itemsize
+
+    def _narrow_nbytes(self, block_nbytes: int) -> int:
+        """Give the bytes as stored of a block that has `block_nbytes` in memory."""
+        return block_nbytes * self.reader.dtype.itemsize // self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True, eq=False)

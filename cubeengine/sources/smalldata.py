@@ -24,7 +24,15 @@ from cubeengine.sources.pieces import MarkedReader, MatchedReader, without_rows
 from cubeengine.sources.selection import check_marks, rows_of
 from cubeengine.sources.stored import OpenFiles, Stored
 from cubeengine.sources.times import time_order, to_datetime
-from cubeengine.types import Column, DetectorInfo, FieldInfo, FieldKind, InputFile, IntArray
+from cubeengine.types import (
+    Column,
+    DetectorInfo,
+    FieldInfo,
+    FieldKind,
+    InputFile,
+    IntArray,
+    memory_dtype,
+)
 
 
 def open_smalldata(path: Path) -> SmallDataSource:
@@ -252,4 +260,4 @@ class SmallDataSource:
         with opened_hdf5(stored.file.path) as file, library_errors(stored.file.path, what):
             check_filters(stored.file.path, what, stored.filters)
             values = np.asarray(file[stored.name][()])
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
+        return values.astype(memory_dtype(values.dtype), copy=False)

@@ -25,7 +25,7 @@ from cubeengine.kernels.moments import (
 
 EPS = float(np.finfo(np.float64).eps)
 INTEGERS = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"]
-FLOATS = ["f2", "f4", "f8"]
+FLOATS = ["f4", "f8"]
 N_GROUPS = 3
 INHERITED = [HealthCheck.differing_executors]  # the suite runs once per backend on purpose
 
@@ -50,8 +50,7 @@ def values_of(code: str):
     dtype = np.dtype(code)
     if dtype.kind == "f":
         width = 8 * dtype.itemsize
-        size = float(np.float16(60000)) if width == 16 else 2.0**100
-        plain = st.floats(-size, size, width=width) | st.sampled_from([0.0, 1.0, 1.5, -0.0])
+        plain = st.floats(-(2.0**100), 2.0**100, width=width) | st.sampled_from([0.0, 1.0, 1.5, -0.0])
         plain = plain.filter(lambda v: v == 0 or abs(v) > 1e-120)  # smaller squares vanish, as documented
         return plain | st.sampled_from([math.nan, math.inf, -math.inf])
     limits = np.iinfo(dtype)
@@ -317,7 +316,7 @@ class MomentsSuite:
         assert np.isnan(mean).all()
         assert np.isnan(std).all()
 
-    @pytest.mark.parametrize("code", ["u2", "f4", "f8", "i8", "f2"])
+    @pytest.mark.parametrize("code", ["u2", "f4", "f8", "i8"])
     def test_read_only_block_and_empty_call_are_accepted(self, code):
         data = np.ones((3, 40), code)
         data.flags.writeable = False
