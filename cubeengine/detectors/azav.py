@@ -40,7 +40,7 @@ _MAX_BINS = 100_000
 
 def _read_pair(value: object) -> tuple[float, float]:
     numbers = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    if len(numbers) != 2 or any(not isinstance(number, int | float) for number in numbers):
+    if len(numbers) != 2 or any(type(number) not in (int, float) for number in numbers):
         raise SpecError(f"must be two numbers, but is {kind_of(value)}")
     first, last = (read_amount(number) for number in numbers)
     return float(first), float(last)  # type: ignore[arg-type]  # numbers give numbers
@@ -55,8 +55,19 @@ def _read_limits(value: object) -> tuple[float, float] | None:
     return low, high
 
 
+def _read_sector(value: object) -> tuple[float, float] | None:
+    if value is not None:
+        low, high = _read_pair(value)
+        if low >= high:
+            beyond = f"; a sector across 180 degrees goes on beyond: {[low, high + 360]}"
+            hint = beyond if low < high + 360 else ""
+            raise SpecError(f"must be [low, high] with low < high, but is {[low, high]}{hint}")
+    return _read_limits(value)
+
+
 Pair = Annotated[tuple[float, float] | None, BeforeValidator(lambda v: None if v is None else _read_pair(v))]
 Limits = Annotated[tuple[float, float] | None, PlainValidator(_read_limits)]
+Sector = Annotated[tuple[float, float] | None, PlainValidator(_read_sector)]
 
 
 class StageOptions(Options):
@@ -80,7 +91,8 @@ class StageOptions(Options):
     range : (float, float), or None
         From where to where, in this unit; None for all pixels.
     azimuth : (float, float), or None
-        Pixels at these angles only, in degrees from the direction of the columns.
+        Sector: pixels whose middles lie at these angles only, in degrees from the direction of rising
+        columns towards rising rows. Angles go on beyond 180 and 360: [170, 190] lies across 180 degrees.
     split : "none", "bbox" or "full"
         How a pixel is shared among bins: it belongs to that of its middle, to those its bounds overlap,
         or by its area.
@@ -104,7 +116,7 @@ class StageOptions(Options):
     energy: Amount | None = None
     unit: Unit = "q_A^-1"
     range: Limits = None
-    azimuth: Limits = None
+    azimuth: Sector = None
     split: Literal["none", "bbox", "full"] = "bbox"
     solid_angle: Annotated[bool, Field(strict=True)] = True
     polarization: Annotated[float, Field(ge=-1, le=1)] | None = None

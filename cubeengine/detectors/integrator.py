@@ -1,4 +1,8 @@
-"""What pyFAI works out for `azav`, once per run: the share of each pixel in each bin, and its norm."""
+"""What pyFAI works out for `azav`, once per run: the share of each pixel in each bin, and its norm.
+
+The ends of a range and the sectors of azimuths are decided here: pyFAI adds pixels beside a range to its
+first and last bin, and knows no azimuths beyond 180 degrees.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubeengine.detectors.geometry import Pixels
 from cubeengine.detectors.sparse import SparseMeans
 from cubeengine.errors import MissingExtra, SourceFormatError, SpecError
-from cubeengine.types import FloatArray
+from cubeengine.types import BoolArray, FloatArray
 
 _UM = 1e-6  # metres
+_ROUNDING = 1e-9  # degrees: pixels on the edge of a sector lie in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,15 @@ class Beam:
 
 @dataclass(frozen=True, slots=True)
 class Binning:
-    """What is averaged; as the options of `azav`."""
+    """What is averaged; as the options of `azav`.
+
+    Attributes
+    ----------
+    bins, unit, range, split, solid_angle, polarization
+        As there.
+    azimuth : (float, float), or None
+        Sector in degrees, low < high, of any size and beyond any full turn: 170 to 190 lies across 180.
+    """
 
     bins: int
     unit: str
@@ -77,28 +91,77 @@ def integration(integrator: Any, shape: tuple[int, int], binning: Binning) -> In
     """
     if binning.unit.startswith("q") and not integrator.wavelength:
         raise SpecError(f"azav: the wavelength is not known, which {binning.unit!r} needs; give 'wavelength'")
-    azimuth = integrator.normalize_azimuth_range(binning.azimuth) if binning.azimuth else None
-    mask = integrator.detector.mask
-    engine = integrator.setup_sparse_integrator(
-        shape,
-        binning.bins,
-        mask=None if mask is None or mask.shape != shape else np.ascontiguousarray(mask, np.int8),
-        pos0_range=binning.range,
-        pos1_range=azimuth,
-        unit=binning.unit,
-        split={"none": "no"}.get(binning.split, binning.split),
-        algo="CSR",
-    )
-    if not len(engine.indices):
-        raise SpecError(f"azav: no pixel lies in the range {binning.range} ({binning.unit})")
+    starts, elements, shares, centers = _shares(integrator, shape, binning)
+    if not len(elements):
+        sector = f" at azimuths {list(binning.azimuth)} deg" if binning.azimuth else ""
+        raise SpecError(f"azav: no pixel lies in the range {binning.range} ({binning.unit}){sector}")
     norm = np.ones(shape, np.float32)
     if binning.solid_angle:
         norm = norm * integrator.solidAngleArray(shape)
     if binning.polarization is not None:
         norm = norm * integrator.polarization(shape, factor=binning.polarization)
-    means = SparseMeans.of_rows(engine.indptr, engine.indices, engine.data, norm.ravel())
-    scale = import_pyfai().units.to_unit(binning.unit).scale  # the engine counts in radians and 1/nm
-    return Integration(means, np.array(engine.bin_centers) * scale, _facts(integrator, engine))
+    means = SparseMeans.of_rows(starts, elements, shares, norm.ravel())
+    return Integration(means, centers, {**_facts(integrator), "pixels_used": len(np.unique(elements))})
+
+
+def _shares(
+    integrator: Any, shape: tuple[int, int], binning: Binning
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], FloatArray]:
+    """Give the matrix of shares by rows (starts, elements, shares), a row for each bin, and their middles."""
+    mask = integrator.detector.mask
+    wider, n_more = _with_margins(binning)
+    engine = integrator.setup_sparse_integrator(
+        shape,
+        binning.bins + 2 * n_more,
+        mask=None if mask is None or mask.shape != shape else np.ascontiguousarray(mask, np.int8),
+        pos0_range=wider,
+        unit=binning.unit,
+        split={"none": "no"}.get(binning.split, binning.split),
+        algo="CSR",
+    )
+    starts = engine.indptr[n_more : n_more + binning.bins + 1]
+    elements, shares = (table[starts[0] : starts[-1]] for table in (engine.indices, engine.data))
+    starts = starts - starts[0]
+    if binning.azimuth is not None:  # only now, so that the bins are the same for every sector
+        azimuths = integrator.center_array(shape, unit="chi_deg").ravel()
+        kept = in_sector(azimuths, binning.azimuth)[elements]
+        starts = np.concatenate(([0], np.cumsum(kept)))[starts]
+        elements, shares = elements[kept], shares[kept]
+    return starts, elements, shares, _centers(engine, binning)
+
+
+def _with_margins(binning: Binning) -> tuple[tuple[float, float] | None, int]:
+    """Give the range to ask pyFAI for, and the bins at each end that are not wanted.
+
+    The first and last bin of pyFAI also hold what lies beside the range: whole pixels that reach into it, and
+    without splitting all that are less than a bin below.
+    """
+    if binning.range is None:
+        return None, 0
+    low, high = binning.range
+    width = (high - low) / binning.bins
+    return (low - width, high + width), 1
+
+
+def in_sector(azimuths: FloatArray, sector: tuple[float, float]) -> BoolArray:
+    """Tell which azimuths lie in a sector, edges included; all in degrees, whole turns do not matter.
+
+    Examples
+    --------
+    >>> in_sector(np.array([-179.0, 179, 0, 350]), (170, 190)).tolist()
+    [True, True, False, False]
+    """
+    low, high = sector[0] - _ROUNDING, sector[1] + _ROUNDING
+    return (azimuths - low) % 360 <= high - low
+
+
+def _centers(engine: Any, binning: Binning) -> FloatArray:
+    """Give the middles of the bins."""
+    if binning.range is None:
+        scale: float = import_pyfai().units.to_unit(binning.unit).scale  # the engine has radians and 1/nm
+        return np.array(engine.bin_centers, np.float64) * scale
+    low, high = binning.range  # the engine's reach a bit further, to hold what lies at the end
+    return low + (high - low) * (np.arange(binning.bins) + 0.5) / binning.bins
 
 
 def open_integrator(poni: Path | None, beam: Beam, shape: tuple[int, int], pixels: Pixels | None) -> Any:
@@ -210,10 +273,8 @@ def _half(pixels: Pixels, centres: FloatArray, along: int) -> FloatArray:
     return half
 
 
-def _facts(integrator: Any, engine: Any) -> dict[str, object]:
+def _facts(integrator: Any) -> dict[str, object]:
     lengths = {"distance_m": "dist", "poni1_m": "poni1", "poni2_m": "poni2", "wavelength_m": "wavelength"}
     angles = {"rot1_rad": "rot1", "rot2_rad": "rot2", "rot3_rad": "rot3"}
     values = {key: getattr(integrator, name) for key, name in {**lengths, **angles}.items()}
-    used = len(np.unique(engine.indices))
-    known: dict[str, object] = {key: float(value) for key, value in values.items() if value is not None}
-    return known | {"pixels_used": used}
+    return {key: float(value) for key, value in values.items() if value is not None}
