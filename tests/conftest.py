@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.waiting import heed_signals
+
 CLUSTER = "a Slurm, or mpirun: by themselves, with python -m pytest -m cluster"
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
+
+heed_signals()  # here, so that the workers of pytest-xdist do so too
 
 
 @pytest.fixture(scope="session")

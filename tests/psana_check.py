@@ -22,6 +22,7 @@ import numpy as np
 from cubeengine import demo, open_run
 from cubeengine.sources.xtc2.writer import Service
 from tests.makers import xtc2 as makers
+from tests.waiting import PATIENCE
 
 VARIABLE = "CUBEENGINE_PSANA_PYTHON"
 READ = Path(__file__).with_name("psana_read.py")
@@ -31,7 +32,7 @@ Found = dict[str, Any]
 def ask_psana(*arguments: str | Path) -> Any:
     """Give what psana reads."""
     command = [os.environ[VARIABLE], str(READ), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])

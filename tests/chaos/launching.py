@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,6 +17,7 @@ from typing import TypeVar
 import psutil
 
 from tests.chaos.forking import Forked
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "CUBEENGINE_CHAOS"
@@ -32,8 +33,6 @@ VICTIMS: Mapping[str, tuple[str, ...]] = {
 }
 """Launcher -> what there is to kill. The scheduler is part of the client, but for `tcp`, where a scheduler
 with workers runs on its own."""
-
-START_SECONDS = 90.0
 
 
 def available(launcher: str) -> str:
@@ -213,15 +212,6 @@ def _address_of(file: Path, workers: int) -> str:
 
     wait_until(file.exists, "the scheduler is there")
     address = str(json.loads(file.read_text())["address"])
-    with Client(address, timeout=START_SECONDS, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-        client.wait_for_workers(workers, timeout=START_SECONDS)
+    with Client(address, timeout=PATIENCE, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        client.wait_for_workers(workers, timeout=PATIENCE)
     return address
-
-
-def wait_until(reached: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
-    """Wait; what does not come in time is an error."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s until {what}")
-        time.sleep(0.02)

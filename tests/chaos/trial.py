@@ -14,14 +14,9 @@ import psutil
 
 from cubeengine.errors import CubeEngineError
 from cubeengine.store.read import cube_hash, open_cube
-from tests.chaos.launching import VICTIMS, Started, processes, started, wait_until
+from tests.chaos.launching import VICTIMS, Started, processes, started
 from tests.makers.frames import STRATEGIES
-
-RUN_SECONDS = 180.0
-"""A run that takes longer hangs."""
-
-END_SECONDS = 90.0
-"""So long may processes live on that have lost the others."""
+from tests.waiting import PATIENCE, wait_until
 
 
 @dataclass(frozen=True)
@@ -206,16 +201,14 @@ class Trial:
     def _kill(self, run: Started, victim: str) -> bool:
         """Wait for the moment, and kill one process."""
         wanted = self.plan.moment
-        wait_until(lambda: self._has_come(run, wanted), "the run is so far", RUN_SECONDS)
+        wait_until(lambda: self._has_come(run, wanted), "the run is so far")
         time.sleep(self.plan.delay)
         if run.process.poll() is not None:
             return False
         # Where workers have still to be started, one waits for the first.
-        deadline = time.monotonic() + 60
-        while not (found := run.find(victim)):
-            if run.process.poll() is not None or time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
+        wait_until(lambda: run.find(victim) or run.process.poll() is not None, f"the {victim} is there")
+        if not (found := run.find(victim)):
+            return False
         random.Random(self.plan.number).choice(found).kill()
         return True
 
@@ -237,7 +230,7 @@ class Trial:
             return self._end(run)
 
     def _end(self, run: Started) -> int:
-        wait_until(lambda: run.process.poll() is not None, f"the run of {run.launcher} ends", RUN_SECONDS)
+        wait_until(lambda: run.process.poll() is not None, f"the run of {run.launcher} ends")
         return int(run.process.wait())
 
     def _there(self, code: int) -> str:
@@ -258,7 +251,7 @@ class Trial:
             return f"cannot be read: {err}"
 
     def _check_no_process(self) -> None:
-        deadline = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while found := processes(self.mark):
             if time.monotonic() > deadline:
                 self.faults.append(f"still there: {[words[:150] for _, words in found]}")

@@ -3,13 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from cubeengine.cli.app import COMMANDS
 from tests.cli.conftest import Call
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,7 +40,7 @@ def test_every_command_has_help(call: Call, name: str) -> None:
     assert "--debug" in shown.out
 
 
-def test_help_is_quick_and_loads_no_heavy_package() -> None:
+def test_help_loads_no_heavy_package() -> None:
     code = (
         "import sys\n"
         "from cubeengine.cli.app import run_command\n"
@@ -48,13 +48,7 @@ def test_help_is_quick_and_loads_no_heavy_package() -> None:
         "heavy = {'numpy', 'xarray', 'dask', 'distributed', 'h5py', 'zarr', 'numba', 'pydantic'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
     )
-    walls = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
-        walls.append(time.perf_counter() - begin)
-
-    assert min(walls) < 0.3
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
 
 
 def test_version_is_that_of_the_package(call: Call) -> None:
@@ -121,7 +115,7 @@ def test_closed_pipe_is_quiet(folder: Path) -> None:
     process.stdout.read(1)
     process.stdout.close()
 
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     assert process.stderr.read() == b""
     process.stderr.close()
 

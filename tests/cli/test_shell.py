@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 import cubeengine as ce
 from tests.cli.conftest import Call
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "xpptest01_Run0007.h5"
@@ -40,7 +40,7 @@ def terminal(environment: dict[str, str], folder: Path) -> Iterator[pexpect.spaw
     """The shell in a terminal."""
     arguments = ["-m", "cubeengine.cli", "shell", RUN]
     child = pexpect.spawn(
-        sys.executable, arguments, env=environment, cwd=str(folder), encoding="utf-8", timeout=120
+        sys.executable, arguments, env=environment, cwd=str(folder), encoding="utf-8", timeout=PATIENCE
     )
     child.expect(PROMPT)
     yield child
@@ -166,8 +166,8 @@ def test_terminal_greets_completes_and_keeps_what_was_added(
 @pytest.mark.slow
 def test_interrupt_stops_a_line_again_and_again(terminal: pexpect.spawn) -> None:
     for _ in range(2):
-        terminal.sendline("import time; time.sleep(100)")
-        time.sleep(1)
+        terminal.sendline("import time; print('as' + 'leep', flush=True); time.sleep(10_000)")
+        terminal.expect("asleep")
         terminal.sendintr()
         terminal.expect("KeyboardInterrupt")
         terminal.expect(PROMPT)

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -19,11 +18,9 @@ import pytest
 from cubeengine.store.read import cube_hash
 from tests.cli.conftest import SPEC
 from tests.makers.smalldata import write_lcls1
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_SECONDS = 150.0
-"""Nothing here takes so long; what does hangs."""
-
 SRUN_JOB = f"ranks-{os.getpid()}"
 
 N_LONG = 50
@@ -56,7 +53,6 @@ class Ended:
     code: int
     out: str
     err: str
-    seconds: float
 
     @property
     def quiet(self) -> bool:
@@ -97,9 +93,8 @@ class Place:
         return process
 
     def end(self, process: subprocess.Popen[str]) -> Ended:
-        begin = time.monotonic()
-        out, err = process.communicate(timeout=LIMIT_SECONDS)
-        return Ended(process.returncode, out, err, time.monotonic() - begin)
+        out, err = process.communicate(timeout=PATIENCE)
+        return Ended(process.returncode, out, err)
 
     def run(self, *command: str, **variables: str) -> Ended:
         return self.end(self.start(*command, **variables))
@@ -131,10 +126,7 @@ class Place:
         raise AssertionError(f"no process is rank {number}")
 
     def wait_for(self, reached: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while not reached():
-            assert time.monotonic() < deadline, f"waited in vain until {what}"
-            time.sleep(0.05)
+        wait_until(reached, what, every=0.05)
 
     def wait_until_written(self, process: subprocess.Popen[str]) -> None:
         """Wait until the first chunk of the frames is in the store: the workers are at work."""

@@ -91,7 +91,6 @@ def test_signal_ends_the_run_with_its_code(
 
     assert ended.code == code, ended.err
     assert ended.quiet, ended.err
-    assert ended.seconds < 30
     place.check_nothing_left()
 
 

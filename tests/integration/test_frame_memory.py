@@ -12,6 +12,7 @@ import pytest
 
 from cubeengine.store.read import open_cube
 from tests.makers.xtc2 import FrameRun, write_frame_run
+from tests.waiting import PATIENCE
 
 FRAME = (2048, 2048)  # of float32: 16 MiB
 N_EVENTS = 160  # 2.5 GiB
@@ -58,7 +59,7 @@ def test_cube_far_larger_than_the_memory_keeps_to_it_and_is_right(frames, tmp_pa
     out = tmp_path / "cube.zarr"
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, frames.folder, strategy, out],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], timeout=600,
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], timeout=PATIENCE,
     )  # fmt: skip
     chosen, measured, projected, per_worker = json.loads(done.stdout)
 

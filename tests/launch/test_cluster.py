@@ -65,7 +65,7 @@ def slowly(marks: Path) -> int:
 def test_work_of_a_worker_that_hangs_is_done_by_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(SETTINGS, "distributed.scheduler.worker-ttl", "5 s")  # 5 minutes as a rule
+    monkeypatch.setitem(SETTINGS, "distributed.scheduler.worker-ttl", "10 s")  # 5 minutes as a rule
     graph = {f"work-{number}": (slowly, tmp_path) for number in range(16)}
     done: dict[str, int] = {}
     executor = start_local(2, Budget(), dashboard=False)

@@ -18,11 +18,12 @@ from distributed.comm import CommClosedError, connect, listen
 
 from cubeengine.errors import LaunchError
 from cubeengine.launch.tls import Credentials, check_private, make_credentials, read_security
+from tests.waiting import PATIENCE
 
 CREDENTIALS = make_credentials()
 
 
-def talk(server: Any, address: Callable[[str], str], **options: Any) -> Any:
+def talk(server: Any, address: Callable[[str], str], patience: float = PATIENCE, **options: Any) -> Any:
     """Connect to a listener that wants a certificate, and give its answer."""
 
     async def answer(comm: Any) -> None:
@@ -32,9 +33,9 @@ def talk(server: Any, address: Callable[[str], str], **options: Any) -> Any:
     async def both() -> Any:
         wanted = server.get_listen_args("scheduler")
         async with listen("tls://127.0.0.1:0", answer, deserialize=False, **wanted) as listener:
-            comm = await connect(address(listener.contact_address), timeout=3, **options)
+            comm = await connect(address(listener.contact_address), timeout=patience, **options)
             try:
-                return await asyncio.wait_for(comm.read(), 3)
+                return await asyncio.wait_for(comm.read(), patience)
             finally:
                 comm.abort()
 
@@ -69,7 +70,7 @@ def test_client_of_another_job_is_refused() -> None:
 
 def test_client_without_encryption_is_refused() -> None:
     with pytest.raises((OSError, CommClosedError, TimeoutError)):
-        talk(CREDENTIALS.security(), lambda address: address.replace("tls://", "tcp://"))
+        talk(CREDENTIALS.security(), lambda address: address.replace("tls://", "tcp://"), patience=3)
 
 
 def test_nothing_goes_out_without_encryption() -> None:

@@ -11,6 +11,7 @@ import pytest
 from cubeengine import look
 from cubeengine.look import figures
 from tests.look.runs import odd_run
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "from cubeengine import look; from tests.look.runs import odd_run; run = odd_run(); "
@@ -18,7 +19,7 @@ RUN = "from cubeengine import look; from tests.look.runs import odd_run; run = o
 
 def in_python(code: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=PATIENCE
     )
     return done.stdout.strip()
 
@@ -56,7 +57,7 @@ def test_pictures_show_in_a_notebook():
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     cells = [RUN, "ax = look.plot_histogram(run, 'x')", "look.plot_scan(run, 'y', axis='n');", "1 + 1"]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    nbclient.NotebookClient(book, timeout=120, kernel_name="python3").execute(cwd=str(ROOT))
+    nbclient.NotebookClient(book, timeout=int(PATIENCE), kernel_name="python3").execute(cwd=str(ROOT))
     pictures = [
         sum("image/png" in output.get("data", {}) for output in cell["outputs"]) for cell in book["cells"]
     ]

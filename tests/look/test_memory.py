@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 MIB = 2**20
 SHORT, LONG = 300_000, 3_000_000
 WINDOW = 2**16  # instead of 2**20, and all else as much smaller, so that runs are soon long
@@ -57,7 +59,7 @@ def peaks(folder: Path, n_events: int) -> dict[str, int]:
     """Look at a run in a process of its own; give the peak memory of each way to look."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, folder, str(n_events)],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], timeout=280,
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], timeout=PATIENCE,
     )  # fmt: skip
     return dict(json.loads(done.stdout))
 

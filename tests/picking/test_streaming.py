@@ -15,6 +15,7 @@ from cubeengine.picking import tasks
 from cubeengine.planning.cost import Tuning
 from tests.engine.test_memory import write_sparse_run
 from tests.makers.frames import frame_arrays, write_frames
+from tests.waiting import PATIENCE
 
 SMALL = Tuning(chunk_nbytes=3000, write_nbytes=6000, max_leaves=1000)
 
@@ -39,7 +40,7 @@ print(json.dumps([result.measured_memory, result.projected_memory, work.output_n
 def measured(path: Path, bins: int, out: Path) -> dict[str, int]:
     command = [sys.executable, "-c", SCRIPT, str(path), str(bins), str(out)]
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, timeout=500)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, timeout=PATIENCE)
     names = ("measured", "projected", "output", "tasks", "picked")
     return dict(zip(names, json.loads(done.stdout), strict=True))
 
@@ -52,7 +53,7 @@ def test_ten_thousand_bins_take_the_memory_of_a_thousand(tmp_path):
 
     assert many["picked"] > 8_000
     assert many["output"] > 2e9 > 4 * many["measured"]
-    assert many["measured"] < 1.1 * few["measured"]
+    assert many["measured"] - few["measured"] < many["output"] / 20
     assert many["measured"] <= many["projected"]
     assert many["tasks"] < 100
 

@@ -27,6 +27,7 @@ from cubeengine.spec.resolve import resolve_selection
 from cubeengine.types import Column
 from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays
 from tests.planning.runs import DELAY, delay_scan, memory_run, plan_of
+from tests.waiting import PATIENCE
 
 N_EVENTS = 400
 MIB = 2**20
@@ -255,7 +256,7 @@ def planned(folder: Path, n_events: int) -> tuple[int, int, int, list[int]]:
     """Plan in a process of its own: peak and projected memory, tasks, events of each selection."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, folder, str(n_events)],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], timeout=280,
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], timeout=PATIENCE,
     )  # fmt: skip
     return tuple(json.loads(done.stdout))
 

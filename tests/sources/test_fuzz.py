@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.makers.smalldata import write_joined, write_lcls1, write_lcls2
+from tests.waiting import PATIENCE
 
 # In a process of its own, as a crash of the library would take the tests with it.
 _READ_DAMAGED = """
@@ -68,7 +69,7 @@ def test_damaged_files_give_errors_or_data(tmp_path: Path, layout: str, inflater
         [sys.executable, "-c", _READ_DAMAGED, str(path), str(damaged), kind, "60", inflater],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
         cwd=Path(__file__).resolve().parents[2],
     )

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.waiting import PATIENCE
+
 SECRET = "a1b2c3"
 
 
@@ -34,7 +36,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.release.wait(20)
+        self.server.release.wait(PATIENCE)
         self.server.bodies.append((self.path, json.loads(body)))
         self.server.headers.append(dict(self.headers))
         self.send_response(self.server.status)

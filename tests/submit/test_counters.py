@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from cubeengine.submit.counters import Counters
 from tests.submit.log_book import SECRET, LogBook, serving
+from tests.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -20,17 +20,10 @@ def log_book() -> Iterator[LogBook]:
         yield server
 
 
-def wait_for(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_values_arrive_as_the_log_book_wants_them(log_book: LogBook) -> None:
     counters = Counters(log_book.url)
     counters.update({"cube": "in the making", "progress": "50 %"})
-    wait_for(lambda: bool(log_book.bodies))
+    wait_until(lambda: log_book.bodies, "the values have arrived")
     counters.close({"cube": "made"})
 
     first, last = log_book.bodies
@@ -53,16 +46,14 @@ def test_only_the_newest_values_are_posted_and_not_all_the_time(log_book: LogBoo
     assert log_book.bodies[-1][1] == [{"key": "progress", "value": "1000"}]
 
 
-def test_server_that_hangs_costs_a_few_seconds_at_the_end_at_most(log_book: LogBook) -> None:
+def test_run_does_not_wait_for_a_server_that_hangs(log_book: LogBook) -> None:
     log_book.release.clear()
-    begin = time.monotonic()
-    counters = Counters(log_book.url, timeout=30.0)
+    counters = Counters(log_book.url, timeout=PATIENCE)
     for number in range(100):
         counters.update({"progress": str(number)})
-    assert time.monotonic() - begin < 1.0
     counters.close({"progress": "made"})
 
-    assert time.monotonic() - begin < 6.0
+    assert log_book.bodies == []  # it has answered nothing, and we are here
 
 
 def test_server_that_hangs_is_given_up(log_book: LogBook, caplog: pytest.LogCaptureFixture) -> None:
@@ -79,7 +70,7 @@ def test_refused_and_failing_posts_are_told_once_without_the_address(
     log_book.status = 500
     counters = Counters(log_book.url, every=0.0)
     counters.update({"progress": "1"})
-    wait_for(lambda: len(log_book.bodies) == 1)
+    wait_until(lambda: log_book.bodies, "the first values have arrived")
     counters.close({"progress": "2"})
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -20,11 +19,11 @@ from cubeengine.store.read import cube_hash
 from cubeengine.submit.records import read_records
 from tests.cli.conftest import SPEC
 from tests.makers.smalldata import write_lcls1
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_SECONDS = 200.0
 N_LONG = 24
 """Signals of the long run, all of the same frames."""
 RUNNING = ("pending", "configuring", "running", "completing")
@@ -46,10 +45,7 @@ class Place:
         return [asdict(row) for row in job_rows(read_records())]
 
     def wait_for(self, reached: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while not reached():
-            assert time.monotonic() < deadline, f"waited in vain until {what}: {self.jobs()}"
-            time.sleep(0.2)
+        wait_until(reached, what, every=0.2)
 
     def wait(self) -> list[dict[str, Any]]:
         """Wait until no job waits or runs."""

@@ -29,7 +29,7 @@ FOLDER = Path(os.environ.get("CUBEENGINE_TEST_SLURM", "/run/cubeengine-slurm"))
 """Short, as the names of Unix sockets are limited to 107 characters."""
 
 PROGRAMS = ("munged", "munge", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel")
-START_SECONDS, STOP_SECONDS = 40.0, 10.0
+START_SECONDS, STOP_SECONDS = 300.0, 10.0
 
 CONFIGURATION = """\
 ClusterName=cubeengine

@@ -28,7 +28,7 @@ from tests.sources.xtc2 import handmade as hand
 ROOT = Path(__file__).resolve().parents[3]
 SPARE_NBYTES = 256 * 1024 * 1024
 """Memory that reading may take beyond the size of the files."""
-SECONDS = 20
+SECONDS = 300
 """Time that reading one run may take, with much to spare: it takes some ms."""
 
 Read = Callable[[Path], object]

@@ -59,7 +59,6 @@ def shown(value: Any) -> Any:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("first", range(0, N_DAMAGED, PER_PROCESS))
-@pytest.mark.timeout(900)
 def test_damaged_runs_give_errors_or_data(function: str, first: int) -> None:
     stop = min(first + PER_PROCESS, N_DAMAGED)
 
