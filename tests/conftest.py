@@ -10,7 +10,11 @@ from hypothesis import settings
 
 from tests.waiting import heed_signals
 
-CLUSTER = "a Slurm, or mpirun: by themselves, with python -m pytest -m cluster"
+APART = {
+    "cluster": "needs a Slurm, or mpirun: python -m pytest -m cluster",
+    "slow": "takes long: python -m pytest -m slow",
+}
+"""Marks of tests that run only when they are asked for, and how to ask."""
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
@@ -27,11 +31,12 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.hookimpl(trylast=True)  # when those who know have marked their tests
+@pytest.hookimpl(trylast=True)  # after the folders' own conftest.py have marked their tests
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Leave out what fills all cores, unless it is asked for."""
-    if "cluster" in config.getoption("markexpr"):
-        return
-    for item in items:
-        if item.get_closest_marker("cluster"):
-            item.add_marker(pytest.mark.skip(reason=CLUSTER))
+    """Skip slow tests, and those that need a cluster, unless -m asks for them."""
+    for mark, reason in APART.items():
+        if mark in config.getoption("markexpr"):
+            continue
+        for item in items:
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
