@@ -200,6 +200,17 @@ def test_commands_that_the_demo_names_work(
         assert run_command(arguments) == 0
 
 
+@pytest.mark.parametrize("name", ["constants/jungfrau.h5", "xppdemo20_Run0012.h5", "delay.png"])
+def test_files_of_somebody_else_are_not_overwritten(tmp_path: Path, name: str) -> None:
+    theirs = tmp_path / name
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_bytes(b"theirs")
+
+    assert run_command(["demo", str(tmp_path)]) == 2
+    assert theirs.read_bytes() == b"theirs"
+    assert not (tmp_path / "delay.yaml").exists()
+
+
 def test_spec_that_was_edited_is_not_overwritten(tmp_path: Path) -> None:
     path = write_spec(tmp_path)
     path.write_text(path.read_text() + "# mine\n")

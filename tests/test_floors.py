@@ -48,6 +48,7 @@ ALLOWED = {
     ("events", "kernels"): None,
     ("spec", "events"): None,
     ("spec", "detectors"): None,
+    ("spec", "store"): {"cubeengine.store.files"},
     ("submit", "spec"): None,
 }
 """For parts that may not use all that is below: which modules of which part; None for all of them."""

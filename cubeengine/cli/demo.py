@@ -37,6 +37,7 @@ def command(ctx: click.Context, folder: str, n_events: int) -> None:
 
     home = Path(folder)
     home.mkdir(parents=True, exist_ok=True)
+    demo.check_folder(home)
     spec = demo.write_spec(home)
     data, raw, cube = home / demo.DATA_NAME, home / demo.RAW_FOLDER, home / demo.CUBE_NAME
     demo.write_run(home, n_events=n_events)
@@ -57,8 +58,8 @@ def command(ctx: click.Context, folder: str, n_events: int) -> None:
     click.echo(f"\nagainst the truth\n{comparison_text(comparison)}")
     if not comparison.good:
         raise CubeEngineError(f"the cube {cube} is not what was put into {home}: please report this")
-    save_plot(made, home / "delay.png", signal="diode_ratio")
-    click.echo(f"\nwrote {home / 'delay.png'}\n\n{_next(spec, cube, home)}")
+    done = save_plot(made, home / "delay.png", signal="diode_ratio")
+    click.echo(f"\n{done} {home / 'delay.png'}\n\n{_next(spec, cube, home)}")
 
 
 def _raw_text(folder: Path) -> str:

@@ -96,8 +96,8 @@ def command(source: str, xtc: tuple[str, ...], **options: Any) -> None:
         result.save(target, overwrite=options["overwrite"])
         click.echo(f"\nwrote {printable(str(target))}")
         if options["plot"] is not None:
-            save_figure(result.plot(), Path(options["plot"]))
-            click.echo(f"wrote {printable(options['plot'])}")
+            done = save_figure(result.plot(), Path(options["plot"]))
+            click.echo(f"{done} {printable(options['plot'])}")
 
 
 def _measured(run: Run, folder: Path, options: dict[str, Any]) -> Pedestal:

@@ -17,10 +17,15 @@ def command(cube: str, file: str) -> None:
 
     The page is one file that needs nothing else: it can be mailed, or put in a log book.
     """
+    check_place(file)
+    _write(cube, file)
+
+
+def _write(cube: str | Path, file: str) -> None:
     from cubeengine.report import write_report
 
-    check_place(file)
-    click.echo(f"wrote {printable(str(write_report(cube, file)))}")
+    done = "replaced" if Path(file).exists() else "wrote"
+    click.echo(f"{done} {printable(str(write_report(cube, file)))}")
 
 
 def check_place(file: str) -> None:
@@ -30,22 +35,25 @@ def check_place(file: str) -> None:
     ------
     SpecError
         If its folder is not there, or a folder is in its place.
+    StoreMismatch
+        If a file is there that is no such page.
     """
     from cubeengine.errors import SpecError
+    from cubeengine.report.page import MARK
+    from cubeengine.store.files import check_ours
 
     path = Path(file)
     if not path.parent.is_dir():
         raise SpecError(f"{file}: its folder {str(path.parent)!r} does not exist; make it first")
     if path.is_dir():
         raise SpecError(f"{file}: is a folder; name a file for the report, e.g. {path / 'report.html'}")
+    check_ours(path, MARK)
 
 
 def report_on(cube: Path, file: str) -> None:
     """Write the page about a cube that has just been made; a failure is a warning, as the cube is there."""
-    from cubeengine.report import write_report
-
     try:
-        click.echo(f"wrote {printable(str(write_report(cube, file)))}")
+        _write(cube, file)
     except Exception as err:  # whatever it is: the cube is made, and the page can be written later
         message = f"warning: no report: {err}; once that is solved: cubeengine report {cube} {file}"
         click.secho(printable(message), fg="yellow", err=True)

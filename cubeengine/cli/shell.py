@@ -24,16 +24,15 @@ _SELECTION = re.compile(
 )
 """A line that ends in the beginning of a selection's name."""
 
-POLICIES = ("check", "accept", "recipes", "ignore")
-
 
 @click.command("shell", cls=Command, short_help="Explore a run in IPython.")
 @source_options
 @click.option("-c", "code", metavar="CODE", help="Run CODE instead of asking for some; then end.")
 @click.option(
-    "--saved", type=click.Choice(POLICIES), default="check", show_default=True,
-    help="What to do with a session that was saved for other files: refuse it, accept it if the events are "
-    "the same, take its recipes and no arrays, or begin anew.",
+    "--saved", default="check", show_default=True, metavar="HOW|FILE",
+    help="What to do with a session that was saved for other files: refuse it (check), accept it if the "
+    "events are the same (accept), take its recipes and no arrays (recipes), or begin anew (ignore). Or the "
+    "file of a session that was saved under another name.",
 )  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, source: str, xtc: tuple[str, ...], code: str | None, saved: str) -> None:
@@ -63,7 +62,7 @@ def _session(source: str, xtc: tuple[str, ...], saved: str) -> Session:
     from cubeengine import api
     from cubeengine.session.session import Session
 
-    return Session(api.open_source(source, xtc), saved=saved)  # type: ignore[arg-type]  # one of POLICIES
+    return Session(api.open_source(source, xtc), saved=saved)
 
 
 def _ipython(session: Session, code: str | None) -> bool:

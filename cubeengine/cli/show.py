@@ -35,8 +35,8 @@ def command(
     dataset = open_cube(cube)
     click.echo(printable(describe_cube(dataset)))
     if plot is not None:
-        save_plot(dataset, Path(plot), signal=signal, over=over, difference=difference)
-        click.echo(f"\nwrote {printable(plot)}")
+        done = save_plot(dataset, Path(plot), signal=signal, over=over, difference=difference)
+        click.echo(f"\n{done} {printable(plot)}")
 
 
 def save_plot(
@@ -46,18 +46,37 @@ def save_plot(
     signal: str | None = None,
     over: str | None = None,
     difference: str | None = None,
-) -> None:
-    """Draw a signal of a cube and save the picture in the format of the file's name."""
+) -> str:
+    """Draw a signal of a cube and save the picture in the format of the file's name; see `save_figure`."""
     from cubeengine.plots import plot_cube
 
-    save_figure(plot_cube(dataset, signal, over, difference), path)
+    return save_figure(plot_cube(dataset, signal, over, difference), path)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Save a picture in the format of the file's name."""
+def save_figure(figure: Figure, path: Path) -> str:
+    """Save a picture in the format of the file's name; say "wrote", or "replaced" for a picture before it.
+
+    Raises
+    ------
+    SpecError
+        If the name is not that of a picture.
+    StoreMismatch
+        If a file is there that is no picture of ours.
+    """
+    from io import BytesIO
+
     from cubeengine.errors import SpecError
+    from cubeengine.store.files import write_again
 
-    known = figure.canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".").lower() not in known:
+    ending = path.suffix.removeprefix(".").lower()
+    if ending not in figure.canvas.get_supported_filetypes():
         raise SpecError(f"{path}: no known kind of picture; end the name with .png, .pdf or .svg")
-    figure.savefig(path, dpi=150)
+    content, about = BytesIO(), _MARKED.get(ending)
+    figure.savefig(content, format=ending, dpi=150, metadata=about and {about: _MARK})
+    replaced = write_again(path, content.getvalue(), "saving the picture", mark=_MARK.encode())
+    return "replaced" if replaced else "wrote"
+
+
+_MARK = "made by cubeengine"
+_MARKED = {"png": "Software", "pdf": "Creator", "svg": "Creator", "ps": "Creator", "eps": "Creator"}
+"""Kinds of pictures that can say what made them, and where; of other kinds none is replaced."""

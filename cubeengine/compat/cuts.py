@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from cubeengine.compat.fields import Fields, Filter
 from cubeengine.compat.printing import show
 from cubeengine.compat.reduced import VariableName, open_interval, read_region
+from cubeengine.compat.writing import note_replaced
 from cubeengine.errors import FieldNotFound, SpecError, nearest_names
 from cubeengine.schema.texts import check_name
 from cubeengine.spec.resolve import ALL_EVENTS
@@ -312,7 +314,8 @@ class Cuts(Fields):
     ) -> None:
         """Write the events that a selection keeps, 1 or 0 per line, to `<baseName>_Run<run>.txt`."""
         kept = self.getFilter(useFilter, ignoreVar)
-        np.savetxt(f"{baseName}_{self.runLabel}.txt", kept.astype(bool), fmt="%5i")
+        note_replaced(file := Path(f"{baseName}_{self.runLabel}.txt"))
+        np.savetxt(file, kept.astype(bool), fmt="%5i")
 
     def getSelIdx(self, useFilter: str | None = None) -> list[tuple[int, ...]]:
         """Give (fiducial, time) of the events that a selection keeps; of LCLS-II, (timestamp,) alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from cubeengine.compat.delay import DELAY
 from cubeengine.compat.plots import Plots
 from cubeengine.compat.reduced import VariableName, number, read_region
 from cubeengine.compat.views import Canvas, named
+from cubeengine.compat.writing import note_replaced
 from cubeengine.events import states
 from cubeengine.events.expressions import Expression
 from cubeengine.events.run import Run
@@ -161,11 +163,12 @@ class Scans(Plots):
             _draw(data, canvas, off=plotOff, difference=plotDiff, saved=self._picture(saveFig))
         result = _of_curves(data)
         if saveData:
-            np.savetxt(f"Scan_Run{self.run}.txt", [result[key] for key in SAVED if key in result])
+            note_replaced(file := Path(f"Scan_Run{self.run}.txt"))
+            np.savetxt(file, [result[key] for key in SAVED if key in result])
         return {**result, **facts} if returnData else {}
 
-    def _picture(self, saved: bool) -> str | None:
-        return f"Scan_{self.runLabel}.png" if saved else None
+    def _picture(self, saved: bool) -> Path | None:
+        return Path(f"Scan_{self.runLabel}.png") if saved else None
 
     def _scan(self, sig: VariableName, i0: VariableName, bins: float | Bins, select: str) -> Scan:
         nodes = self._curves(select)
@@ -248,7 +251,7 @@ def _axis(data: xr.Dataset) -> str:
     return next(str(dim) for dim in data["value"].dims if dim != SELECTION)
 
 
-def _draw(data: xr.Dataset, canvas: Canvas, *, off: bool, difference: bool, saved: str | None) -> None:
+def _draw(data: xr.Dataset, canvas: Canvas, *, off: bool, difference: bool, saved: Path | None) -> None:
     if canvas is None:
         return
     upper = canvas(data)
@@ -259,10 +262,11 @@ def _draw(data: xr.Dataset, canvas: Canvas, *, off: bool, difference: bool, save
         upper.set_subplotspec(grid[0])
         draw_difference(data, figure.add_subplot(grid[1], sharex=upper))
     if saved is not None:
+        note_replaced(saved)
         figure.savefig(saved)
 
 
-def _shown_map(second: SecondAxis, canvas: Canvas, *, saved: str | None) -> dict[str, Any]:
+def _shown_map(second: SecondAxis, canvas: Canvas, *, saved: Path | None) -> dict[str, Any]:
     """Show a scan over a second variable upwards."""
     scan, curves = second.scan, {f"{centre:g}": node for centre, node in second.parts.items()}
     data = scan_curve(scan.run, scan.signal, scan.i0, axis=scan.axis, curves=curves)
@@ -273,6 +277,7 @@ def _shown_map(second: SecondAxis, canvas: Canvas, *, saved: str | None) -> dict
         drawn = canvas(data)
         shown.plot.pcolormesh(ax=drawn)
         if saved is not None:
+            note_replaced(saved)
             figure_of(drawn).savefig(saved)
     return {
         "scanPoints": data[_axis(data)].values,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -13,9 +14,13 @@ import xarray as xr
 from cubeengine.errors import SpecError
 from cubeengine.store.files import replace_file, writing
 
+_LOG = logging.getLogger(__name__)
+
 
 def write_cube(cube: xr.Dataset, path: Path, kind: str) -> Path:
-    """Write a cube beside the data, as the original's `toHdf5` does; a file that is there is replaced.
+    """Write a cube beside the data, as the original's `toHdf5` does.
+
+    A file that is there is replaced, as by the original; the log says so.
 
     Parameters
     ----------
@@ -38,8 +43,15 @@ def write_cube(cube: xr.Dataset, path: Path, kind: str) -> Path:
     ending, content = _WRITERS[kind]
     file = path.with_name(f"{path.name}.{ending}")
     with writing(file, "writing the cube"):
+        note_replaced(file)
         replace_file(file, content(cube))
     return file
+
+
+def note_replaced(file: Path) -> None:
+    """Say in the log that a file that is there will be replaced."""
+    if file.exists():
+        _LOG.warning("replaced: %s", file)
 
 
 def _netcdf(cube: xr.Dataset) -> bytes:

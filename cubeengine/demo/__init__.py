@@ -11,6 +11,7 @@ from cubeengine.demo.files import (
     RAW_FOLDER,
     RUN,
     SPEC_NAME,
+    check_folder,
     write_spec,
 )
 from cubeengine.demo.writer import write_run
@@ -25,6 +26,7 @@ __all__ = [
     "RUN",
     "SPEC_NAME",
     "Comparison",
+    "check_folder",
     "compare",
     "write_dark_run",
     "write_run",

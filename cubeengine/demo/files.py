@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from cubeengine.errors import SpecError
@@ -11,6 +12,7 @@ SPEC_NAME = "delay.yaml"
 DATA_NAME, RAW_FOLDER, CONSTANTS_FOLDER = "xppdemo20_Run0012.h5", "xtc", "constants"
 DARK_FOLDER, DARK_RUN = "dark", 13
 CUBE_NAME = "xppdemo20_r0012_delay.zarr"
+PICTURE_NAME = "delay.png"
 
 SPEC = """\
 # Diode and detector frames over the pump-probe delay, with the laser on and off:
@@ -73,3 +75,16 @@ def write_spec(folder: Path) -> Path:
         raise SpecError(f"{path} is there and differs from the demo's; name another folder, or remove it")
     path.write_text(SPEC)
     return path
+
+
+def check_folder(folder: Path) -> None:
+    """Raise SpecError where a folder without the demo's spec holds files that the demo would replace."""
+    theirs = [] if (folder / SPEC_NAME).exists() else [place for place in _places(folder) if place.exists()]
+    if theirs:
+        raise SpecError(f"{theirs[0]} is there, and is not the demo's; name another folder")
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    """Yield what the demo writes beside its spec."""
+    yield from (folder / name for name in (DATA_NAME, RAW_FOLDER, DARK_FOLDER, CUBE_NAME, PICTURE_NAME))
+    yield from (folder / CONSTANTS_FOLDER / name for name in ("jungfrau.h5", "epix.h5"))

@@ -18,6 +18,9 @@ from cubeengine.store.read import signal_names
 
 NO_PICTURES = "There are no pictures, as matplotlib is not installed: pip install 'cubeengine[plot]'"
 
+MARK = b" - cubeengine report</title>"
+"""What every page has in its head."""
+
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Nothing is loaded from elsewhere and nothing is executed, whatever a cube says of itself."""
 

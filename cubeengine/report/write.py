@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cubeengine.report.page import report_html
-from cubeengine.store.files import replace_file, writing
+from cubeengine.report.page import MARK, report_html
+from cubeengine.store.files import write_again
 from cubeengine.store.read import check_means, open_cube
 
 
@@ -17,12 +17,12 @@ def write_report(cube: Path | str, file: Path | str) -> Path:
     cube : path
         The cube.
     file : path
-        The page, e.g. "delay.html"; one that is there is replaced, in one step.
+        The page, e.g. "delay.html". A page about a cube that is there is replaced, in one step.
 
     Raises
     ------
     StoreMismatch
-        If there is no cube, or picked events.
+        If there is no cube, or picked events; or another file is in the place of the page.
     StoreWriteError
         If the page cannot be written; one that was there is then as it was.
 
@@ -34,6 +34,6 @@ def write_report(cube: Path | str, file: Path | str) -> Path:
     with open_cube(cube) as dataset:
         check_means(dataset, cube, "reported on")
         page = report_html(dataset, str(cube))
-    with writing(file, "writing the report"):
-        replace_file(file, page.encode("utf-8", "backslashreplace"))
+    content = page.encode("utf-8", "backslashreplace")
+    write_again(file, content, "writing the report", mark=MARK)
     return file

@@ -19,7 +19,7 @@ from cubeengine.session.notes import changed_spec, check_against
 from cubeengine.session.selecting import named_selection
 from cubeengine.session.view import RunView
 from cubeengine.spec.model import CubeSpec
-from cubeengine.store.files import replace_file, writing
+from cubeengine.store.files import write_new
 from cubeengine.types import InputFile
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Cubing(RunView):
         )
         return self._with_file(spec)
 
-    def to_yaml(self, path: str | Path | None = None) -> str:
+    def to_yaml(self, path: str | Path | None = None, *, overwrite: bool = False) -> str:
         """Give the spec of the last cube, or of what was told so far, as `cubeengine run` accepts it.
 
         After `pick` it is that of the picked events, for `cubeengine pick`.
@@ -159,18 +159,21 @@ class Cubing(RunView):
         ----------
         path : str or Path, optional
             File to write it to as well.
+        overwrite : bool
+            Whether a file that is there with other content may be replaced.
 
         Raises
         ------
         SpecError
             If the last cube no longer fits what was added.
+        StoreMismatch
+            If such a file is there and may not be replaced.
         """
         run, spec = self._with_file(self._keeper.notes.cube or self._keeper.notes.spec)
         check_against(spec, run)
         text = spec.to_yaml()
         if path is not None:
-            with writing(Path(path), "writing the spec"):
-                replace_file(Path(path), text.encode())
+            write_new(Path(path), text.encode(), "writing the spec", overwrite=overwrite)
         return text
 
     def _with_file(self, spec: CubeSpec) -> tuple[Run, CubeSpec]:

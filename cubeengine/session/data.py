@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from cubeengine.events.field import EVENT_COORDS
@@ -33,7 +34,10 @@ class SessionData(xr.Dataset):  # type: ignore[no-untyped-call]  # xarray's hook
         """Assign variables as xarray does; those assigned to ``run.data`` are added to the session."""
         given = {**(variables or {}), **named}
         plain = _plain(self)
-        values = {name: value(plain) if callable(value) else value for name, value in given.items()}
+        values = {
+            name: _over_events(str(name), value(plain) if callable(value) else value)
+            for name, value in given.items()
+        }
         assigned = plain.assign(values)
         take: Take | None = getattr(self, "_take", None)
         if take is None:
@@ -44,11 +48,19 @@ class SessionData(xr.Dataset):  # type: ignore[no-untyped-call]  # xarray's hook
     def __setitem__(self, key: Any, value: Any) -> None:
         take: Take | None = getattr(self, "_take", None)
         if take is not None:
+            value = _over_events(str(key), value)
             assigned = _plain(self)
             assigned[key] = value
             names = [key] if isinstance(key, str) else list(key)
             take(_as_given({name: value if name is key else None for name in names}, assigned))
         super().__setitem__(key, value)
+
+
+def _over_events(name: str, value: Any) -> Any:
+    """Return a plain array as one over events; xarray would give it a dimension of its own."""
+    if not isinstance(value, np.ndarray | list) or np.ndim(value) == 0:
+        return value
+    return ("event", *(f"{name}_dim{axis}" for axis in range(np.ndim(value) - 1))), value
 
 
 def _plain(data: SessionData) -> xr.Dataset:

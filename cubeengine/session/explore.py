@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cubeengine.events.opening import Files, open_run
-from cubeengine.session.saving import Policy
+from cubeengine.session.saving import Saved
 from cubeengine.session.session import Session
 
 
@@ -15,7 +15,7 @@ def explore(
     *,
     xtc: Files | None = None,
     units: Mapping[str, str] | None = None,
-    saved: Policy = "check",
+    saved: Saved | None = "check",
 ) -> Session:
     """Open a run to be explored, with what was added, declared and selected last time.
 
@@ -25,10 +25,12 @@ def explore(
         The run, as `open_run` takes it: a file, a directory, ``"experiment:run"``.
     units : mapping of field name to unit, optional
         Units of fields; files carry none.
-    saved : "check", "accept", "recipes" or "ignore"
+    saved : "check", "accept", "recipes", "ignore", path, or None
         What was saved last time belongs to the files as they were then. "check" refuses it where they have
         changed; "accept" takes it if the events are the same; "recipes" takes units, derived variables and
-        selections, and no arrays; "ignore" begins anew. Nothing is deleted.
+        selections, and no arrays; "ignore" begins anew. A path takes the session of that file. None begins
+        anew and saves nothing at the end, as a script wants it that leaves your sessions alone. What is not
+        taken stays on the disk.
 
     Raises
     ------

@@ -6,11 +6,12 @@ import atexit
 import logging
 import os
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 from cubeengine.errors import CubeEngineError, StoreMismatch
 from cubeengine.events.run import Run
-from cubeengine.session.saving import Opened, free_name, places, save_notes
+from cubeengine.session.saving import Opened, free_name, places, save_notes, saved_place
 from cubeengine.types import InputFile
 
 _LOG = logging.getLogger(__name__)
@@ -57,37 +58,45 @@ class Keeper:
         return bool(self._places)
 
     def file_of_variables(self) -> Path:
-        """Give the file that holds the arrays as they are now; saves them where it does not."""
-        if self.path is None or not self._saved.holds_arrays_of(self.notes) or self._is_others():
-            self.save()
-        return self.path or self.save()
+        """Return the file that holds the arrays as they are now; saves them where it does not."""
+        if self.path is None or not self._saved.holds_arrays_of(self.notes) or self._in_the_way:
+            return self._save_unasked()
+        return self.path
 
     def save(self, *, overwrite: bool = False) -> Path:
         """Save the notes; see `Session.save`."""
-        if self._is_others() and not overwrite:
+        if (reason := self._in_the_way) and not overwrite:
             raise StoreMismatch(
-                f"{self.path}: another session of this run was saved there since this one was opened; "
-                "run.save(overwrite=True) takes its place, and keeps it under another name"
+                f"{self._place}: {reason}; run.save(overwrite=True) takes its place, and keeps it under "
+                "another name"
             )
-        wanted = list(dict.fromkeys([*([self.path] if self.path else []), *self._places]))
-        self.path = save_notes(self.run, self.notes, wanted, aside=self._is_others() or not self._taken)
-        self._saved, self._stamp, self._taken = self.notes, InputFile.of(self.path), True
-        return self.path
+        return self._save_to(self._wanted)
 
     def close(self) -> Path | None:
         """Save what is not saved yet: when the session ends, nobody is there to answer a question.
 
-        What another session has saved meanwhile stays; this one is then saved beside it. Gives the file;
-        None where there was nothing to save.
+        Returns the file; None where there was nothing to save.
         """
         if self.is_saved or not self.can_save or os.getpid() != self._process:
             return None
-        if not self._is_others():
+        return self._save_unasked()
+
+    def _save_unasked(self) -> Path:
+        """Save without a word from the user: beside a file that this session may not replace."""
+        reason, place = self._in_the_way, self._place
+        if not reason:
             return self.save()
-        path = save_notes(self.run, self.notes, [free_name(self._place)])
-        self._saved = self.notes
-        _LOG.warning("another session was saved to %s meanwhile; this one is in %s", self._place, path)
+        path = self._save_to([free_name(wanted) for wanted in self._wanted])
+        told = "%s stays as it is: %s; this session is in %s, and saved=%r opens it"
+        _LOG.warning(told, place, reason, path, str(path))
         return path
+
+    def _save_to(self, wanted: Sequence[Path]) -> Path:
+        self.path, kept = save_notes(self.run, self.notes, wanted, mine=self._stamp if self._taken else None)
+        if kept is not None:
+            _LOG.warning("what was in %s is kept in %s", self.path, kept)
+        self._saved, self._stamp, self._taken = self.notes, InputFile.of(self.path), True
+        return self.path
 
     def _close_quietly(self) -> None:
         try:
@@ -95,11 +104,25 @@ class Keeper:
         except CubeEngineError as err:
             _LOG.error("the session of run %s is not saved: %s", self.run.label, err)
 
-    def _is_others(self) -> bool:
-        """Tell whether the file is not the one that this session has read or written."""
-        return self.can_save and self._place.is_file() and InputFile.of(self._place) != self._stamp
+    @property
+    def _in_the_way(self) -> str:
+        """Why the file that is there must not be replaced; "" where it may be."""
+        if not (self.can_save and self._place.is_file()):
+            return ""
+        if self._stamp is None:
+            return "a session of this run is saved there, which this one has not loaded"
+        if InputFile.of(self._place) != self._stamp:
+            return "another session of this run was saved there since this one was opened"
+        return ""
+
+    @property
+    def _wanted(self) -> Sequence[Path]:
+        """Places to save to, best first: only the file itself where the user has named one."""
+        if self.path is not None and self.path not in self._places:
+            return [self.path]
+        return sorted(self._places, key=lambda place: place != self._place)
 
     @property
     def _place(self) -> Path:
         """Where the session is, or would be, saved."""
-        return self.path or self._places[0]
+        return self.path or saved_place(self._places) or self._places[0]

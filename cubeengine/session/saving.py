@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from cubeengine.errors import SpecError, StoreMismatch
 from cubeengine.events.identity import Identity, Sameness, leading_files
@@ -44,6 +44,9 @@ _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 Policy = Literal["check", "accept", "recipes", "ignore"]
 POLICIES = ("check", "accept", "recipes", "ignore")
 
+Saved: TypeAlias = Policy | str | Path
+"""What is taken over from last time: by a policy; or from a session's file of another name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -56,7 +59,7 @@ class Opened:
     path : Path, or None
         The file; None where there was none.
     stamp : InputFile, or None
-        The file as it was read.
+        The file as it was read; None where it was not.
     taken : bool
         Whether all of its content is in the notes, so that it may be replaced.
     remarks : tuple of str
@@ -92,7 +95,7 @@ def _raw_stem(run: Run, source: Path) -> str:
     return f"{run.run_id.experiment}-r{run.run_id.run:04d}" if run.run_id else source.name.partition("-s0")[0]
 
 
-def open_saved(run: Run, fresh: Notes, policy: Policy = "check") -> Opened:
+def open_saved(run: Run, fresh: Notes, saved: Saved = "check") -> Opened:
     """Look for what was kept of a run's session, and put as much of it into the notes as is asked for.
 
     Parameters
@@ -101,10 +104,11 @@ def open_saved(run: Run, fresh: Notes, policy: Policy = "check") -> Opened:
         The run as opened.
     fresh : Notes
         Notes of a session without a past.
-    policy : "check", "accept", "recipes" or "ignore"
+    saved : "check", "accept", "recipes" or "ignore"; or path
         What is done with a session of other files: refuse it; accept it, if the events are the same;
-        take its units, derived variables and selections, and not its arrays; or begin anew. What is not
-        taken stays on the disk, under another name once this session is saved.
+        take its units, derived variables and selections, and not its arrays; or begin anew. A file that is
+        not taken whole stays as it is. A path names the file of a session: it is taken in place of the usual
+        one, as with "check".
 
     Raises
     ------
@@ -115,25 +119,42 @@ def open_saved(run: Run, fresh: Notes, policy: Policy = "check") -> Opened:
     SpecError
         If there is no such policy.
     """
-    if policy not in POLICIES:
-        raise SpecError(f"saved={policy!r}: must be one of {', '.join(map(repr, POLICIES))}")
-    # One's own comes first: it is there only where the place beside the data could not be written to.
-    path = next((place for place in reversed(places(run)) if place.is_file()), None)
+    policy, path = _asked(run, saved)
     if path is None:
         return Opened(fresh)
-    stamp = InputFile.of(path)
     if policy == "ignore":
-        return Opened(fresh, path, stamp, taken=False, remarks=(f"{path} is left as it is",))
-    saved = read_variables(path)
-    sameness = saved.identity.compare(run)
+        return Opened(fresh, path, remarks=(f"{path} is left as it is",))
+    stamp = InputFile.of(path)
+    found = read_variables(path)
+    sameness = found.identity.compare(run)
     if policy != "recipes" and not _is_welcome(sameness, policy):
-        raise StoreMismatch(f"{path}: {mismatch_words(sameness, saved.identity, run)}; {_ways(sameness)}")
-    arrays = {} if policy == "recipes" else saved.columns
-    notes, remarks = _restored(run, fresh, saved, arrays)
-    return Opened(notes, path, stamp, taken=len(arrays) == len(saved.columns), remarks=remarks)
+        raise StoreMismatch(f"{path}: {mismatch_words(sameness, found.identity, run)}; {_ways(sameness)}")
+    arrays = {} if policy == "recipes" else found.columns
+    notes, remarks = _restored(run, fresh, found, arrays)
+    return Opened(notes, path, stamp, taken=len(arrays) == len(found.columns), remarks=remarks)
 
 
-def _is_welcome(sameness: Sameness, policy: Policy) -> bool:
+def _asked(run: Run, saved: Saved) -> tuple[str, Path | None]:
+    """Return the policy, and the file that is there."""
+    if saved in POLICIES:
+        return str(saved), saved_place(places(run))
+    path = Path(saved).expanduser()
+    if not path.is_file():
+        raise SpecError(
+            f"saved={str(saved)!r}: is no file of a session; give one, or {', '.join(map(repr, POLICIES))}"
+        )
+    return "check", path
+
+
+def saved_place(wanted: Sequence[Path]) -> Path | None:
+    """Return the place, of several, where a session is saved; None where there is none.
+
+    One's own comes first: it is there only where the place beside the data could not be written to.
+    """
+    return next((place for place in reversed(wanted) if place.is_file()), None)
+
+
+def _is_welcome(sameness: Sameness, policy: str) -> bool:
     if policy == "accept":
         return sameness is not Sameness.OTHER
     return sameness is Sameness.SAME
@@ -170,8 +191,10 @@ def _with_aside(plain: dict[str, Any], aside: Mapping[str, Mapping[str, Any]]) -
     return {**plain, **{key: {**entries, **plain.get(key, {})} for key, entries in aside.items()}}
 
 
-def save_notes(run: Run, notes: Notes, wanted: Sequence[Path], *, aside: bool = False) -> Path:
-    """Write the notes of a session, in place of what was saved before.
+def save_notes(
+    run: Run, notes: Notes, wanted: Sequence[Path], *, mine: InputFile | None
+) -> tuple[Path, Path | None]:
+    """Write the notes of a session.
 
     Parameters
     ----------
@@ -181,13 +204,15 @@ def save_notes(run: Run, notes: Notes, wanted: Sequence[Path], *, aside: bool = 
         What to save.
     wanted : sequence of Path
         Places, best first: the first that can be written to is taken.
-    aside : bool
-        Whether a file that is there is kept, under another name.
+    mine : InputFile, or None
+        The file that may be replaced; any other that is there is kept under another name.
 
     Returns
     -------
     Path
         The file.
+    Path, or None
+        Where what was there before is kept.
 
     Raises
     ------
@@ -200,14 +225,14 @@ def save_notes(run: Run, notes: Notes, wanted: Sequence[Path], *, aside: bool = 
         raise SpecError("a run of arrays in memory has no file beside which its session could be saved")
     for place in wanted[:-1]:
         try:
-            return _write(place, run, notes, aside=aside)
+            return place, _write(place, run, notes, mine)
         except StoreWriteError as err:
             if getattr(err.__cause__, "errno", None) not in _NOT_ALLOWED:
                 raise
-    return _write(wanted[-1], run, notes, aside=aside)
+    return wanted[-1], _write(wanted[-1], run, notes, mine)
 
 
-def _write(path: Path, run: Run, notes: Notes, *, aside: bool) -> Path:
+def _write(path: Path, run: Run, notes: Notes, mine: InputFile | None) -> Path | None:
     texts = {SPEC: notes.spec.to_yaml()}
     texts |= {} if notes.cube is None else {CUBE: notes.cube.to_yaml()}
     texts |= {ASIDE: json.dumps(notes.aside, default=dict)} if notes.aside else {}
@@ -217,19 +242,19 @@ def _write(path: Path, run: Run, notes: Notes, *, aside: bool) -> Path:
     content = dataset.to_netcdf(engine=ENGINE)
     with writing(path, "saving the session"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if aside and path.exists():
-            _keep_aside(path)
+        kept = _keep_aside(path) if path.exists() and InputFile.of(path) != mine else None
         replace_file(path, content)
-    return path
+    return kept
 
 
-def _keep_aside(path: Path) -> None:
+def _keep_aside(path: Path) -> Path:
     """Keep a file under a name of its own, while it stays where it is."""
     other = free_name(path)
     try:
         os.link(path, other)
     except OSError:  # a file system without links
         shutil.copy2(path, other)
+    return other
 
 
 def free_name(path: Path) -> Path:

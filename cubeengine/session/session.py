@@ -5,6 +5,7 @@ It wraps an immutable `Run`. What changes is one thing, `Notes`: a frozen value 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ from cubeengine.session.looking import Looking
 from cubeengine.session.notes import FRAGMENT, Notes, check_against
 from cubeengine.session.place import run_spec
 from cubeengine.session.recipes import as_derived, is_recipe
-from cubeengine.session.saving import Opened, Policy, open_saved
+from cubeengine.session.saving import Opened, Saved, open_saved
 from cubeengine.session.selecting import CutFlow, mask_of, named_selection, selection_node, selection_of
-from cubeengine.session.show import greeting, summary_html, summary_text
+from cubeengine.session.show import greeting, replaced, summary_html, summary_text
 from cubeengine.session.user_variables import honest, user_column
 from cubeengine.spec.model import CubeSpec
+
+_LOG = logging.getLogger(__name__)
 
 
 class Session(Cubing, Looking):
@@ -41,8 +44,8 @@ class Session(Cubing, Looking):
     ----------
     run : Run
         The run as opened.
-    saved : "check", "accept", "recipes", "ignore", or None
-        What is taken over from last time; see `explore`. None begins anew and saves nothing at the end.
+    saved : "check", "accept", "recipes", "ignore", path, or None
+        What is taken over from last time; see `explore`.
 
     Examples
     --------
@@ -57,7 +60,7 @@ class Session(Cubing, Looking):
     2
     """
 
-    def __init__(self, run: Run, *, saved: Policy | None = None) -> None:
+    def __init__(self, run: Run, *, saved: Saved | None = None) -> None:
         fresh = Notes(CubeSpec(cube=FRAGMENT, run=run_spec(run)).at(Path.cwd()))
         opened = Opened(fresh) if saved is None else open_saved(run, fresh, saved)
         self._opened = run
@@ -269,12 +272,13 @@ class Session(Cubing, Looking):
         Parameters
         ----------
         overwrite : bool
-            Whether what another session has saved meanwhile may be replaced; it is kept under another name.
+            Whether to take the place of a session that this one has not loaded, as another has saved it
+            meanwhile, or this one began with ``saved="ignore"``. It is kept under another name.
 
         Raises
         ------
         StoreMismatch
-            If another session of the run was saved meanwhile.
+            If such a session is there.
         StoreWriteError
             If it cannot be written; what was saved before is untouched.
         SpecError
@@ -283,9 +287,10 @@ class Session(Cubing, Looking):
         return self._keeper.save(overwrite=overwrite)
 
     def close(self) -> Path | None:
-        """Save what is not saved yet, as at the end of the process: what another session has saved stays.
+        """Save what is not saved yet, as at the end of the process.
 
-        Returns the file; None where there was nothing to save.
+        A session that this one has not loaded stays in its place; this one is then saved beside it, and a
+        message says where. Returns the file; None where there was nothing to save.
         """
         return self._keeper.close()
 
@@ -310,6 +315,8 @@ class Session(Cubing, Looking):
         base, run = _runs_of(self._opened, notes)
         if notes.extends(before):
             run.whole.share_computed(self._run.whole)
+        for text in replaced(before, notes):
+            _LOG.warning("replaced: %s", text)
         self._base, self._run, self._data, self._keeper.notes = base, run, None, notes
 
     def _known(self, name: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cubeengine.events.selections import describe
+from cubeengine.session.notes import Notes
 from cubeengine.spec.derived import Derived
+from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.resolve import resolve_selection
 from cubeengine.spec.shots import laser_shots
 from cubeengine.spec.writing import flow
@@ -28,13 +30,11 @@ def summary(session: Session) -> list[Line]:
     lines = [tuple(line.split(maxsplit=1)) for line in repr(run).splitlines()]
     found: list[Line] = [(title, text) for title, text in lines]
     found.append(("scan", repr(run.scan).removeprefix("Scan: ")))
-    given = {name: _array_words(column) for name, column in notes.variables.items()}
-    derived = {name: _derived_words(item) for name, item in notes.spec.derive.items()}
     units = notes.spec.units
-    found += _listed(
-        "added", [f"{name}{_unit(units.get(name))}: {text}" for name, text in {**given, **derived}.items()]
-    )
-    found += _listed("selected", [f"{name}: {_selection_words(session, name)}" for name in notes.spec.select])
+    added = [f"{name}{_unit(units.get(name))}: {text}" for name, text in _added_words(notes).items()]
+    found += _listed("added", added)
+    selected = [f"{name}: {_selection_words(notes.spec, name)}" for name in notes.spec.select]
+    found += _listed("selected", selected)
     if units:
         found.append(("units", ", ".join(f"{name} in {unit or 'no unit'}" for name, unit in units.items())))
     if notes.cube is not None:
@@ -66,6 +66,55 @@ def _listed(title: str, texts: Sequence[str]) -> list[Line]:
     return [(title if number == 0 else "", text) for number, text in enumerate(shown)]
 
 
+def replaced(before: Notes, after: Notes) -> Iterator[str]:
+    """Say what of the notes before has another value now; what is gone was removed on purpose."""
+    was, now = _added_words(before), _added_words(after)
+    for name in was.keys() & now.keys():
+        if not _is_same(before, after, name):
+            yield f"variable {name!r}, which was {was[name]}"
+        elif name not in after.spec.units and (unit := before.spec.units.get(name)):
+            yield f"the unit of {name!r}, which was {unit}: now it has none"
+    for name in _changed(before.spec.units, after.spec.units):
+        yield f"the unit of {name!r}, which was {before.spec.units[name] or 'none'}"
+    for name in _changed(before.spec.missing, after.spec.missing):
+        yield f"what is missing of {name!r}, which was {before.spec.missing[name]!r}"
+    for state in ("laser", "xray"):
+        if (text := getattr(before.spec.run, state)) != getattr(after.spec.run, state):
+            yield f"what {state}='on' means, which was {text}"
+    for name in _changed(before.spec.select, after.spec.select):
+        yield f"selection {name!r}, which was {_selection_words(before.spec, name)}"
+
+
+def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    return [name for name, value in before.items() if name in after and after[name] != value]
+
+
+def _is_same(before: Notes, after: Notes, name: str) -> bool:
+    """Tell whether a variable has the same values, or the same recipe."""
+    if name in before.variables and name in after.variables:
+        return _equal(before.variables[name], after.variables[name])
+    recipe = before.spec.derive.get(name)
+    return recipe is not None and recipe == after.spec.derive.get(name)
+
+
+def _equal(first: Column, second: Column) -> bool:
+    if first is second:
+        return True
+    values, others = first.data, second.data
+    if values.dtype != others.dtype or values.shape != others.shape:
+        return False
+    known, also = (
+        np.ones(len(values), bool) if column.valid is None else column.valid for column in (first, second)
+    )
+    same = np.array_equal(values[known], others[known], equal_nan=values.dtype.kind == "f")
+    return same and np.array_equal(known, also)
+
+
+def _added_words(notes: Notes) -> dict[str, str]:
+    given = {name: _array_words(column) for name, column in notes.variables.items()}
+    return {**given, **{name: _derived_words(item) for name, item in notes.spec.derive.items()}}
+
+
 def _unit(unit: str | None) -> str:
     return f" [{unit}]" if unit else ""
 
@@ -82,8 +131,8 @@ def _derived_words(derived: Derived) -> str:
     return plain if isinstance(plain, str) else " ".join(f"{key} {flow(item)}" for key, item in plain.items())
 
 
-def _selection_words(session: Session, name: str) -> str:
-    node = resolve_selection(session.notes.spec, name)
+def _selection_words(spec: CubeSpec, name: str) -> str:
+    node = resolve_selection(spec, name)
     parts = getattr(node, "parts", ())
     return " and ".join(map(describe, parts)) or "all events"
 

@@ -300,9 +300,27 @@ class CubeSpec(Model):
         plain: dict[str, Any] = self.to_plain()
         return plain
 
-    def to_yaml(self) -> str:
-        """Give YAML text that reads back as an equal spec."""
-        return write_yaml(self.to_dict())
+    def to_yaml(self, path: str | Path | None = None, *, overwrite: bool = False) -> str:
+        """Return YAML text that reads back as an equal spec.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            File to write it to as well. File names in the spec stay as they are.
+        overwrite : bool
+            Whether a file that is there with other content may be replaced.
+
+        Raises
+        ------
+        StoreMismatch
+            If such a file is there and may not be replaced.
+        """
+        text = write_yaml(self.to_dict())
+        if path is not None:
+            from cubeengine.store.files import write_new  # not needed to read a spec
+
+            write_new(Path(path), text.encode(), "writing the spec", overwrite=overwrite)
+        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
-from cubeengine.errors import CubeEngineError
+from cubeengine.errors import CubeEngineError, StoreMismatch
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2  # <linux/fs.h>
@@ -139,6 +139,67 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
     """Write a file so that a reader, or a crash, finds the old content or the new one."""
     with Replacements() as files:
         files.write(path, content)
+
+
+def write_new(path: Path, content: bytes, what: str, *, overwrite: bool = False) -> None:
+    """Write a file that a user names; one that is there with other content stays, unless `overwrite`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    content : bytes
+        What is to be in it.
+    what : str
+        What is being done, for messages: "writing the spec".
+    overwrite : bool
+        Whether a file of other content may be replaced.
+
+    Raises
+    ------
+    StoreMismatch
+        If such a file is there and may not be replaced.
+    StoreWriteError
+        If it cannot be written.
+    """
+    with writing(path, what):
+        if not overwrite and path.is_file() and path.read_bytes() != content:
+            raise StoreMismatch(
+                f"{path}: is there already and holds something else; choose another name, or replace it "
+                "with overwrite=True"
+            )
+        replace_file(path, content)
+
+
+def write_again(path: Path, content: bytes, what: str, *, mark: bytes) -> bool:
+    """Write a file that can be made again at any time; return whether one was replaced.
+
+    Parameters
+    ----------
+    path, content, what
+        As for `write_new`.
+    mark : bytes
+        Part of the content by which a file of this kind is known: only such a file is replaced.
+
+    Raises
+    ------
+    StoreMismatch
+        If another file is there.
+    StoreWriteError
+        If it cannot be written; what was there is then as it was.
+    """
+    with writing(path, what):
+        there = path.exists()
+        if there:
+            check_ours(path, mark)
+        replace_file(path, content)
+    return there
+
+
+def check_ours(path: Path, mark: bytes) -> None:
+    """Raise StoreMismatch where a file is there that lacks the mark of those which cubeengine made."""
+    if path.is_file() and mark not in path.read_bytes():
+        raise StoreMismatch(f"{path}: is there already, and cubeengine did not make it; choose another name")
 
 
 def _start_writing(descriptor: int) -> None:

@@ -28,6 +28,21 @@ def test_page_of_a_cube_that_is_there(call: Call, folder: Path) -> None:
     assert (folder / "page.html").stat().st_size < 5_000_000
 
 
+def test_page_of_ours_is_replaced_and_any_other_file_stays(call: Call, folder: Path) -> None:
+    call("run", "delay.yaml", "-o", "cube.zarr", "--report", "page.html")
+    spec = (folder / "delay.yaml").read_bytes()
+
+    assert call("report", "cube.zarr", "page.html").out == "replaced page.html\n"
+    for done in (
+        call("report", "cube.zarr", "delay.yaml"),
+        call("run", "delay.yaml", "-o", "other.zarr", "--report", "delay.yaml"),
+    ):
+        assert done.code == 2
+        assert "delay.yaml: is there already, and cubeengine did not make it" in done.err
+    assert (folder / "delay.yaml").read_bytes() == spec
+    assert not (folder / "other.zarr").exists()
+
+
 def test_page_without_a_place_is_refused_before_the_work(call: Call, folder: Path) -> None:
     done = call("run", "delay.yaml", "-o", "cube.zarr", "--report", "nowhere/page.html")
 

@@ -29,6 +29,20 @@ def test_show_saves_a_picture(call: Call, cube: Path, name: str) -> None:
     assert (cube.parent / name).stat().st_size > 1000
 
 
+@pytest.mark.parametrize("name", ["plot.png", "plot.pdf", "plot.svg"])
+def test_picture_of_ours_is_replaced_and_any_other_stays(call: Call, cube: Path, name: str) -> None:
+    theirs = cube.parent / f"theirs-{name}"
+    theirs.write_bytes(b"a picture of somebody else")
+
+    assert f"wrote {name}" in call("show", cube, "--plot", name).out
+    assert f"replaced {name}" in call("show", cube, "--plot", name).out
+    refused = call("show", cube, "--plot", theirs)
+
+    assert refused.code == 2
+    assert "is there already, and cubeengine did not make it" in refused.err
+    assert theirs.read_bytes() == b"a picture of somebody else"
+
+
 def test_picture_of_a_ratio_and_difference(call: Call, cube: Path) -> None:
     options = ("--signal", "roi", "--over", "ipm2/sum", "--difference", "on,off")
 

@@ -268,7 +268,8 @@ def test_page_that_cannot_be_written_leaves_the_old_one(
     cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = tmp_path / "page.html"
-    page.write_text("old")
+    old = "<title>a - cubeengine report</title>"
+    page.write_text(old)
 
     def full(_: int) -> None:
         raise OSError(28, os.strerror(28))
@@ -276,7 +277,7 @@ def test_page_that_cannot_be_written_leaves_the_old_one(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreWriteError, match=r"page.html: writing the report failed: No space left"):
         write_report(cube, page)
-    assert page.read_text() == "old"
+    assert page.read_text() == old
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 

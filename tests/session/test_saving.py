@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import h5py
@@ -134,8 +136,6 @@ def test_session_that_was_told_nothing_leaves_no_file(data: Path) -> None:
 def test_session_is_saved_when_it_is_no_longer_used(data: Path) -> None:
     session = told(data)
     del session
-    import gc
-
     gc.collect()
 
     assert "mine" in ce.explore(data)
@@ -308,21 +308,119 @@ def test_recipes_are_taken_without_arrays(data: Path) -> None:
     assert session.remarks[0] in session.greeting
 
 
-@pytest.mark.parametrize("policy", ["recipes", "ignore"])
-def test_what_was_not_taken_stays_under_another_name(data: Path, policy: str) -> None:
+def sessions(data: Path) -> dict[str, bytes]:
+    """Content of every session's file beside the data."""
+    return {
+        path.name.removeprefix("xpptest01_Run0007"): path.read_bytes()
+        for path in data.parent.glob("*.session.nc")
+    }
+
+
+def test_session_made_of_recipes_takes_the_place_and_keeps_the_other(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     told(data).save()
-    content = saved_file(data).read_bytes()
+    before = sessions(data)[".session.nc"]
     change(data)
 
-    session = ce.explore(data, saved=policy)
+    session = ce.explore(data, saved="recipes")
     session.add("other", "2 * ipm2__sum")
     session.save()
     session.add("another", "3 * ipm2__sum")
     session.save()
 
-    assert data.with_name("xpptest01_Run0007.1.session.nc").read_bytes() == content
-    assert len(list(data.parent.glob("*.session.nc"))) == 2
+    assert sessions(data)[".1.session.nc"] == before
+    assert len(sessions(data)) == 2
+    assert caplog.text.count("is kept in") == 1
     assert "other" in ce.explore(data)
+
+
+@pytest.mark.parametrize("end", ["del", "close"])
+def test_session_that_ignores_another_leaves_it_in_its_place(
+    data: Path, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    told(data).save()
+    before = sessions(data)[".session.nc"]
+    session = ce.explore(data, saved="ignore")
+    session.add("mine", np.zeros(session.n_events))
+    if end == "close":
+        session.close()
+    del session
+    gc.collect()
+
+    assert sessions(data)[".session.nc"] == before
+    assert "1.session.nc" in caplog.text
+    beside = ce.explore(data, saved=data.with_name("xpptest01_Run0007.1.session.nc"))
+    assert not beside["mine"].read().any()
+    assert beside.is_saved
+    beside.add("more", "mine + 1")
+    assert beside.save().name == "xpptest01_Run0007.1.session.nc"
+    assert sessions(data)[".session.nc"] == before
+
+
+def test_script_that_ignores_a_session_leaves_it_in_its_place(data: Path) -> None:
+    told(data).save()
+    before = sessions(data)[".session.nc"]
+    code = f"""
+        import cubeengine as ce, numpy as np
+        run = ce.explore({str(data)!r}, saved="ignore")
+        run.add("mine", np.zeros(run.n_events))
+        run.cube("mine", edges=[-1, 1], signals="ipm2/sum").compute()
+        run.add("later", "mine + 1")
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, check=True
+    )
+
+    assert sessions(data)[".session.nc"] == before
+    assert set(sessions(data)) == {".session.nc", ".1.session.nc"}
+    assert done.stderr.count(b"stays as it is") == 1
+    assert "later" in ce.explore(data, saved="xpptest01_Run0007.1.session.nc")
+
+
+@pytest.mark.parametrize("saved", ["ignore", None])
+def test_ignored_session_gives_way_only_when_asked_to(data: Path, saved: str | None) -> None:
+    told(data).save()
+    before = sessions(data)[".session.nc"]
+    session = ce.explore(data, saved=saved)
+    session.add("other", "2 * ipm2__sum")
+
+    with pytest.raises(StoreMismatch, match=r"not loaded; run.save\(overwrite=True\)"):
+        session.save()
+    assert sessions(data) == {".session.nc": before}
+    session.save(overwrite=True)
+
+    assert sessions(data)[".1.session.nc"] == before
+    assert "other" in ce.explore(data)
+
+
+def test_session_without_a_past_saves_nothing_at_its_end(data: Path) -> None:
+    session = ce.explore(data, saved=None)
+    session.add("other", "2 * ipm2__sum")
+    del session
+    gc.collect()
+
+    assert sessions(data) == {}
+
+
+def test_session_in_the_users_folder_is_not_replaced_either(
+    data: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, data.parent)
+    mine = told(data).save()
+    before = mine.read_bytes()
+    session = ce.explore(data, saved=None)
+    session.add("mine", np.zeros(session.n_events))
+    session.cube("mine", edges=[-1, 1])
+
+    assert mine.read_bytes() == before
+    assert len(list(own_folder.iterdir())) == 2
+
+
+def test_file_that_is_no_session_is_refused(data: Path) -> None:
+    with pytest.raises(SpecError, match=r"'none.nc': is no file of a session; give one, or 'check'"):
+        ce.explore(data, saved="none.nc")
 
 
 def test_policy_that_is_none_is_refused(data: Path) -> None:
