@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from tests.waiting import PATIENCE, wait_until
 
 N_SIGNALS = 150
 """The same frames again and again, so that the run lasts seconds."""
+
+PROGRESS = re.compile(r"of this process|worker processes|^ *[0-9]+ %  ")
+"""Lines of a run that goes well."""
 
 
 @pytest.fixture
@@ -70,10 +74,8 @@ def interrupted(
         _, messages = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
-    # What computes is told when the run begins; there is no other line before the signal.
-    lines = [line for line in messages.decode().splitlines() if "of this process" not in line]
-    lines = [line for line in lines if line and "worker processes" not in line]
-    return Ended(process.returncode, lines)
+    lines = messages.decode().splitlines()
+    return Ended(process.returncode, [line for line in lines if line and not PROGRESS.search(line)])
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
