@@ -191,7 +191,7 @@ def plan(
     memory : str or int, optional
         Memory per worker, e.g. "4 GiB". Default: that of the spec.
     events, every : int, optional
-        A quick try on the first so many events, or on every so-manieth; marked as such in the cube.
+        A quick try on the first so many events, or on every n-th; marked as such in the cube.
     tuning : Tuning, optional
         Sizes the planner aims at.
 

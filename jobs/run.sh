@@ -11,5 +11,5 @@ umask 002
 export CUBEENGINE_PROGRESS=@progress@"${SLURM_JOB_ID:-0}".json
 
 # Slurm sends SIGTERM @seconds@ s before the time limit. What is done by then is kept: submitted again, or put back
-# into the queue, the job goes on from there.
+# into the queue, the job continues from there.
 exec @command@

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context, spec: str, experiment: str | None, run: int | None, settings: tuple[str, ...]
 ) -> None:
-    """Check SPEC by itself and against its run, and tell every problem with its line.
+    """Check SPEC by itself and against its run, and report every problem with its line.
 
     Warns of what is allowed but probably not meant. Ends with 2 if there are errors.
     """

@@ -54,7 +54,8 @@ def command(
 ) -> None:
     """Add the events of CUBES bin by bin: same selections, axes and edges.
 
-    A signal that some of the cubes lack is merged from the others, and told; --require-all makes it an error.
+    A signal that some of the cubes lack is merged from the others, with a warning; --require-all makes it
+    an error.
     """
     from cubeengine.cli.progress import ProgressDisplay
     from cubeengine.combine.merge import merge_cubes

@@ -32,7 +32,7 @@ def command(
 ) -> None:
     """Pick the events that SPEC asks for in its section `pick`, and publish them as a zarr store.
 
-    `cubeengine plan SPEC` tells beforehand what will be read. All options mean what they mean for `run`.
+    `cubeengine plan SPEC` shows beforehand what will be read. All options mean what they mean for `run`.
     """
     from cubeengine.launch import taking_part
 

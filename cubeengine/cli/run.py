@@ -44,7 +44,7 @@ def command(
 
     With --events or --every the cube is of part of the run, and says so.
 
-    With --resume, what is done when the run ends early is kept, and the same command goes on from there,
+    With --resume, what is done when the run ends early is kept, and the same command continues from there,
     also with other workers or another launcher.
     """
     from cubeengine.launch import taking_part
@@ -84,7 +84,7 @@ def keeping(resume: bool) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, Terminated):
         if resume:
-            click.echo("what is done is kept; the same command goes on from there", err=True)
+            click.echo("what is done is kept; the same command continues from there", err=True)
         raise
 
 

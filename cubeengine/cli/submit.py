@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Submit a batch job for each of RUNS that makes its cube of SPEC; `cubeengine jobs` shows how they are.
 
-    Runs that cannot be opened, or lack fields, are told and left out. A job that ended before its cube was
-    made goes on from there when it is submitted again. With --interactive the cubes are made here, one after
-    another. Ends with 0 if all is well, else with the highest code of a run.
+    Runs that cannot be opened, or lack fields, are reported and left out. A job that ended before its cube
+    was made continues from there when it is submitted again. With --interactive the cubes are made here, one
+    after another. Ends with 0 if all is well, else with the highest code of a run.
     """
     from cubeengine.launch import taking_part
 

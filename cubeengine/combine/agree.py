@@ -60,14 +60,14 @@ def _check_runs(cubes: Sequence[Cube]) -> None:
             other = owners.setdefault(key, cube)
             if other is not cube:
                 raise StoreMismatch(
-                    f"{cube.path}: has {what} in common with {other.path}, so its events would count twice; "
+                    f"{cube.path}: {what} is also that of {other.path}, so its events would count twice; "
                     "leave one out, or add both with --allow same-run"
                 )
 
 
 def _sources(cube: Cube) -> Iterator[tuple[object, str]]:
     """Give what a cube was made of: runs by name, files by name, size and time, wherever they lie now."""
-    yield cube.path.resolve(), "its place"
+    yield cube.path.resolve(), "its path"
     for run in run_names(cube):
         yield ("run", run), f"run {run}"
     for file in cube.attrs.get("inputs") or ():

@@ -84,7 +84,7 @@ def _of_files(paths: Sequence[Path]) -> Located:
     for path in paths:
         if not path.exists():
             raise SpecError(
-                f"{str(path)!r} is no file, no directory and no experiment:run, as xpptut15:252 would be"
+                f"{str(path)!r} is not a file, a directory or an experiment:run such as xpptut15:252"
             )
     raw = tuple(path for path in paths if path.is_dir() or is_raw(path))
     others = [path for path in paths if path not in raw]

@@ -69,7 +69,7 @@ def _tile(values: dict[str, np.ndarray], start: str) -> Partial:
 
 
 def keep(sums: Sums, folder: Path, stem: str, number: int) -> Sums:
-    """Keep a fold in a file, in place of the one before; gives it on."""
+    """Save the folded partials, replacing the last checkpoint; return them."""
     save_sums(checkpoint_path(folder, stem, number), sums)
     for earlier, path in _checkpoints(folder, stem):
         if earlier < number:

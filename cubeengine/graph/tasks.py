@@ -213,7 +213,7 @@ def skip_leaf(
 
 
 class Noted(Protocol):
-    """Work of which is noted what went wrong: what it makes, which part of it, and where to note."""
+    """A job whose incidents are recorded: what it makes, which part of it, and where to note."""
 
     @property
     def label(self) -> str:

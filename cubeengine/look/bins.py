@@ -130,7 +130,7 @@ def even_edges(low: float, high: float, n_bins: int, dtype: np.dtype[np.generic]
 def _check_bins(bins: Bins) -> None:
     if isinstance(bins, int):
         if not 1 <= bins <= MOST_BINS:
-            raise SpecError(f"bins: at least 1 and at most {MOST_BINS:,} make sense, got {bins}")
+            raise SpecError(f"bins: must be from 1 to {MOST_BINS:,}, got {bins}")
         return
     edges = np.asarray(bins, np.float64)
     if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all() or not np.isfinite(edges).all():

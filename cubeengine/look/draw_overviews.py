@@ -108,7 +108,7 @@ def _draw_missing(data: xr.DataArray, ax: Axes) -> None:
     lacking = data[data.values > 0]
     shown = lacking[:MOST_FIELDS]
     complete, more = data.size - lacking.size, lacking.size - shown.size
-    words = f"{complete} fields lack nothing" + (f", {more} more lack less" if more else "")
+    words = f"{complete} fields are complete" + (f", {more} more lack fewer events" if more else "")
     if data.attrs["unreadable"]:
         words += f"; cannot be read: {', '.join(data.attrs['unreadable'][:3])}"
     ax.set_title(plain(words, 80), loc="left", fontsize="small", color=GREY)

@@ -71,7 +71,7 @@ def average_image(
         What is done to every frame before, as in a spec: ``[{"calibrate": "constants/jungfrau.h5"}]``.
         Names of files are relative to the current folder.
     events, every : int, optional
-        A quick look at the first so many events, or every so-manieth.
+        A quick look at the first so many events, or every n-th.
     memory : str or int, optional
         Memory to plan with, e.g. "4 GiB"; 2 GiB where left out.
     on_progress : callable, optional

@@ -31,7 +31,7 @@ STATUS_BITS = {
 }
 
 NOISE_FACTOR = 4.0
-"""Noise is good from a so-manieth of the median noise of the range's pixels to so many times that."""
+"""Noise is good between median/n and n * median of the noise of the range's pixels."""
 
 MOST_REJECTED = 0.02
 """A normal distribution has 6e-7 of its values beyond 5 standard deviations."""

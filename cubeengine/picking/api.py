@@ -85,7 +85,7 @@ def pick(
     memory : str or int, optional
         Memory per worker, e.g. "4 GiB". Default: that of the spec.
     events, every : int, optional
-        A quick try on the first so many events, or on every so-manieth; marked as such in the store.
+        A quick try on the first so many events, or on every n-th; marked as such in the store.
     tuning : Tuning, optional
         Sizes that the work is cut by.
 

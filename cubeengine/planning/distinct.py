@@ -22,7 +22,7 @@ BLOCK_VALUES = 2**22
 """About so many values are merged at a time: 64 MB, and some copies of them."""
 
 SAMPLE_STEP = 2**12
-"""Every so-manieth value of a window helps to find where to cut: windows differ by no more per block."""
+"""Every n-th value of a window helps to find where to cut: windows differ by no more per block."""
 
 
 class Distinct:

@@ -19,7 +19,7 @@ class Sample:
     events : int, optional
         Only the first so many.
     every : int, optional
-        Only every so-manieth of them.
+        Only every n-th of them.
     """
 
     events: int | None = None

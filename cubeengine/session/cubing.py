@@ -65,7 +65,7 @@ class Cubing(RunView):
         memory : str or int, optional
             Memory per worker; part of the spec.
         events, every : int, optional
-            A quick try on the first so many events, or on every so-manieth.
+            A quick try on the first so many events, or on every n-th.
         **binning
             One of: `edges`, a list or ``{"start", "stop", "step" or "bins"}``; `centers`,
             ``{"start", "stop", "step"}`` or a list; `bins`, a number, with ``range=(low, high)`` or over all

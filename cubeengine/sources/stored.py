@@ -218,7 +218,8 @@ def _piece(stored: Stored, creation: Any, number: int, files: OpenFiles, depth: 
     if source.n_rows < n_needed or (source.shape[1:], _native(source)) != (stored.shape[1:], _native(stored)):
         raise SourceFormatError(
             f"{path}: dataset {source_name!r} is {source.dtype} {source.shape}, but {stored.file.path} "
-            f"refers to {n_needed} rows of {stored.dtype} {stored.shape[1:]}; it is not the part of then"
+            f"refers to {n_needed} rows of {stored.dtype} {stored.shape[1:]}; "
+            "the part file was replaced since the files were joined"
         )
     return Piece(target[0], target[1], source, origin[0])
 

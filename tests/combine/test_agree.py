@@ -68,10 +68,10 @@ REFUSED = {
     "ddof": (attrs("frame_std", ddof=1), r"'frame' has ddof 1"),
     "part of a run": (group_attrs(partial_run="first 10 events"), r"quick try .*first 10.*--allow partial"),
     "no std": (lambda cube: cube.drop_vars("diode_std"), r"'diode' has no std"),
-    "same run": (group_attrs(run="xpptest01:1"), r"run xpptest01:1 in common with .*a\.zarr.*same-run"),
+    "same run": (group_attrs(run="xpptest01:1"), r"run xpptest01:1 is also that of .*a\.zarr.*same-run"),
     "same file": (
         group_attrs(inputs=[{"path": "elsewhere/Run0001.h5", "size": 1001, "mtime_ns": 1}]),
-        r"the input file 'Run0001\.h5' in common",
+        r"the input file 'Run0001\.h5' is also that of",
     ),
 }
 
@@ -113,7 +113,7 @@ def test_run_of_a_merged_cube_is_noticed(tmp_path: Path) -> None:
     a, b = write_parts(tmp_path, EVENTS, 2)
     merge_cubes([a, b], tmp_path / "ab.zarr")
 
-    with pytest.raises(ce.StoreMismatch, match="run xpptest01:2 in common"):
+    with pytest.raises(ce.StoreMismatch, match="run xpptest01:2 is also that of"):
         merge_cubes([tmp_path / "ab.zarr", b], tmp_path / "abb.zarr")
 
 

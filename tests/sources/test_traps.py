@@ -226,7 +226,7 @@ class TestJoinedParts:
         truth = write_joined(tmp_path)
         with h5py.File(truth.parts[0], "w") as file:
             file["timestamp"] = np.arange(3)
-        with pytest.raises(SourceFormatError, match="not the part of then"):
+        with pytest.raises(SourceFormatError, match="was replaced since the files were joined"):
             open_source(truth.path)
 
     def test_missing_marks_among_event_times_stop(self, tmp_path: Path) -> None:

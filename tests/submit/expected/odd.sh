@@ -29,7 +29,7 @@ set -u
 export CUBEENGINE_PROGRESS='/data/it'"'"'s 100% "logs"/xpptut15_r0252_delay_'"${SLURM_JOB_ID:-0}".json
 
 # Slurm sends SIGTERM 120 s before the time limit. What is done by then is kept: submitted again, or put back
-# into the queue, the job goes on from there.
+# into the queue, the job continues from there.
 exec mpirun \
   cubeengine run '/home/it'"'"'s "a" $HOME `date` #1 100% \ é/cube.yaml' \
   --set 'cubes=[it'"'"'s "a" $HOME `date` #1 100% \ é]' \

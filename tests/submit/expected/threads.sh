@@ -20,7 +20,7 @@ umask 002
 export CUBEENGINE_PROGRESS=/data/logs/xpptut15_r0252_delay_"${SLURM_JOB_ID:-0}".json
 
 # Slurm sends SIGTERM 120 s before the time limit. What is done by then is kept: submitted again, or put back
-# into the queue, the job goes on from there.
+# into the queue, the job continues from there.
 exec cubeengine run /home/ada/cube.yaml \
   --output /data/xpptut15_r0252_delay.zarr \
   --launcher threads \
