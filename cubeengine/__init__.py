@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cubeengine.spec.model import CubeSpec, Resources, RunSpec, Signal
     from cubeengine.spec.selections import Cut, Selection
     from cubeengine.spec.timetool import TimeTool, timetool_fields
+    from cubeengine.store.attributes import cube_facts
     from cubeengine.store.read import cube_hash, is_cube, open_cube, sem
 
 __version__ = "0.1.0"
@@ -64,6 +65,7 @@ _HOMES = {
     "spec.model": ("CubeSpec", "Resources", "RunSpec", "Signal"),
     "spec.selections": ("Cut", "Selection"),
     "spec.timetool": ("TimeTool", "timetool_fields"),
+    "store.attributes": ("cube_facts",),
     "store.read": ("cube_hash", "is_cube", "open_cube", "sem"),
 }  # fmt: skip
 _PACKAGES = ("look",)
@@ -74,9 +76,9 @@ __all__ = [
     "Derived", "FieldNotFound", "LaunchError", "MemorySource", "MissingExtra", "Neighbours", "NotDark",
     "Pedestal", "Pick", "PickPlan", "PickSpec", "Plan", "PlanError", "ProgressBar", "Resources", "Run",
     "RunSpec", "Running", "Selection", "Session", "Shift", "Signal", "SourceFormatError", "SpecError",
-    "StoreMismatch", "TimeTool", "__version__", "cube_hash", "delay_recipes", "describe_cube", "explore",
-    "is_cube", "look", "merge_cubes", "open_cube", "open_run", "open_spec", "pedestal", "pick", "plan",
-    "plot_cube", "rebin_cube", "sem", "timetool_fields",
+    "StoreMismatch", "TimeTool", "__version__", "cube_facts", "cube_hash", "delay_recipes", "describe_cube",
+    "explore", "is_cube", "look", "merge_cubes", "open_cube", "open_run", "open_spec", "pedestal", "pick",
+    "plan", "plot_cube", "rebin_cube", "sem", "timetool_fields",
 ]  # fmt: skip
 
 

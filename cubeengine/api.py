@@ -263,6 +263,8 @@ class Plan:
         """
         import xarray as xr
 
+        from cubeengine.store.attributes import stored_attributes
+
         folder = WorkFolder()
         compiled = compile_plan(self.work, self._inputs, folder, window=_usual_window())
         output = self._output
@@ -275,7 +277,7 @@ class Plan:
                 dims = statistic_dims(self.work, signal, statistic)
                 attrs = statistic_attrs(signal, statistic)
                 variables[f"{signal.name}_{statistic}"] = xr.Variable(dims, array, attrs)
-        dataset = xr.Dataset(variables, attrs=dict(output.layout.attrs))
+        dataset = xr.Dataset(variables, attrs=stored_attributes(output.layout.attrs))
         return dataset.set_coords([array.name for array in output.layout.arrays if array.coordinate])
 
     def compute(

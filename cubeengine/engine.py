@@ -23,7 +23,7 @@ from cubeengine.measure import PeakMemory
 from cubeengine.planning.cost import Tuning
 from cubeengine.planning.output import Output
 from cubeengine.progress import OnProgress, Progress, shown
-from cubeengine.store.metadata import read_root
+from cubeengine.store.metadata import read_facts
 from cubeengine.store.state import Incident, RunState, held_state, remove_state
 from cubeengine.store.write import (
     check_target,
@@ -215,7 +215,7 @@ def _facts(attrs: Mapping[str, Any]) -> dict[str, str]:
 
 def _made_before(plan: Work, target: Path) -> Result:
     """Tell of a cube that an earlier run has published, and remove what that left."""
-    attrs = read_root(target)["attributes"]
+    attrs = read_facts(target)
     discard(temporary_of(target, plan.key))
     with held_state(target, plan.key, {}, resume=True) as state:
         remove_state(state)

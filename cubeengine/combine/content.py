@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cubeengine.combine.reading import ArrayReader
 from cubeengine.errors import StoreMismatch
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.layout import Region
 from cubeengine.store.read import check_means, open_cube, signal_names
 from cubeengine.types import IntArray
@@ -131,10 +132,10 @@ class Cube:
         """Names of the selections."""
         return tuple(map(str, self.dataset[SELECTION].values))
 
-    @property
+    @cached_property
     def attrs(self) -> Mapping[str, Any]:
-        """Attributes of the group."""
-        return self.dataset.attrs
+        """Attributes of the group, with their structures."""
+        return cube_facts(self.dataset)
 
     @property
     def shape(self) -> tuple[int, ...]:

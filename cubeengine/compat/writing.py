@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -55,16 +54,12 @@ def note_replaced(file: Path) -> None:
 
 
 def _netcdf(cube: xr.Dataset) -> bytes:
-    # NetCDF allows no '/' in names, and only flat attributes.
+    # NetCDF allows no '/' in names.
     slashed = [str(name) for name in cube.variables if "/" in str(name)]
     plain = cube.rename({name: name.replace("/", "_") for name in slashed})
     buffer = BytesIO()
-    plain.assign_attrs(_flat(cube.attrs)).to_netcdf(buffer, engine="h5netcdf")
+    plain.to_netcdf(buffer, engine="h5netcdf")
     return buffer.getvalue()
-
-
-def _flat(attrs: Mapping[str, object]) -> dict[str, str]:
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in attrs.items()}
 
 
 def _hdf5(cube: xr.Dataset) -> bytes:

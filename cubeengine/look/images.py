@@ -19,6 +19,7 @@ from cubeengine.look.selecting import RunLike, Select, kept_events, node_of, ori
 from cubeengine.progress import Progress
 from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.selections import Cut, Selection
+from cubeengine.store.attributes import cube_facts
 from cubeengine.types import Column
 
 NAME, CHOSEN = "image", "look/selected"
@@ -134,7 +135,7 @@ def _data(field: str, cube: xr.Dataset, attrs: dict[str, Any]) -> xr.Dataset:
     one = cube.isel(selection=0, drop=True)
     names = {f"{NAME}_dim{i}": f"dim{i}" for i in range(cube[f"{NAME}_mean"].ndim - 1)}
     parts = {part: one[f"{NAME}_{part}"] for part in ("mean", "std", "count")}
-    lost = dict(cube.attrs["left_out"]).get(NAME, {}).get("selected", {})
+    lost = cube_facts(cube)["left_out"].get(NAME, {}).get("selected", {})
     image = xr.Dataset(parts, attrs=attrs).rename({old: new for old, new in names.items() if old in one.dims})
     image = image.assign_attrs(
         n_selected=int(one["n_events"]),

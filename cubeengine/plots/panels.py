@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import MissingExtra
 from cubeengine.plots.values import Drawable
+from cubeengine.store.attributes import cube_facts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def add_scale(
 
 def annotate(made: Figure, dataset: xr.Dataset, drawn: Drawable, *, shows_errors: bool) -> None:
     """Put the run and the quantity on top, and below what must be said."""
-    run = dataset.attrs.get("spec", {}).get("run", {})
+    run = cube_facts(dataset).get("spec", {}).get("run", {})
     place = f"{run['experiment']} run {run['run']}: " if {"experiment", "run"} <= run.keys() else ""
     width = int(made.get_figwidth() * 11)
     made.suptitle(wrapped(f"{place}{drawn.label}", width), fontsize="large")

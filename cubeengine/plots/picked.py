@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.plots import panels as style
 from cubeengine.plots.values import SELECTION, Drawable, axes_of
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import PICK, picked_names
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _values(dataset: xr.Dataset, name: str) -> xr.DataArray:
 
 
 def _notes(dataset: xr.Dataset) -> Iterator[str]:
-    yield f"picked: {dataset.attrs[PICK]['meaning']}"
+    yield f"picked: {cube_facts(dataset)[PICK]['meaning']}"
     if partial := dataset.attrs.get("partial_run"):
         yield f"part of the run only: {partial}"
 

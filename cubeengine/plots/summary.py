@@ -11,6 +11,7 @@ import xarray as xr
 
 from cubeengine.budget import format_size
 from cubeengine.plots.values import SELECTION, axes_of, element_dims, field_of
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import PICK, PICKED, is_picked, picked_names, signal_names
 
 Rows = Sequence[Sequence[str]]
@@ -41,15 +42,16 @@ def describe_cube(dataset: xr.Dataset) -> str:
 
 
 def _title(dataset: xr.Dataset) -> Iterator[str]:
-    spec, mark = dataset.attrs.get("spec", {}), dataset.attrs.get("cubeengine", {})
+    facts = cube_facts(dataset)
+    spec, mark = facts.get("spec", {}), facts.get("cubeengine", {})
     run = spec.get("run", {})
     of = f" of {run['experiment']} run {run['run']}" if {"experiment", "run"} <= run.keys() else ""
-    if merged := dataset.attrs.get("merged_from"):
+    if merged := facts.get("merged_from"):
         of = f" of {len(merged)} cubes"
     made = f", made by cubeengine {mark['version']}" if "version" in mark else ""
     kind = PICKED if is_picked(dataset) else "cube"
     yield f"{kind} {spec.get('cube', '')!r}{of}: {format_size(dataset.nbytes)}{made}"
-    if partial := dataset.attrs.get("partial_run"):
+    if partial := facts.get("partial_run"):
         yield f"part of the run only: {partial}"
 
 
@@ -95,7 +97,7 @@ def _signals(dataset: xr.Dataset) -> Iterator[str]:
 
 
 def _picks(dataset: xr.Dataset) -> Iterator[str]:
-    yield f"picked: {dataset.attrs.get(PICK, {}).get('meaning', '')}"
+    yield f"picked: {cube_facts(dataset).get(PICK, {}).get('meaning', '')}"
     most = dataset.sizes[PICK]
     names = dataset[SELECTION].values
     rows = []
@@ -123,7 +125,7 @@ def _picked_signals(dataset: xr.Dataset) -> Iterator[str]:
 
 
 def _cut_flow(dataset: xr.Dataset) -> Iterator[str]:
-    flows: Mapping[str, Rows] = dataset.attrs.get("cut_flow", {})
+    flows: Mapping[str, Rows] = cube_facts(dataset).get("cut_flow", {})
     for selection, steps in flows.items():
         yield f"cut flow of {selection!r}"
         rows = [[str(label), f"{int(alone):,}", f"{int(after):,}"] for label, alone, after in steps]
@@ -131,7 +133,7 @@ def _cut_flow(dataset: xr.Dataset) -> Iterator[str]:
 
 
 def _fates(dataset: xr.Dataset) -> Iterator[str]:
-    fates: Mapping[str, Mapping[str, int]] = dataset.attrs.get("fates", {})
+    fates: Mapping[str, Mapping[str, int]] = cube_facts(dataset).get("fates", {})
     if not fates:
         return
     kinds = list(dict.fromkeys(kind for fate in fates.values() for kind in fate))
@@ -141,7 +143,7 @@ def _fates(dataset: xr.Dataset) -> Iterator[str]:
 
 
 def _left_out(dataset: xr.Dataset) -> Iterator[str]:
-    found: Mapping[str, Mapping[str, Mapping[str, int]]] = dataset.attrs.get("left_out") or {}
+    found: Mapping[str, Mapping[str, Mapping[str, int]]] = cube_facts(dataset).get("left_out") or {}
     rows = [
         [signal, selection, *(f"{int(counts.get(kind, 0)):,}" for kind in ("missing", "damaged", "failed"))]
         for signal, selections in found.items()
@@ -154,7 +156,7 @@ def _left_out(dataset: xr.Dataset) -> Iterator[str]:
 
 
 def _making(dataset: xr.Dataset) -> Iterator[str]:
-    attrs = dataset.attrs
+    attrs = cube_facts(dataset)
     if strategy := attrs.get("plan", {}).get("strategy"):
         items = strategy.items() if isinstance(strategy, Mapping) else [("all", strategy)]
         yield "strategy: " + ", ".join(f"{name} {kind}" for name, kind in items)

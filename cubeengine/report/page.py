@@ -14,6 +14,7 @@ from cubeengine.report import events, work
 from cubeengine.report.events import MOST_ROWS
 from cubeengine.report.html import Html, element, joined, paragraph, section, table
 from cubeengine.report.pictures import Album
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import signal_names
 
 NO_PICTURES = "There are no pictures, as matplotlib is not installed: pip install 'cubeengine[plot]'"
@@ -66,7 +67,7 @@ def report_html(dataset: xr.Dataset, path: str) -> Html:
 
 
 def _sections(dataset: xr.Dataset, path: str) -> Iterator[Html]:
-    attrs: Mapping[str, Any] = dataset.attrs
+    attrs: Mapping[str, Any] = cube_facts(dataset)
     album = Album(dataset)
     yield _about(dataset, path)
     yield events.cut_flow(attrs)

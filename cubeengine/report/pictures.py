@@ -17,6 +17,7 @@ from cubeengine.errors import CubeEngineError, MissingExtra
 from cubeengine.plots import plot_cube
 from cubeengine.plots.values import axes_of, element_dims, field_of
 from cubeengine.report.html import Html, element, paragraph, plain
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import signal_names
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Album:
         """Draw the scalar signals over the axes; also over the intensity, if the cube has that."""
         names = [name for name in signal_names(self._dataset) if not element_dims(self._dataset, name)]
         # An axis is what it is, and what is derived has been divided already where that was wanted.
-        own = {*axes_of(self._dataset), *((self._dataset.attrs.get("spec") or {}).get("derive") or {})}
+        own = {*axes_of(self._dataset), *((cube_facts(self._dataset).get("spec") or {}).get("derive") or {})}
         i0 = next((name for name in names if _I0.fullmatch(field_of(self._dataset, name))), None)
         for name in names:
             yield from self._once(name)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import cubeengine
 from cubeengine.errors import StoreMismatch
+from cubeengine.store.attributes import facts_of, stored_attributes
 from cubeengine.store.files import reading, replace_file
 
 FORMAT = 1
@@ -87,6 +85,11 @@ def read_root(path: Path) -> Mapping[str, Any]:
     return root if isinstance(root, dict) else {}
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read the attributes of the group at `path`, with their structures; empty where there is none."""
+    return _facts_in(read_root(path))
+
+
 def write_root(path: Path, attrs: Mapping[str, object], arrays: Sequence[str]) -> None:
     """Write the group's metadata with those of `arrays` consolidated in it, in their order.
 
@@ -99,49 +102,18 @@ def write_root(path: Path, attrs: Mapping[str, object], arrays: Sequence[str]) -
     root = {
         "zarr_format": 3,
         "node_type": "group",
-        "attributes": jsonable(attrs),
+        "attributes": stored_attributes(attrs),
         "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": metadata},
     }
     replace_file(path / ROOT, json.dumps(root, indent=1, ensure_ascii=False, allow_nan=False).encode())
 
 
-def jsonable(value: object, where: str = "attribute") -> Any:
-    """Turn nested attributes into plain JSON: numpy values, tuples and paths included.
-
-    NaN and infinities become the strings that zarr uses ("NaN", "Infinity", "-Infinity"): they are no
-    JSON, and other readers fail on them.
-
-    Raises
-    ------
-    TypeError
-        If a value is none of these, naming its place.
-    """
-    match value:
-        case None | bool() | str():
-            return value
-        case np.generic() | np.ndarray():
-            return jsonable(value.tolist(), where)
-        case int():
-            return int(value)
-        case float():
-            return _json_float(value)
-        case Mapping():
-            return {str(key): jsonable(item, f"{where}[{str(key)!r}]") for key, item in value.items()}
-        case Path():
-            return str(value)
-        case Sequence() if not isinstance(value, bytes | bytearray):
-            return [jsonable(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    raise TypeError(f"{where}: {type(value).__name__} cannot be stored as an attribute")
-
-
-def _json_float(value: float) -> float | str:
-    if math.isfinite(value):
-        return float(value)
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
 def _format_of(root: Mapping[str, Any]) -> int | None:
-    attributes = root.get("attributes")
-    mark = attributes.get(MARKER) if isinstance(attributes, dict) else None
+    mark = _facts_in(root).get(MARKER)
     version = mark.get("format") if isinstance(mark, dict) else None
     return version if root.get("node_type") == "group" and isinstance(version, int) else None
+
+
+def _facts_in(root: Mapping[str, Any]) -> dict[str, Any]:
+    attributes = root.get("attributes")
+    return facts_of(attributes) if isinstance(attributes, dict) else {}

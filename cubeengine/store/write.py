@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import StoreMismatch
 from cubeengine.store import files, metadata
+from cubeengine.store.attributes import stored_attributes
 from cubeengine.store.chunks import SEPARATOR, chunk_index, chunk_name, missing_chunks
 from cubeengine.store.encode import StoredArray, compressor, open_stored
 from cubeengine.store.layout import STRING, ArrayLayout, CubeLayout, Region, regions
@@ -89,7 +90,7 @@ def temporary_of(target: Path, token: str) -> Path:
 
 def is_made(path: Path, key: str) -> bool:
     """Tell whether there is a cube, published or not, of the plan with that key."""
-    plan = metadata.read_root(path).get("attributes", {}).get("plan") if metadata.is_cube(path) else None
+    plan = metadata.read_facts(path).get("plan") if metadata.is_cube(path) else None
     return isinstance(plan, dict) and plan.get("key") == key
 
 
@@ -292,7 +293,7 @@ def _create_array(temporary: Path, layout: ArrayLayout) -> None:
         fill_value=layout.fill,
         chunk_key_encoding={"name": "default", "separator": SEPARATOR},
         dimension_names=layout.dims,
-        attributes=metadata.jsonable(layout.attrs),
+        attributes=stored_attributes(layout.attrs),
         zarr_format=3,
     )
 

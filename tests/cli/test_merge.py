@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import cubeengine as ce
+from cubeengine.store.attributes import cube_facts
 from tests.cli.conftest import Call
 from tests.makers.smalldata import write_lcls1
 
@@ -41,7 +42,7 @@ def test_merged_cube_is_shown_and_merged_again(call: Call, cubes: tuple[str, str
 
     assert shown.code == 0, shown.err
     assert "920" in shown.out
-    assert len(ce.open_cube("all.zarr").attrs["merged_from"]) == 3
+    assert len(cube_facts(ce.open_cube("all.zarr"))["merged_from"]) == 3
 
 
 def test_stacked_runs_are_shown(call: Call, cubes: tuple[str, str]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import open_cube
 from tests.cli.conftest import SPEC, Call
 
@@ -41,7 +42,7 @@ def test_settings_and_output_as_of_run(call: Call, picking: Path) -> None:
 
     assert outcome.code == 0
     picked = open_cube("out.zarr")
-    assert picked.attrs["pick"]["which"] == {"percentile": 50}
+    assert cube_facts(picked)["pick"]["which"] == {"percentile": 50}
     assert picked.attrs["partial_run"] == "every 2nd event"
     events = picked["event"].values
     assert (events[events >= 0] % 2 == 0).all()

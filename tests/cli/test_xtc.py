@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cubeengine.events.locate import DATA_ROOT
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import open_cube
 
 from .conftest import Call
@@ -91,7 +92,7 @@ def test_new_and_run_of_smalldata_and_raw_data(call: Call, raw: Path, small: Pat
     assert f'smalldata: "{small}"' in made.out
     assert f'xtc: "{raw}/x21"' in made.out
     assert call("run", "cube.yaml", "-o", "cube.zarr", "--workers", 2).code == 0
-    assert open_cube(tmp_path / "cube.zarr").attrs["join"]["matched"] == 240
+    assert cube_facts(open_cube(tmp_path / "cube.zarr"))["join"]["matched"] == 240
 
 
 def write(text: str) -> str:

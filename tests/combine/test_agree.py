@@ -96,7 +96,7 @@ def test_what_is_allowed_is_merged(tmp_path: Path) -> None:
 def test_format_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_parts(tmp_path, EVENTS, 2)
     text = (paths[1] / "zarr.json").read_text()
-    (paths[1] / "zarr.json").write_text(text.replace('"format": 1', '"format": 0'))
+    (paths[1] / "zarr.json").write_text(text.replace(r"\"format\": 1", r"\"format\": 0"))
 
     with pytest.raises(ce.StoreMismatch, match=r"is of format 0, but .* of format 1"):
         merge_cubes(paths, tmp_path / "all.zarr")

@@ -10,6 +10,7 @@ import xarray as xr
 
 import cubeengine as ce
 from cubeengine.combine.merge import merge_cubes
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.write import leftovers
 from tests.combine.cubes import Events, assert_same_cube, dataset_of, save_chunked, split, write_parts
 from tests.store.handmade import save
@@ -72,7 +73,7 @@ def test_merging_merged_cubes_is_merging_all(tmp_path: Path) -> None:
     merged = ce.open_cube(tmp_path / "abc.zarr")
 
     assert_same_cube(merged, dataset_of(EVENTS), n_parts=3)
-    assert [Path(entry["path"]).name for entry in merged.attrs["merged_from"]] == [
+    assert [Path(entry["path"]).name for entry in cube_facts(merged)["merged_from"]] == [
         "r1.zarr",
         "r2.zarr",
         "r3.zarr",
@@ -105,7 +106,7 @@ def test_number_of_threads_changes_no_bit(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_counts_of_all_events_add_up(tmp_path: Path) -> None:
     merge_cubes(write_parts(tmp_path, EVENTS, 3), tmp_path / "all.zarr")
-    attrs, whole = ce.open_cube(tmp_path / "all.zarr").attrs, dataset_of(EVENTS).attrs
+    attrs, whole = cube_facts(ce.open_cube(tmp_path / "all.zarr")), dataset_of(EVENTS).attrs
 
     for key in ("fates", "cut_flow", "n_events_total", "title"):
         assert attrs[key] == whole[key]
@@ -118,7 +119,7 @@ def test_counts_of_all_events_add_up(tmp_path: Path) -> None:
 def test_cube_tells_what_it_was_merged_from(tmp_path: Path) -> None:
     paths = write_parts(tmp_path, EVENTS, 2)
     merge_cubes(paths[::-1], tmp_path / "all.zarr")
-    attrs = ce.open_cube(tmp_path / "all.zarr").attrs
+    attrs = cube_facts(ce.open_cube(tmp_path / "all.zarr"))
 
     assert [entry["path"] for entry in attrs["merged_from"]] == [str(path) for path in paths[::-1]]
     assert [entry["hash"] for entry in attrs["merged_from"]] == [ce.cube_hash(path) for path in paths[::-1]]
@@ -138,7 +139,7 @@ def test_signal_that_a_cube_lacks_is_merged_from_the_others(tmp_path: Path) -> N
     for part in ("count", "mean", "std"):
         np.testing.assert_array_equal(merged[f"diode_{part}"], second[f"diode_{part}"])
     assert (merged["frame_count"].values <= merged["n_events"].values).all()
-    lacking = merged.attrs["history"][-1]["lacking"]
+    lacking = cube_facts(merged)["history"][-1]["lacking"]
     assert lacking == {"diode": [str(paths[0]), str(paths[2])], "frame": [str(paths[1])]}
     assert sum("signal 'diode' is not in" in note for note in result.notes) == 1
 
@@ -168,7 +169,7 @@ def test_cuts_that_differ_are_told_and_kept_apart(tmp_path: Path) -> None:
     result = merge_cubes(
         [save(one, tmp_path / "1.zarr"), save(two, tmp_path / "2.zarr")], tmp_path / "a.zarr"
     )
-    attrs = ce.open_cube(tmp_path / "a.zarr").attrs
+    attrs = cube_facts(ce.open_cube(tmp_path / "a.zarr"))
 
     assert list(attrs["cut_flow"]) == ["off"]
     assert attrs["merged_from"][1]["cut_flow"]["on"] == [["laser and more", 3, 3]]

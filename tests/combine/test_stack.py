@@ -10,6 +10,7 @@ import pytest
 import cubeengine as ce
 from cubeengine.combine.merge import merge_cubes
 from cubeengine.combine.rebin import rebin_cube
+from cubeengine.store.attributes import cube_facts
 from tests.combine.cubes import Events, assert_same_cube, dataset_of, split, write_parts
 from tests.store.handmade import save
 
@@ -36,7 +37,7 @@ def test_stack_is_described_and_says_what_it_is_of(tmp_path: Path) -> None:
 
     assert "run" in ce.describe_cube(stack)
     assert stack.attrs["run"] == "xpptest01:1, xpptest01:2"
-    assert stack.attrs["history"][-1]["did"] == "stack along run"
+    assert cube_facts(stack)["history"][-1]["did"] == "stack along run"
     assert stack.attrs["n_events_total"] == len(EVENTS)
 
 

@@ -16,6 +16,7 @@ import pytest
 from cubeengine import api
 from cubeengine.errors import SourceFormatError, StoreMismatch, WorkerLost
 from cubeengine.graph import tasks
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import cube_hash, open_cube
 from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays, write_frames
 
@@ -253,7 +254,7 @@ def test_flaky_read_is_tried_again(plans, hashes, tmp_path, monkeypatch):
     with_reader(plans["stream"], monkeypatch, [1, 1], OSError(5, "Input/output error"))
     path = plans["stream"].to_zarr(tmp_path / "cube.zarr", workers=1).path
     assert cube_hash(path) == hashes["stream"]
-    computation = open_cube(path).attrs["computation"]
+    computation = cube_facts(open_cube(path))["computation"]
     assert computation["n_incidents"] == 1
     assert computation["incidents"][0] == {
         "what": "tried again",
@@ -298,7 +299,7 @@ def test_events_that_cannot_be_read_are_left_out_and_counted_where_the_spec_says
     assert int(cube["det__counts_count"].sel(selection="all").sum()) == whole - failed
     assert int(cube["n_events"].sel(selection="all").sum()) == whole
     assert "det__volts" not in result.left_out
-    [incident] = cube.attrs["computation"]["incidents"]
+    [incident] = cube_facts(cube)["computation"]["incidents"]
     assert (incident["what"], incident["reason"]) == ("left out", "broken")
 
 
@@ -353,6 +354,6 @@ def test_block_that_ends_its_worker_is_left_out_where_the_spec_says_so(frames_fi
     cube = open_cube(result.path)
     assert failed > 0
     assert int(cube["det__counts_count"].sel(selection="all").sum()) == binned_events(run) - failed
-    [incident] = cube.attrs["computation"]["incidents"]
+    [incident] = cube_facts(cube)["computation"]["incidents"]
     assert incident["what"] == "left out"
     assert incident["reason"].startswith("ended its worker 4 times")

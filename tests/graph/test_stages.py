@@ -10,6 +10,7 @@ from cubeengine import api
 from cubeengine.events.run import Run
 from cubeengine.sources.memory import MemorySource
 from cubeengine.spec.model import CubeSpec
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import open_cube
 from tests.makers.frames import N_BINS, STRATEGIES, forced_plan, frame_arrays, memory_run, write_frames
 from tests.makers.stages import offsets
@@ -86,7 +87,7 @@ def test_missing_events_are_left_out_and_counted(tmp_path):
     lacking = int((missing & inside).sum())
     assert result.left_out == {"det": {"all": {"missing": lacking, "damaged": 0, "failed": 0}}}
     cube = open_cube(tmp_path / "cube.zarr")
-    assert cube.attrs["left_out"] == result.left_out
+    assert cube_facts(cube)["left_out"] == result.left_out
     assert int(cube["det_count"].sum()) == int((inside & ~missing).sum())
     assert_right(cube, {name: array[~missing] for name, array in arrays.items()}, "[test_rows]")
 
@@ -94,7 +95,7 @@ def test_missing_events_are_left_out_and_counted(tmp_path):
 def test_cube_records_stages_unit_and_coordinates(tmp_path):
     run = memory_run(frame_arrays(60))
     cube = api.plan(run, spec_of("[test_offset, test_rows]")).compute()
-    assert cube.attrs["stages"]["det"] == [
+    assert cube_facts(cube)["stages"]["det"] == [
         {"stage": "test_offset", "options": {}, "bad": 46},
         {"stage": "test_rows", "options": {}},
     ]

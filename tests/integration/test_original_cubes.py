@@ -10,6 +10,7 @@ import xarray as xr
 
 from cubeengine import api
 from cubeengine.spec.model import CubeSpec
+from cubeengine.store.attributes import cube_facts
 
 pytestmark = pytest.mark.realdata
 
@@ -126,7 +127,7 @@ def test_element_coordinates_are_those_of_the_file(cubes):
 
 @pytest.mark.parametrize("run", [12, 13])
 def test_fates_add_up_to_the_events_of_the_run(cubes, run):
-    attrs = cubes[run].attrs
+    attrs = cube_facts(cubes[run])
     for name, fates in attrs["fates"].items():
         assert sum(fates.values()) == attrs["n_events_total"]
         assert fates["binned"] == int(cubes[run].n_events.sel(selection=name).sum())

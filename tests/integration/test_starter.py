@@ -15,6 +15,7 @@ from cubeengine.cli.app import run_command
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.starter import starter
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import open_cube, sem
 
 pytestmark = pytest.mark.realdata
@@ -54,9 +55,9 @@ def test_starter_runs_unmodified(shared_data, tmp_path, capfd, file):
     assert {dim: cube.sizes[dim] for dim in bins} == bins
     assert cube.n_events.dims == ("selection", *bins)
     np.testing.assert_array_equal(cube.n_events.values.reshape(len(cube.selection), -1), plan["n_events"])
-    for fates in cube.attrs["fates"].values():
+    for fates in cube_facts(cube)["fates"].values():
         assert sum(fates.values()) == plan["events"]["run"] == cube.attrs["n_events_total"]
-    assert cube.attrs["fates"] == plan["fates"]
+    assert cube_facts(cube)["fates"] == plan["fates"]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_off_counts_are_level_over_the_stepped_scan(delay_cubes):
 def test_delay_counts_add_up_to_the_events_of_the_run(shared_data, delay_cubes, run):
     text = (shared_data / "smalldata_lcls1" / f"xpptest01_Run{run:04d}.truth.json").read_text()
     truth = json.loads(text)
-    counts = dict(delay_cubes[run].attrs["delays"]["delay"])
+    counts = dict(cube_facts(delay_cubes[run])["delays"]["delay"])
     assert counts.pop("laser") == "lightStatus/laser"
     assert sum(counts.values()) == truth["n_events"]
     laser = api.open_run(shared_data / "smalldata_lcls1" / truth["file"]).column("lightStatus/laser").data
@@ -141,7 +142,7 @@ def test_starter_of_one_run_makes_the_cube_of_another(shared_data, tmp_path, cap
     spec, out = tmp_path / "cube.yaml", tmp_path / "cube.zarr"
     spec.write_text(capfd.readouterr().out)
     assert run_command(["run", str(spec), "-r", "12", "-o", str(out), "--every", "10"]) == 0
-    attrs = open_cube(out).attrs
+    attrs = cube_facts(open_cube(out))
     assert [Path(file["path"]).name for file in attrs["inputs"]] == ["xpptest01_Run0012.h5"]
     assert attrs["n_events_total"] == 105
     assert attrs["partial_run"] == "every 10th event"

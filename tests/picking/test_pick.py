@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import cubeengine as ce
 from cubeengine.planning.cost import Tuning
 from cubeengine.sources.times import pack
+from cubeengine.store.attributes import cube_facts
 from tests.picking.loops import pick_loop
 from tests.planning.runs import memory_run
 
@@ -130,7 +131,7 @@ def test_missing_frames_are_marked_and_counted():
     assert lacks.any()
     np.testing.assert_array_equal(picked["frame_valid"], (events >= 0) & there[events])
     assert (picked["frame"].values[lacks] == 65_535).all()
-    assert picked.attrs["left_out"]["frame"]["all"] == {
+    assert cube_facts(picked)["left_out"]["frame"]["all"] == {
         "missing": int(lacks.sum()), "damaged": 0, "failed": 0,
     }  # fmt: skip
 

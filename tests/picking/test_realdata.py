@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import cubeengine as ce
+from cubeengine.store.attributes import cube_facts
 from tests.picking.loops import pick_loop
 
 pytestmark = pytest.mark.realdata
@@ -76,7 +77,7 @@ def test_events_without_a_frame_are_picked_and_marked(delayscan, truth):
     assert 123 in events
     np.testing.assert_array_equal(picked["jungfrau_valid"].values[:, 0], ~np.isin(events, lacking))
     assert (picked["jungfrau"].values[:, 0][events == 123] == 65_535).all()
-    assert picked.attrs["left_out"]["jungfrau"]["all"]["missing"] >= 1
+    assert cube_facts(picked)["left_out"]["jungfrau"]["all"]["missing"] >= 1
 
 
 def test_frames_are_those_of_the_reader_of_the_run(delayscan):
@@ -138,4 +139,4 @@ def test_store_is_opened_by_xarray_alone(shared_data, tmp_path):
         assert dataset["time"].dtype.kind == "M"
         np.testing.assert_array_equal(dataset["time"].values[0], run.time[dataset["event"].values[0]])
         assert dataset.attrs["content"] == "picked events"
-        assert dataset.attrs["spec"]["pick"]["events"] == 4
+        assert cube_facts(dataset)["spec"]["pick"]["events"] == 4

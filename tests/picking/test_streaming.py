@@ -13,6 +13,7 @@ import pytest
 import cubeengine as ce
 from cubeengine.picking import tasks
 from cubeengine.planning.cost import Tuning
+from cubeengine.store.attributes import cube_facts
 from tests.engine.test_memory import write_sparse_run
 from tests.makers.frames import frame_arrays, write_frames
 from tests.waiting import PATIENCE
@@ -180,7 +181,7 @@ def test_frames_that_cannot_be_read_end_the_run_or_are_counted(tmp_path, frames)
     np.testing.assert_array_equal(picked["det__counts_valid"], ~gone)
     np.testing.assert_array_equal(picked["det__counts"].values[~gone], arrays["det/counts"][events[~gone]])
     assert (picked["det__counts"].values[gone] == 65_535).all()
-    assert picked.attrs["left_out"]["det__counts"]["all"]["failed"] == gone.sum()
+    assert cube_facts(picked)["left_out"]["det__counts"]["all"]["failed"] == gone.sum()
 
 
 class Broken:

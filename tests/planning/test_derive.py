@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cubeengine.errors import SpecError
+from cubeengine.store.attributes import cube_facts
 from tests.planning.runs import DELAY, bound_of, delay_scan, memory_run, plan_of, warnings_of
 
 
@@ -88,7 +89,7 @@ def test_cube_says_where_the_state_of_the_laser_came_from():
     ):
         plan = plan_of(run, text % more)
         assert plan.to_dict()["delays"]["d"]["laser"] == words
-        assert plan.compute().attrs["delays"]["d"]["laser"] == words
+        assert cube_facts(plan.compute())["delays"]["d"]["laser"] == words
         assert words in str(plan)
 
 

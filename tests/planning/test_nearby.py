@@ -17,6 +17,7 @@ from cubeengine.events import window as windows
 from cubeengine.planning import nearby
 from cubeengine.sources.times import pack
 from cubeengine.spec.model import CubeSpec
+from cubeengine.store.attributes import cube_facts
 from tests.makers.simulated import SPEC
 from tests.planning.runs import bound_of, memory_run, plan_of
 from tests.planning.test_windows import facts, tiny_windows
@@ -115,7 +116,7 @@ def test_what_values_rest_on_is_counted_and_shown():
     assert (near.nothing, near.missing) == (1, int((~off_run().column("n").valid[:-1]).sum()))
     assert all(sum(counts.values()) == N_EVENTS for counts in plan.to_dict()["near"].values())
     assert f"nobody: {N_EVENTS} with no other event's value" in str(plan)
-    assert plan.compute().attrs["near"] == plan.to_dict()["near"]
+    assert cube_facts(plan.compute())["near"] == plan.to_dict()["near"]
 
 
 def test_a_variable_that_is_missing_everywhere_is_warned_of():

@@ -10,6 +10,7 @@ import xarray as xr
 import zarr
 
 from cubeengine import api
+from cubeengine.store.attributes import cube_facts
 from tests.makers.smalldata import write_lcls1
 from tests.planning.runs import DELAY, memory_run, plan_of
 
@@ -109,7 +110,7 @@ def test_event_counts_are_whole_numbers_over_all_bins(cube):
     assert cube.n_events.dims == BINS
     assert cube.n_events.dtype == np.int64
     for name in cube.selection.values:
-        assert int(cube.n_events.sel(selection=name).sum()) == cube.attrs["fates"][name]["binned"]
+        assert int(cube.n_events.sel(selection=name).sum()) == cube_facts(cube)["fates"][name]["binned"]
 
 
 def test_empty_bins_have_count_zero_and_no_mean(cube):
@@ -137,11 +138,11 @@ def test_axis_means_lie_in_their_bins(cube):
 
 
 def test_attributes_tell_how_the_cube_was_made(store, cube):
-    attrs = cube.attrs
+    attrs = cube_facts(cube)
     assert attrs["spec"]["cube"] == "test"
     assert attrs["ddof"] == 0
     assert attrs["n_events_total"] == 210
-    assert attrs["partial_run"] is None
+    assert "partial_run" not in attrs
     assert attrs["delays"]["delay"]["laser"] == "lightStatus/laser"
     for name, fates in attrs["fates"].items():
         assert sum(fates.values()) == 210
@@ -161,7 +162,7 @@ def test_spec_in_the_cube_makes_the_same_cube(cube):
     from cubeengine.spec.model import CubeSpec
 
     assert CubeSpec.loads(cube.attrs["spec_yaml"]) == CubeSpec.loads("cube: test\n" + SPEC)
-    assert CubeSpec.from_dict(cube.attrs["spec"]) == CubeSpec.loads("cube: test\n" + SPEC)
+    assert CubeSpec.from_dict(cube_facts(cube)["spec"]) == CubeSpec.loads("cube: test\n" + SPEC)
 
 
 def test_quick_try_is_marked_as_such():

@@ -14,6 +14,7 @@ import pytest
 import cubeengine as ce
 from cubeengine import CubeSpec, Session, SourceFormatError, SpecError, StoreMismatch
 from cubeengine.cli.app import run_command
+from cubeengine.store.attributes import cube_facts
 from tests.makers.smalldata import write_lcls1
 from tests.session.conftest import ARRAYS
 
@@ -49,7 +50,7 @@ def test_cube_of_the_command_line_is_that_of_the_session(told: Session, data: Pa
     assert ce.cube_hash("command.zarr") == ce.cube_hash("session.zarr")
     assert (data.parent / "spec.yaml").read_text() == text
     made = ce.open_cube("command.zarr")
-    inputs = [Path(found["path"]).name for found in made.attrs["inputs"]]
+    inputs = [Path(found["path"]).name for found in cube_facts(made)["inputs"]]
     assert inputs == ["xpptest01_Run0007.h5", "xpptest01_Run0007.session.nc"]
     assert CubeSpec.loads(made.attrs["spec_yaml"]) == CubeSpec.loads(text)
 

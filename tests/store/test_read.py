@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from cubeengine.errors import FieldNotFound, StoreMismatch
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.layout import STD_COMMENT
 from cubeengine.store.read import SEM_COMMENT, cube_hash, is_cube, open_cube, sem, signal_names
 from tests.store.handmade import delay_cube, save
@@ -26,7 +27,7 @@ def stored(cube: xr.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_opened_cube_equals_what_was_stored(cube: xr.Dataset, stored: Path) -> None:
     found = open_cube(stored)
     xr.testing.assert_equal(found, cube)
-    assert found.attrs == cube.attrs
+    assert cube_facts(found) == {key: value for key, value in cube.attrs.items() if value is not None}
 
 
 def test_opening_reads_no_values(stored: Path) -> None:
@@ -70,7 +71,7 @@ def test_damaged_metadata_are_no_cube(tmp_path: Path, text: str) -> None:
 def test_newer_format_is_refused(tmp_path: Path) -> None:
     path = save(xr.Dataset({"a": ("x", [1.0])}), tmp_path / "c.zarr")
     root = json.loads((path / "zarr.json").read_text())
-    root["attributes"]["cubeengine"]["format"] = 2
+    root["attributes"]["cubeengine"] = json.dumps({"format": 2})
     (path / "zarr.json").write_text(json.dumps(root))
     assert is_cube(path)
     with pytest.raises(StoreMismatch, match="format 2, this version of cubeengine reads up to 1"):

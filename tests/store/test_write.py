@@ -12,6 +12,7 @@ import zarr
 
 from cubeengine.errors import StoreMismatch
 from cubeengine.store import write
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.chunks import missing_chunks
 from cubeengine.store.files import MOST_PENDING
 from cubeengine.store.layout import ArrayLayout, CubeLayout, Region, regions
@@ -181,14 +182,14 @@ def test_attributes_known_at_the_end_are_added_and_the_marker_stays(store: Path,
     fill(store)
     write.update_attrs(store, {"memory": {"measured": np.int64(7)}, "cubeengine": {"format": 99}})
     write.publish(store, tmp_path / "c.zarr")
-    attrs = open_cube(tmp_path / "c.zarr").attrs
+    attrs = cube_facts(open_cube(tmp_path / "c.zarr"))
     assert attrs["memory"] == {"measured": 7}
     assert attrs["spec"] == {"cube": "c"}
     assert attrs["cubeengine"]["format"] == 1
 
 
 def test_attribute_that_is_no_json_is_refused_and_nothing_left(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"attribute\['spec'\]\['x'\]\[0\]: object"):
+    with pytest.raises(TypeError, match=r"attribute 'spec'\['x'\]\[0\]: object"):
         write.create(tmp_path / "c.zarr", CubeLayout(LAYOUT.arrays, {"spec": {"x": [object()]}}), {})
     assert list(tmp_path.iterdir()) == []
 
@@ -197,9 +198,9 @@ def test_infinite_attributes_become_text_that_every_reader_knows(tmp_path: Path)
     attrs = {"limits": (float("-inf"), np.float64("nan")), "path": Path("a/b"), "flags": np.array([True])}
     store = write.create(tmp_path / "c.zarr", CubeLayout(LAYOUT.arrays, attrs), {})
     found = json.loads((store / "zarr.json").read_text())["attributes"]
-    assert found["limits"] == ["-Infinity", "NaN"]
+    assert json.loads(found["limits"]) == ["-Infinity", "NaN"]
     assert found["path"] == "a/b"
-    assert found["flags"] == [True]
+    assert json.loads(found["flags"]) == [True]
 
 
 def test_small_array_of_the_wrong_shape_leaves_nothing(tmp_path: Path) -> None:
