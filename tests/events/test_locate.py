@@ -87,7 +87,7 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_not_there_says_what_would_be(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="xpptut15:252 would be"):
+    with pytest.raises(SpecError, match="experiment:run such as xpptut15:252"):
         locate(tmp_path / "absent.h5")
 
 
