@@ -182,7 +182,7 @@ def test_files_are_told_apart(tmp_path: Path) -> None:
     assert locate([raw[0], path, raw[1]]) == Located(path, tuple(raw), RunId("a", 1))
     with pytest.raises(SpecError, match="2 files are not raw"):
         locate([path, put(tmp_path / "b.h5")])
-    with pytest.raises(SpecError, match=r"none.xtc2' is no file"):
+    with pytest.raises(SpecError, match=r"none.xtc2' is not a file"):
         locate([tmp_path / "none.xtc2"])
 
 

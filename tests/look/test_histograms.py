@@ -137,7 +137,7 @@ def test_mistakes_are_answered():
         look.histogram(run, "wide")
     with pytest.raises(SpecError, match="must be a number, or 2 edges or more"):
         look.histogram(run, "x", bins=[1.0, 0.0])
-    with pytest.raises(SpecError, match="at least 1"):
+    with pytest.raises(SpecError, match="must be from 1 to 1,000,000"):
         look.histogram(run, "x", bins=0)
     with pytest.raises(SpecError, match="range must be two numbers, rising"):
         look.histogram(run, "x", range=(1, -1))
