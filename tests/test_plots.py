@@ -12,6 +12,7 @@ from cubeengine.errors import FieldNotFound, MissingExtra, SpecError
 from cubeengine.plots import describe_cube, drawable, plot_cube
 from cubeengine.plots.values import default_signal, mean_over_elements
 from cubeengine.store.read import open_cube, sem
+from tests.planning.runs import memory_run, plan_of
 from tests.store.handmade import delay_cube, save
 
 
@@ -276,3 +277,12 @@ def test_summary_reads_no_signal(cube: xr.Dataset, tmp_path: Path) -> None:
     stored = open_cube(save(cube, tmp_path / "c.zarr"))
     describe_cube(stored)
     assert not stored["frame_mean"].variable._in_memory
+
+
+def test_bins_are_drawn_at_their_labels() -> None:
+    settings = [-10, -1, 0, 0.1, 30.0]
+    run = memory_run({"m": np.repeat(settings, 20), "v": np.repeat(np.arange(5.0), 20)})
+    made = plan_of(run, "units: {m: ps}\naxes: [{field: m, steps: auto}]\nsignals: [v]").compute()
+    (line, *_) = plot_cube(made, "v").axes[0].lines
+    assert line.get_xdata().tolist() == settings
+    assert line.get_ydata().tolist() == [0, 1, 2, 3, 4]

@@ -278,9 +278,8 @@ class Cubes(Derivations):
 
 
 def _centres(plan: api.Plan) -> Iterator[object]:
-    """Give the centre of every bin, of several axes as tuples."""
-    edges = [np.asarray(axis.axis.edges) for axis in plan.bound.axes]
-    centres = [((one[:-1] + one[1:]) / 2).tolist() for one in edges]
+    """Give the label of every bin, of several axes as tuples."""
+    centres = [axis.axis.centers.tolist() for axis in plan.bound.axes]
     yield from centres[0] if len(centres) == 1 else product(*centres)
 
 

@@ -18,8 +18,8 @@ DIFFERENCES: Mapping[str, str] = {
         "is mean * nEntries, so sum / nEntries is the mean; nEntries_<name> counts the values there are"
     ),
     "bin-labels": (
-        "bins are labelled by their centres. The original labels them by the left edge (one axis), or "
-        "the right edge (first of several axes)"
+        "bins are labelled by their centres, those of a step scan by its settings. The original labels "
+        "them by the left edge (one axis), or the right edge (first of several axes)"
     ),
     "bin-edges": (
         "bins are [low, high), the last one [low, high]. The original leaves out events exactly on the "

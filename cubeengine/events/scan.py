@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cubeengine.events.derived import numbers
 from cubeengine.events.expressions import Columns
+from cubeengine.events.settings import find_settings
 from cubeengine.types import Column, FieldInfo, FieldKind, FloatArray, IntArray
 
 PREFIX = "scan/"
@@ -26,17 +27,17 @@ _NO_VARIABLE = re.compile(r"(^|/)var_|none|damage|userdatacfg|epics", re.IGNOREC
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class VariableSettings:
     """The distinct settings of one variable.
 
     Attributes
     ----------
     values : (n_settings,) float64
-        Rising; each as it occurs most often among the events.
+        Rising; the median reading of the events of each.
     index : (n_events,) int64
-        Number of every event's setting; -1 where the value is missing or not finite.
+        Number of every event's setting; -1 between settings, and where the value is missing or not finite.
     tolerance : float
-        Values closer to their neighbour than this are one setting.
+        Width of a setting at most.
     """
 
     values: FloatArray
@@ -49,7 +50,7 @@ class Settings:
         return np.bincount(self.index[self.index >= 0], minlength=len(self.values)).astype(np.int64)
 
 
-def distinct_settings(values: NDArray[Any], tolerance: float | None = None) -> Settings:
+def distinct_settings(values: NDArray[Any], tolerance: float | None = None) -> VariableSettings:
     """Find the distinct settings among the values of events.
 
     Parameters
@@ -57,17 +58,13 @@ def distinct_settings(values: NDArray[Any], tolerance: float | None = None) -> S
     values : (n_events,) numbers
         NaN and infinite ones are at no setting.
     tolerance : float, optional
-        Values closer to their neighbour than this, or as close, are one setting. 1e-9 of the range, and
-        the rounding of the numbers themselves, where left out.
+        Width of a setting at most. 1e-9 of the range, and the rounding of the numbers themselves, where
+        left out.
     """
-    finite = np.isfinite(values)
-    seen, inverse, events = np.unique(values[finite], return_inverse=True, return_counts=True)
+    seen, events = np.unique(values[np.isfinite(values)], return_counts=True)
     tolerance = _tolerance(values.dtype, seen) if tolerance is None else tolerance
-    first = np.concatenate([[True], np.diff(seen.astype(np.float64)) > tolerance])[: len(seen)]
-    setting = np.cumsum(first) - 1
-    index = np.full(len(values), -1, np.int64)
-    index[finite] = setting[inverse.reshape(-1)]
-    return Settings(_most_frequent(seen, events, setting), index, tolerance)
+    found = find_settings(seen, events.astype(np.int64), tolerance)
+    return VariableSettings(found.values, found.index(values).astype(np.int64), tolerance)
 
 
 def _tolerance(dtype: np.dtype[Any], seen: NDArray[Any]) -> float:
@@ -75,15 +72,9 @@ def _tolerance(dtype: np.dtype[Any], seen: NDArray[Any]) -> float:
 
 
 def settings_tolerance(dtype: np.dtype[Any], low: float, high: float) -> float:
-    """Give how close values of a type count as one setting, between the lowest and the highest of them."""
+    """Give how wide a setting of readings of a type may be, between the lowest and the highest of them."""
     rounding = 4 * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
     return max(RELATIVE_TOLERANCE * (high - low), rounding * max(abs(low), abs(high)))
-
-
-def _most_frequent(seen: NDArray[Any], events: IntArray, setting: IntArray) -> FloatArray:
-    order = np.lexsort((-events, setting))
-    first = np.unique(setting[order], return_index=True)[1]
-    return seen[order][first].astype(np.float64)
 
 
 class Scan:
@@ -119,7 +110,7 @@ class Scan:
         """Distinct settings of each variable, rising."""
         return {name: found.values for name, found in self._settings.items()}
 
-    def settings(self, variable: str) -> Settings:
+    def settings(self, variable: str) -> VariableSettings:
         """Give the settings of one variable, and the setting of every event."""
         return self._settings[variable]
 

@@ -96,7 +96,7 @@ def scan_curve(
     if statistic not in ("ratio_of_means", "mean_of_ratio"):
         raise SpecError(f"statistic must be 'ratio_of_means' or 'mean_of_ratio', got {statistic!r}")
     nodes = _curves(run, select, curves, without)
-    at, binned = find_axis(run, axis, bins, select)
+    at, binned = find_axis(run, axis, bins, _any_of(list(nodes.values())))
     events = look_at(at, [signal] if i0 is None else [signal, i0])
     gathered = _gather(_Scan(events.run, events.names, binned, nodes, statistic == "mean_of_ratio"))
     return _data(gathered, statistic, words(node_of(run, select)))
@@ -137,6 +137,12 @@ def _both(first: Node | None, second: Node | None) -> Node | None:
     if first is None or second is None:
         return second if first is None else first
     return Combine("all", (first, second))
+
+
+def _any_of(nodes: Sequence[Node | None]) -> Node | None:
+    """Give the selection of the events that any curve has: bins are found among these."""
+    some = tuple(node for node in nodes if node is not None)
+    return Combine("any", some) if len(some) == len(nodes) else None
 
 
 def _any(run: Run, node: Node | None) -> bool:
@@ -269,7 +275,7 @@ def _axis_coords(found: _Gathered, count: IntArray) -> dict[str, Any]:
     axis = found.scan.axis.axis
     edges = np.asarray(axis.edges)
     attrs = {"long_name": axis.field, "field": axis.field, **({"units": axis.unit} if axis.unit else {})}
-    centres = (edges[:-1] + edges[1:]) / 2
+    centres = axis.centers
     total = count.sum(axis=0)
     mean = found.moments.mean[-1].reshape(count.shape)
     pooled = (mean * count).sum(axis=0) / np.maximum(total, 1)

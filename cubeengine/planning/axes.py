@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +14,16 @@ from cubeengine.events.blocks import joined
 from cubeengine.events.derived import numbers
 from cubeengine.events.run import Run
 from cubeengine.events.scan import settings_tolerance
+from cubeengine.events.settings import Settings
 from cubeengine.events.states import States
 from cubeengine.events.window import Window
 from cubeengine.kernels.bins import bin_index
-from cubeengine.planning.distinct import Distinct, n_settings, quantile_edges, settings
+from cubeengine.planning.distinct import Distinct, n_chains, quantile_edges, settings
 from cubeengine.planning.plan import Axis
 from cubeengine.planning.units import FieldIn, field_in
 from cubeengine.schema.texts import amount_in
 from cubeengine.spec.axes import Axis as AxisSpec
-from cubeengine.spec.axes import axis_unit, edges_of
+from cubeengine.spec.axes import axis_unit, edges_of, labels_of, middles
 from cubeengine.types import BoolArray, Column, FloatArray
 
 MOST_SURE_STEPS = 100  # so many settings are believed to be steps
@@ -85,7 +85,7 @@ class BinnedAxis:
             binned, index = values, bin_index(values.data, np.asarray(self.axis.edges))
         else:
             binned = self.steps.source.column(window)
-            index = self.steps.index(binned)
+            index = self.steps.settings.index(binned.data)
         if binned.valid is not None:
             index = np.where(binned.valid, index, np.int32(-1))
         return Binned(values, index, _states(binned, index))
@@ -109,18 +109,12 @@ class Steps:
     ----------
     source : FieldIn
         The field whose settings they are.
-    starts : (n_settings,) numbers
-        Lowest reading of each setting, rising.
+    settings : Settings
+        What readings belong to each.
     """
 
     source: FieldIn
-    starts: NDArray[Any]
-
-    def index(self, readings: Column) -> NDArray[np.int32]:
-        """Give the setting of every event; -1 where there is no finite reading."""
-        finite = np.isfinite(readings.data)
-        found = np.searchsorted(self.starts, readings.data.astype(self.starts.dtype), side="right") - 1
-        return np.where(finite, found, -1).astype(np.int32)
+    settings: Settings
 
 
 def _states(binned: Column, index: NDArray[np.int32]) -> States:
@@ -164,16 +158,19 @@ class AxisFinder:
 
     @property
     def needs_values(self) -> bool:
-        """Whether the edges come from the data."""
+        """Whether the bins come from the data."""
         return self._spec.form in {"steps", "quantiles"}
 
+    @property
+    def whole_run(self) -> bool:
+        """Whether the bins are those of the whole run, also where a part of it is looked at: settings are."""
+        return self._spec.form == "steps"
+
     def add(self, window: Window, kept: BoolArray) -> None:
-        """Look at the events of a window; quantiles are taken of those that some selection keeps."""
-        if self._spec.form == "steps":
-            readings = self._settings.column(window)
-            values = readings.data if readings.valid is None else numbers(readings)
-        else:
-            values = numbers(self._source.column(window))[kept]
+        """Look at the events of a window that some selection keeps."""
+        column = (self._settings if self._spec.form == "steps" else self._source).column(window)
+        exact = self._spec.form == "steps" and column.valid is None
+        values = (column.data if exact else numbers(column))[kept]
         self._distinct.add(values[np.isfinite(values)])
 
     def found(self) -> BinnedAxis:
@@ -184,32 +181,42 @@ class AxisFinder:
         PlanError
             If quantiles or settings cannot be found in the data.
         """
-        spec, steps = self._spec, None
-        given = edges_of(spec)
-        if given is not None:
-            edges = given
-        elif spec.form == "steps":
-            edges, steps = self._found_steps()
-        else:
-            edges = _quantile_edges(spec, self._distinct)
-        axis = Axis(spec.variable, spec.field, self._unit, tuple(edges.tolist()))
-        return BinnedAxis(axis, self._source, given is not None, steps, self._run)
+        spec, given = self._spec, edges_of(self._spec)
+        if spec.form == "steps":
+            return self._found_steps()
+        edges = _quantile_edges(spec, self._distinct) if given is None else given
+        labels = labels_of(spec) if given is not None else None
+        labels = middles(edges) if labels is None else labels
+        axis = Axis(spec.variable, spec.field, self._unit, tuple(edges.tolist()), tuple(labels.tolist()))
+        return BinnedAxis(axis, self._source, given is not None, None, self._run)
 
-    def _found_steps(self) -> tuple[FloatArray, Steps]:
-        distinct, name = self._distinct, self._spec.field
+    def _found_steps(self) -> BinnedAxis:
+        spec, distinct, source = self._spec, self._distinct, self._settings
         if not distinct.n_values:
-            raise PlanError(f"axis {name!r}: steps: no event has a value of it; check the field with --stats")
+            raise PlanError(
+                f"axis {spec.field!r}: steps: no selected event has a value of {source.field!r}; see its "
+                "values with  cubeengine fields SOURCE --stats,  and the cut flow without this axis"
+            )
         tolerance = self._tolerance
         if tolerance is None:
             tolerance = settings_tolerance(distinct.dtype, *map(float, distinct.limits))
-        n_found = n_settings(distinct, tolerance)
-        if n_found > MOST_SURE_STEPS and n_found * EVENTS_PER_STEP > distinct.n_values:
+        self._check_steps(n_chains(distinct, tolerance), tolerance)
+        found = settings(distinct, tolerance)
+        self._check_steps(len(found), tolerance)
+        edges = _midway(found.values, reach=tolerance)
+        axis = Axis(
+            spec.variable, spec.field, self._unit, tuple(edges.tolist()), tuple(found.values.tolist()),
+            source.field, tolerance,
+        )  # fmt: skip
+        return BinnedAxis(axis, self._source, False, Steps(source, found), self._run)
+
+    def _check_steps(self, n_found: int, tolerance: float) -> None:
+        n_values = self._distinct.n_values
+        if n_found > MOST_SURE_STEPS and n_found * EVENTS_PER_STEP > n_values:
             raise PlanError(
-                f"axis {name!r}: steps: {distinct.n_values:,} readings at {n_found:,} settings are no step "
-                f"scan; give a tolerance above {tolerance:.3g}, or edges"
+                f"axis {self._spec.field!r}: steps: {n_values:,} readings at {n_found:,} settings are no "
+                f"step scan; give a tolerance above {tolerance:.3g}, or edges"
             )
-        values, starts = settings(distinct, tolerance)
-        return _midway(values, reach=tolerance), Steps(self._settings, starts)
 
 
 def _quantile_edges(spec: AxisSpec, distinct: Distinct) -> FloatArray:
@@ -242,5 +249,5 @@ def _midway(centers: FloatArray, reach: float = 0.0) -> FloatArray:
     if len(centers) == 1:
         half = max(abs(centers[0]) * 1e-6, 1e-15, reach)
         return np.array([centers[0] - half, centers[0] + half])
-    inner = (centers[:-1] + centers[1:]) / 2
+    inner = middles(centers)
     return np.array([2 * centers[0] - inner[0], *inner, 2 * centers[-1] - inner[-1]])

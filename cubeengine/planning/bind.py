@@ -244,9 +244,9 @@ def _find_axes(
     finders = [AxisFinder(run, axis, units) for axis in spec.axes]
     looking = [finder for finder in finders if finder.needs_values]
     for window in run.windows() if looking else ():
-        kept = [window.states(node) == states.TRUE for node in nodes.values()]
+        kept = np.any([window.states(node) == states.TRUE for node in nodes.values()], axis=0)
         for finder in looking:
-            finder.add(window, np.any(kept, axis=0) & sample.mask(window.events))
+            finder.add(window, kept if finder.whole_run else kept & sample.mask(window.events))
     return tuple(finder.found() for finder in finders)
 
 

@@ -22,7 +22,7 @@ EDGE_DISTANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class NearEdges:
-    """Selected events that have a value on an axis, and how many of them lie on an edge."""
+    """Selected events that have a value on an axis, and those of them on an edge, or between settings."""
 
     near: int
     finite: int
@@ -54,7 +54,7 @@ class Counts:
     fates : Fates
         What became of the events.
     near_edges : tuple of NearEdges
-        For each axis; none where its edges were made of the values.
+        For each axis; none where it has quantiles.
     dark : Dark, or None
         None where no cut of the selection is that on laser-off events.
     """
@@ -96,7 +96,7 @@ def count_window(
     axes : sequence of Binned
         Where the events fall.
     near : sequence of (n_events,) bool, or None
-        For each axis, the events that lie on an edge; see `near_edges`.
+        For each axis, the events that lie on an edge, or between settings; see `near_edges`.
     considered : (n_events,) bool
         Events that are looked at.
     """
@@ -132,7 +132,10 @@ def _holds(state: States) -> BoolArray:
 
 
 def near_edges(axis: BinnedAxis, binned: Binned) -> BoolArray | None:
-    """Give the events that lie on an edge; None where the edges were made of the values."""
+    """Give the events that lie on an edge; with steps, those between the settings; None with quantiles."""
+    if axis.steps is not None:
+        between: BoolArray = binned.states == states.FALSE
+        return between
     if not axis.given:
         return None
     edges, values = np.asarray(axis.axis.edges), numbers(binned.values)
@@ -146,5 +149,5 @@ def near_edges(axis: BinnedAxis, binned: Binned) -> BoolArray | None:
 def _count_near(close: BoolArray | None, binned: Binned, kept: BoolArray) -> NearEdges:
     if close is None:
         return NearEdges(0, 0)
-    finite = kept & np.isfinite(numbers(binned.values))
+    finite = kept & ((binned.states == states.TRUE) | (binned.states == states.FALSE))
     return NearEdges(int(np.count_nonzero(close & kept)), int(np.count_nonzero(finite)))

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.planning.side import Growing
+from cubeengine.events.settings import Settings, begins, find_settings, joined
+from cubeengine.planning.side import Growing, scratch
 from cubeengine.types import FloatArray, IntArray
 
 Counted: TypeAlias = tuple[NDArray[Any], IntArray]
@@ -125,54 +126,40 @@ def values_at(distinct: Distinct, ranks: IntArray) -> FloatArray:
     return found
 
 
-def n_settings(distinct: Distinct, tolerance: float) -> int:
-    """Count the settings: values closer to their neighbour than the tolerance are one."""
-    return sum(int(first.sum()) for _, _, first in _with_borders(distinct, tolerance))
+def n_chains(distinct: Distinct, tolerance: float) -> int:
+    """Count the stretches of values that follow one another within the tolerance: not above the settings."""
+    found, last = 0, None
+    for values, _ in distinct.blocks():
+        found += len(begins(values, tolerance)) + (last is None or _apart(last, values[0], tolerance))
+        last = values[-1]
+    return found
 
 
-def settings(distinct: Distinct, tolerance: float) -> tuple[FloatArray, NDArray[Any]]:
-    """Find the settings among all values.
-
-    Returns
-    -------
-    values : (n_settings,) float64
-        Rising; each as it occurs most often among the events, the lowest of several.
-    starts : (n_settings,) of the type of the values
-        The lowest value of each.
-    """
-    best: list[Counted] = []
-    starts = []
-    for values, counts, first in _with_borders(distinct, tolerance):
-        begins = np.flatnonzero(first)
-        starts.append(values[begins])
-        found = _most_frequent(values, counts, np.union1d(0, begins))
-        if not first[0]:  # goes on with the last setting of the block before
-            value, count = (part[:1] for part in found)
-            if count[0] > best[-1][1][-1]:
-                best[-1] = np.append(best[-1][0][:-1], value), np.append(best[-1][1][:-1], count)
-            found = found[0][1:], found[1][1:]
-        if len(found[0]):
-            best.append(found)
-    values = np.concatenate([found[0] for found in best])
-    return values.astype(np.float64), np.concatenate(starts)
+def settings(distinct: Distinct, tolerance: float) -> Settings:
+    """Find the settings among all values; see `find_settings`."""
+    parts = [find_settings(*part, tolerance, room=scratch) for part in _stretches(distinct, tolerance)]
+    return joined(parts)
 
 
-def _with_borders(
-    distinct: Distinct, tolerance: float
-) -> Iterator[tuple[NDArray[Any], IntArray, NDArray[np.bool_]]]:
-    """Give the blocks, with where a setting begins."""
-    before: float | None = None
-    for values, counts in distinct.blocks():
-        numbers = values.astype(np.float64)
-        first = np.append(True, np.diff(numbers) > tolerance)
-        first[0] = before is None or bool(numbers[0] - before > tolerance)
-        before = float(numbers[-1])
-        yield values, counts, first
+def _stretches(distinct: Distinct, tolerance: float) -> Iterator[Counted]:
+    """Give the values in parts that lie apart by more than the tolerance; a long one in side files."""
+    values, counts = Growing(), Growing()
+    for block, events in distinct.blocks():
+        places = begins(block, tolerance)
+        if len(values) and _apart(values.last, block[0], tolerance):
+            places = np.append(0, places)
+        start = 0
+        if len(places):
+            start = int(places[-1])
+            values.append(block[:start])
+            counts.append(events[:start])
+            yield values.array(), counts.array()
+            values, counts = Growing(), Growing()
+        values.append(block[start:])
+        counts.append(events[start:])
+    if len(values):
+        yield values.array(), counts.array()
 
 
-def _most_frequent(values: NDArray[Any], counts: IntArray, begins: IntArray) -> Counted:
-    """Give the value that most events have, of each stretch of values."""
-    setting = np.searchsorted(begins, np.arange(len(values)), side="right") - 1
-    order = np.lexsort((-counts, setting))
-    chosen = order[np.searchsorted(setting, np.arange(len(begins)))]
-    return values[chosen], counts[chosen]
+def _apart(low: Any, high: Any, tolerance: float) -> bool:
+    return bool(float(high) > float(low) + tolerance)

@@ -149,24 +149,41 @@ class SignalPlan:
 
 @dataclass(frozen=True)
 class Axis:
-    """A cube axis with its edges in `unit`."""
+    """A cube axis.
+
+    Attributes
+    ----------
+    name, field : str
+        Its names in the cube and in the spec.
+    unit : str
+        Of edges and labels.
+    edges : tuple of float
+        Edges of the bins, rising.
+    labels : tuple of float
+        Coordinate of every bin: its setting, the centre that was asked for, or the middle of its edges.
+    steps : str
+        Field whose settings the bins are; "" where the edges make the bins.
+    tolerance : float, or None
+        Width of a setting at most; None where the edges make the bins.
+    """
 
     name: str
     field: str
     unit: str
     edges: tuple[float, ...]
+    labels: tuple[float, ...]
+    steps: str = ""
+    tolerance: float | None = None
 
     @property
     def n_bins(self) -> int:
         """Bins between the edges."""
-        return len(self.edges) - 1
+        return len(self.labels)
 
     @property
     def centers(self) -> FloatArray:
-        """(n_bins,) middles of the bins."""
-        edges = np.asarray(self.edges)
-        centers: FloatArray = (edges[:-1] + edges[1:]) / 2
-        return centers
+        """(n_bins,) labels of the bins."""
+        return np.asarray(self.labels, np.float64)
 
 
 @dataclass(frozen=True)

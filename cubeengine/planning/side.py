@@ -57,6 +57,11 @@ class Growing:
         self._spill()
         return self._mapped()
 
+    @property
+    def last(self) -> Any:
+        """The last item; there must be one."""
+        return self._parts[-1][-1] if self._parts else self._mapped()[-1]
+
     def _mapped(self) -> NDArray[Any]:
         if self._file is None or self._stored is None:
             raise ValueError("nothing was stored yet")

@@ -138,18 +138,26 @@ def _lopsided(bound: Bound, name: str) -> Iterator[Problem]:
 
 
 def _near_edges(bound: Bound, axis: BinnedAxis, number: int) -> Iterator[Problem]:
-    """Tell of set values on edges; where the edges were made of the values, that is meant."""
-    if bound.spec.axes[number].form in {"steps", "quantiles"}:
-        return
+    """Tell of set values on edges, and of readings between settings."""
     for name, counts in bound.census.counts.items():
         found = counts.near_edges[number]
         if found.near > NEAR_EDGE * max(found.finite, 1):
-            yield _warning(
-                ("axes", number),
-                f"selection {name!r}: {found.near:,} of {found.finite:,} events lie on an edge of "
-                f"{axis.axis.field!r}{_whose_bin(bound, axis)}; for set values use centers, or steps: auto",
-            )
+            events = f"selection {name!r}: {found.near:,} of {found.finite:,} events lie"
+            yield _warning(("axes", number), f"{events} {_on_what(bound, axis)}")
             return
+
+
+def _on_what(bound: Bound, axis: BinnedAxis) -> str:
+    if axis.steps is None:
+        return (
+            f"on an edge of {axis.axis.field!r}{_whose_bin(bound, axis)}; for set values use centers, "
+            "or steps: auto"
+        )
+    return (
+        f"between the settings of {axis.axis.steps!r}, in no bin: they are no part of {axis.axis.n_bins:,} "
+        f"settings that are at most {axis.axis.tolerance:.3g} wide; where readings of a setting spread over "
+        "more, give a larger tolerance, where settings are closer than that, a smaller one"
+    )
 
 
 def _whose_bin(bound: Bound, axis: BinnedAxis) -> str:

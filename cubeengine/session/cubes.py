@@ -19,7 +19,6 @@ from cubeengine.events.selections import Node
 from cubeengine.schema.texts import NAME
 from cubeengine.spec.axes import Axis
 from cubeengine.spec.model import CubeSpec, Signal
-from cubeengine.spec.nice import centers_of, edges_between
 from cubeengine.spec.resolve import declared_unit
 
 FILE_OPTIONS = ("constants", "file", "geometry", "poni")
@@ -69,20 +68,7 @@ class Binning:
         if self.bins is not None:
             low, high = self.range or _span(name, run, spec, nodes)
             return Axis(**plain, edges={"start": low, "stop": high, "bins": self.bins})
-        if self.centers is not None:
-            return Axis(**plain, **_centered(self.centers))
         return Axis(**plain, **{given[0]: getattr(self, given[0])})
-
-
-def _centered(centers: Any) -> dict[str, Any]:
-    """Give centres as a spec has them: evenly spaced, or else the edges between them."""
-    if isinstance(centers, Mapping) or not isinstance(centers, Sequence | np.ndarray):
-        return {"centers": centers}
-    values = np.asarray(centers, np.float64)
-    if values.ndim != 1 or len(values) < 2 or not (np.diff(values) > 0).all():
-        raise SpecError("'centers' must be {start, stop, step}, or at least two numbers that rise")
-    even = centers_of(values)
-    return {"edges": edges_between(values)} if even is None else {"centers": even}
 
 
 def _span(name: str, run: Run, spec: CubeSpec, nodes: Sequence[Node]) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
@@ -47,10 +48,11 @@ class Spacing(Model):
         return self
 
 
-_EDGE_LIST = TypeAdapter(tuple[Amount, ...])
+_LIST = TypeAdapter(tuple[Amount, ...])
 
 
-def _read_edges(value: object) -> Any:
+def _listed_or_spaced(value: object, wanted: str) -> Any:
+    """Read numbers that are listed, or evenly spaced."""
     if isinstance(value, Spacing):
         return value
     if isinstance(value, Mapping):
@@ -58,16 +60,18 @@ def _read_edges(value: object) -> Any:
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return _EDGE_LIST.validate_python(tuple(value))
-    raise SpecError(
-        f"must be a list of edges or {{start, stop, step}} or {{start, stop, bins}}, but is {kind_of(value)}"
-    )
+        return _LIST.validate_python(tuple(value))
+    raise SpecError(f"must be {wanted}, but is {kind_of(value)}")
+
+
+_EDGES = partial(_listed_or_spaced, wanted="a list of edges or {start, stop, step} or {start, stop, bins}")
+_CENTERS = partial(_listed_or_spaced, wanted="a list of centres or {start, stop, step}")
 
 
 class Axis(Model):
     """One axis of a cube: a field and its bins, given in exactly one of four forms.
 
-    Bins are [low, high), the last one [low, high].
+    Bins are [low, high), the last one [low, high]. With `steps` they are the settings.
 
     Attributes
     ----------
@@ -75,22 +79,23 @@ class Axis(Model):
         Field or derived variable that is binned: one number per event.
     edges : tuple of numbers, or Spacing
         Bin edges, rising strictly.
-    centers : Spacing
-        Bin centres, with edges midway: the form for step scans.
+    centers : tuple of numbers, or Spacing
+        Bin centres, rising strictly, with edges midway: the form for step scans. They label the bins.
     quantiles : int
         That many bins with equally many selected events.
     steps : str
-        One bin per distinct setting: "auto" of the field itself, or of the field named here.
+        One bin per distinct setting: "auto" of the field itself, or of the field named here. The settings
+        label the bins.
     tolerance : number
-        With `steps`: settings that differ by no more count as one.
+        With `steps`: how far apart readings of one setting may be; what lies in no setting is outside.
     unit : str
         Unit of the numbers here and of the axis in the cube; default: the field's declared unit.
         "" says that the axis has none, where none is declared.
     """
 
     field: FieldName
-    edges: Annotated[tuple[Amount, ...] | Spacing, PlainValidator(_read_edges)] | None = None
-    centers: Spacing | None = None
+    edges: Annotated[tuple[Amount, ...] | Spacing, PlainValidator(_EDGES)] | None = None
+    centers: Annotated[tuple[Amount, ...] | Spacing, PlainValidator(_CENTERS)] | None = None
     quantiles: Annotated[int, Field(strict=True, ge=1, le=MAX_BINS)] | None = None
     steps: FieldName | None = None
     tolerance: Amount | None = None
@@ -163,31 +168,75 @@ def edges_of(axis: Axis) -> FloatArray | None:
     if axis.edges is not None:
         start, step, n = _steps(axis.edges, unit)
         return _spaced(start, step, n + 1)
+    if isinstance(axis.centers, tuple):
+        return _midway([_decimal(number, unit) for number in axis.centers])
     if axis.centers is not None:
         start, step, n = _steps(axis.centers, unit)
         return _spaced(start - step / 2, step, n + 2)
     return None
 
 
+def labels_of(axis: Axis) -> FloatArray | None:
+    """Give the labels of the bins of an axis, where that needs no data: its centres.
+
+    Returns
+    -------
+    (n_bins,) float64 in the axis's unit, or None
+        The centres as they are given; else the middles between the edges. None for `quantiles` and `steps`.
+
+    Examples
+    --------
+    >>> labels_of(Axis(field="delay", centers=[-1, 0, 0.1, 10]))
+    array([-1. ,  0. ,  0.1, 10. ])
+    """
+    unit = axis_unit(axis)
+    if isinstance(axis.centers, tuple):
+        return np.array([_in(number, unit) for number in axis.centers], np.float64)
+    if axis.centers is not None:
+        start, step, n = _steps(axis.centers, unit)
+        return _spaced(start, step, n + 1)
+    edges = edges_of(axis)
+    return None if edges is None else middles(edges)
+
+
+def middles(edges: FloatArray) -> FloatArray:
+    """Give the middles between (n + 1,) edges."""
+    between: FloatArray = (edges[:-1] + edges[1:]) / 2
+    return between
+
+
 def _checked_edges(axis: Axis) -> None:
-    if axis.centers is not None and axis.centers.step is None:
-        raise SpecError("needs 'step'; 'bins' goes with edges")
     unit = axis_unit(axis)
     if axis.tolerance is not None and _in(axis.tolerance, unit) < 0:
         raise SpecError("'tolerance' must not be negative")
+    if isinstance(axis.centers, Spacing) and axis.centers.step is None:
+        raise SpecError("needs 'step'; 'bins' goes with edges")
+    if isinstance(axis.centers, tuple):
+        _check_rising([_in(number, unit) for number in axis.centers], "centers", unit)
     edges = edges_of(axis)
     if edges is None:
         return
-    if len(edges) < 2:
-        raise SpecError(f"needs at least 2 edges, got {len(edges)}")
     if len(edges) - 1 > MAX_BINS:
         raise SpecError(f"more than {MAX_BINS:,} bins")
-    for i, (low, high) in enumerate(pairwise(edges.tolist())):
+    _check_rising(edges.tolist(), "edges", unit)
+
+
+def _check_rising(numbers: Sequence[float], name: str, unit: str | None) -> None:
+    if len(numbers) < 2:
+        raise SpecError(f"needs at least 2 {name}, got {len(numbers)}")
+    for i, (low, high) in enumerate(pairwise(numbers)):
         if not low < high:
             tail = f" (unit {unit})" if unit else ""
             raise SpecError(
-                f"must rise strictly, but edges[{i + 1}] = {high:.12g} comes after {low:.12g}{tail}"
+                f"must rise strictly, but {name}[{i + 1}] = {high:.12g} comes after {low:.12g}{tail}"
             )
+
+
+def _midway(centers: Sequence[Fraction]) -> FloatArray:
+    """Give the edges midway between centres, the outer ones as far out as the next inner ones."""
+    inner = [(low + high) / 2 for low, high in pairwise(centers)]
+    outer = 2 * centers[0] - inner[0], 2 * centers[-1] - inner[-1]
+    return np.array([float(edge) for edge in (outer[0], *inner, outer[1])])
 
 
 def _steps(spacing: Spacing, unit: str | None) -> tuple[Fraction, Fraction, int]:
@@ -239,8 +288,8 @@ def _in(number: float | Quantity, unit: str | None) -> float:
 
 
 def _numbers(axis: Axis) -> list[float | Quantity]:
-    spacing = axis.edges if isinstance(axis.edges, Spacing) else axis.centers
-    numbers = list(axis.edges) if isinstance(axis.edges, tuple) else []
-    if spacing is not None:
-        numbers += [spacing.start, spacing.stop] + ([] if spacing.step is None else [spacing.step])
+    given = axis.centers if axis.edges is None else axis.edges
+    numbers = list(given) if isinstance(given, tuple) else []
+    if isinstance(given, Spacing):
+        numbers += [given.start, given.stop] + ([] if given.step is None else [given.step])
     return numbers + ([] if axis.tolerance is None else [axis.tolerance])

@@ -46,12 +46,16 @@ def centers_of(settings: FloatArray) -> dict[str, float] | None:
     return _spacing(start, n, step)
 
 
-def edges_between(settings: FloatArray) -> list[float]:
-    """Give edges midway between uneven settings, the outer ones as far out as the next inner ones."""
-    middle = (settings[:-1] + settings[1:]) / 2
-    outer = 2 * settings[0] - middle[0], 2 * settings[-1] - middle[-1]
-    edges = [rounded(edge, _DIGITS + 3) for edge in (outer[0], *middle, outer[1])]
-    return [_whole(edge) for edge in edges]
+def listed_centers(settings: FloatArray) -> list[float]:
+    """Round uneven settings as far as the closest two stay apart: to a thousandth of their distance.
+
+    Examples
+    --------
+    >>> listed_centers(np.array([-10.0, 2e-17, 0.1, 0.30000000000000004]))
+    [-10, 0, 0.1, 0.3]
+    """
+    step = float(np.diff(settings).min())
+    return [_whole(_on_grid(float(setting), step)) for setting in settings]
 
 
 def centers_over(values: FloatArray, n_bins: int) -> dict[str, float]:

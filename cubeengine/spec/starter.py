@@ -12,7 +12,7 @@ import numpy as np
 from cubeengine.budget import format_size
 from cubeengine.events.run import Run
 from cubeengine.schema.texts import NAME
-from cubeengine.spec.nice import centers_of, centers_over, edges_between, rounded
+from cubeengine.spec.nice import centers_of, centers_over, listed_centers, rounded
 from cubeengine.spec.shots import LASER, XRAY
 from cubeengine.spec.survey import Survey
 from cubeengine.spec.writing import flow
@@ -218,9 +218,8 @@ def _delay_axis(survey: Survey, field: str, unit: str) -> Iterator[str]:
     stepped = field in survey.run.scan.variables and not survey.run.scan.is_fly
     if stepped:
         settings = convert(survey.run.scan.values[field], unit, "ps")
-        centers = centers_of(settings)
         yield f"  # A step scan of {len(settings)} settings: one bin around each."
-        axis |= {"centers": centers} if centers else {"edges": edges_between(settings)}
+        axis["centers"] = centers_of(settings) or listed_centers(settings)
     else:
         yield f"  # {field} moves all the time: about {FAST_BINS} bins over its range."
         axis["centers"] = centers_over(settings, FAST_BINS)

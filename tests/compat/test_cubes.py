@@ -32,6 +32,17 @@ def test_one_axis_has_standard_deviations(ana, truth):
     assert "std_ipm2__sum" in cube
 
 
+def test_bins_of_a_step_scan_are_labelled_by_its_settings(tmp_path):
+    settings = np.array([-10, -1, 0, 0.1, 0.3, 1, 30])
+    step = np.arange(420) // 60
+    truth = write_run(tmp_path, {"scan/theta": settings[step], "scan/lxt": None, "ipm3/sum": step * 1.0})
+    ana = open_ana(truth)
+    cube = made(ana, ["ipm3/sum"], [], "scan/theta")
+    assert cube.binVar_bins.values.tolist() == settings.tolist()
+    assert (cube.ipm3__sum / cube.nEntries).values.tolist() == list(range(7))
+    assert ana.makeCubeData("cube", returnIdx=True)[1]["keys"] == settings.tolist()
+
+
 def test_sum_over_entries_is_the_mean_though_a_third_is_nan(tmp_path):
     truth = write_run(tmp_path)
     signal = truth.columns["ipm2/sum"] * 3.0

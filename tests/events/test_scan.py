@@ -80,7 +80,7 @@ def test_missing_integers_belong_to_no_setting() -> None:
 
 
 def test_a_tolerance_can_be_stated() -> None:
-    assert distinct_settings(np.array([1.0, 1.1, 2.0, 2.1, 2.2]), 0.2).values.tolist() == [1.0, 2.0]
+    assert distinct_settings(np.array([1.0, 1.1, 2.0, 2.1, 2.2]), 0.2).values.tolist() == [1.0, 2.1]
 
 
 @given(st.lists(st.integers(-50, 50), max_size=40))

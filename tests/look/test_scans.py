@@ -246,3 +246,30 @@ def test_given_axes_get_curves_or_difference():
     assert look.plot_scan(pump_probe(), "diode", ax=ax) is ax
     assert len(ax.containers) == 2
     assert isinstance(look.scan_curve(pump_probe(), "diode"), xr.Dataset)
+
+
+def uneven_scan():
+    """Uneven settings, each with the laser on and off, and readings while the motor moved."""
+    settings = np.array([-10, -1, 0, 0.1, 30.0])
+    readings = np.repeat(settings, 40)
+    readings[36:40] = [-8, -6, -4, -2]
+    return settings, memory_run(
+        {
+            "scan/lxt": readings,
+            "diode": readings * 2,
+            "lightStatus/laser": np.tile([1, 0], 100),
+            "moving": np.isin(np.arange(200), np.arange(36, 40)).astype(int),
+        }
+    )
+
+
+@pytest.mark.parametrize("axis", [None, ce.Axis(field="scan/lxt", steps="auto", tolerance=0.01)])
+def test_points_of_uneven_settings_are_the_settings_that_the_curves_have(axis):
+    settings, run = uneven_scan()
+    still = {name: {"all": ["moving == 0"], "laser": name} for name in ("on", "off")}
+    found = look.scan_curve(run, "diode", axis=axis, curves=still)
+    assert found["scan__lxt"].values.tolist() == settings.tolist()
+    np.testing.assert_allclose(found["value"], [settings * 2] * 2, rtol=1e-14)
+    assert found.attrs["n_outside"] == [0, 0]
+    at = found["value"].sel(scan__lxt=0, method="nearest")
+    assert at.values.tolist() == [0.0, 0.0]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubeengine.errors import PlanError, SpecError
-from tests.planning.runs import DELAY, DELAYS_PS, bound_of, delay_scan, memory_run
+from tests.planning.runs import DELAY, DELAYS_PS, bound_of, delay_scan, memory_run, plan_of
 
 FORMS = [
     ("edges: [0, 1, 2.5, 4]", [0, 1, 2.5, 4]),
@@ -111,6 +111,83 @@ def test_run_that_is_no_scan_gives_one_bin(value, form):
     low, high = axis.axis.edges
     assert low < value < high
     assert (axis.index == 0).all()
+
+
+UNEVEN = [-10, -1, 0, 0.1, 0.3, 1, 3, 10, 30, 100.0]
+
+
+@pytest.mark.parametrize(
+    ("form", "unit"), [("steps: auto", "ps"), (f"centers: {UNEVEN}", "ps"), ("steps: auto", "fs")]
+)
+def test_bins_of_uneven_settings_are_labelled_by_the_settings(form, unit):
+    run = memory_run({"scan/lxt": np.repeat(UNEVEN, 20) * 1e-12})
+    text = f"units: {{scan/lxt: s}}\naxes: [{{field: scan/lxt, {form}, unit: {unit}}}]"
+    plan = plan_of(run, text)
+    wanted = np.array(UNEVEN) * (1 if unit == "ps" else 1000)
+    cube = plan.compute()
+    np.testing.assert_allclose(cube["scan__lxt"], wanted, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(cube["scan__lxt"], cube["scan__lxt_mean"][0], rtol=1e-12, atol=1e-12)
+    middle = (wanted[1:] + wanted[:-1]) / 2
+    np.testing.assert_allclose(cube["scan__lxt_bnds"][:-1, 1], middle, rtol=1e-12)
+    np.testing.assert_allclose(cube["scan__lxt_bnds"][1:, 0], middle, rtol=1e-12)
+    nearest = cube["scan__lxt_mean"].sel(scan__lxt=wanted[3], method="nearest").item()
+    assert nearest == pytest.approx(wanted[3])
+
+
+def test_steps_say_of_what_field_and_how_wide_they_are():
+    run = memory_run({"m": np.repeat([1.0, 2.0], 20)})
+    cube = plan_of(run, "axes: [{field: m, steps: auto, tolerance: 0.25, unit: ''}]").compute()
+    assert (cube["m"].attrs["steps"], cube["m"].attrs["tolerance"]) == ("m", 0.25)
+    plain = plan_of(run, "axes: [{field: m, centers: [1, 2], unit: ''}]").compute()
+    assert not {"steps", "tolerance"} & plain["m"].attrs.keys()
+
+
+MOVING = """
+units: {x: mm}
+select: {still: ['moving == 0'], first: ['moving == 0 and x < 2.5']}
+axes: [{field: x, steps: auto, tolerance: %s}]
+"""
+
+
+def moving_motor():
+    """Five settings, read with noise, and readings in transit between the first two."""
+    true = np.repeat(np.arange(5.0), 80)
+    readings = true + np.random.default_rng(1).uniform(-0.004, 0.004, 400)
+    readings[75:80] = np.linspace(0.1, 0.9, 5)
+    return memory_run({"x": readings, "moving": np.isin(np.arange(400), np.arange(75, 80)).astype(int)})
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 0.3])
+def test_settings_come_from_the_selected_events(tolerance):
+    bound = bound_of(moving_motor(), MOVING % tolerance + "cubes: [still]")
+    assert bound.n_events.tolist() == [[75, 80, 80, 80, 80]]
+    np.testing.assert_allclose(bound.axes[0].axis.centers, np.arange(5), atol=0.004)
+
+
+def test_settings_come_from_all_selections_that_are_binned():
+    assert bound_of(moving_motor(), MOVING % 0.05 + "cubes: [first]").n_events.tolist() == [[75, 80, 80]]
+    both = bound_of(moving_motor(), MOVING % 0.05 + "cubes: [first, still]")
+    assert both.n_events.tolist() == [[75, 80, 80, 0, 0], [75, 80, 80, 80, 80]]
+
+
+def test_what_lies_between_settings_is_outside_counted_and_told():
+    plan = plan_of(moving_motor(), MOVING % 0.3)
+    assert plan.bound.n_events.tolist() == [[76, 81, 80, 80, 80]]  # 0.1 is within 0.3 of 0, 0.9 of 1
+    assert plan.bound.fates["all"].outside == 3
+    assert plan.warnings == ()  # less than 1 %
+    wide = np.repeat(np.arange(5.0), 80) + np.random.default_rng(1).normal(0, 0.05, 400)
+    (warning,) = plan_of(memory_run({"x": wide}), MOVING.replace("moving == 0", "x > -9") % 0.1).warnings
+    assert "events lie between the settings of 'x', in no bin" in warning.message
+
+
+def test_a_quick_try_has_the_settings_of_the_whole_run():
+    bound = bound_of(moving_motor(), MOVING % 0.05 + "cubes: [still]", events=100)
+    assert bound.n_events.tolist() == [[75, 20, 0, 0, 0]]
+
+
+def test_steps_without_a_selected_event_are_an_error():
+    with pytest.raises(PlanError, match="no selected event has a value of 'x'"):
+        bound_of(memory_run({"x": [np.nan, 1.0], "moving": [0, 1]}), MOVING % 1 + "cubes: [still]")
 
 
 def test_steps_of_another_field_in_the_unit_of_the_axis():

@@ -18,7 +18,7 @@ from cubeengine.events import window as windows
 from cubeengine.events.scan import distinct_settings
 from cubeengine.events.window import Window
 from cubeengine.planning import distinct, grouping, pairs, side
-from cubeengine.planning.distinct import Distinct, quantile_edges, settings
+from cubeengine.planning.distinct import Distinct, n_chains, quantile_edges, settings
 from cubeengine.planning.grouping import Grouper, group_events
 from cubeengine.planning.pairs import order_pairs
 from cubeengine.planning.side import Growing, GrowingColumn
@@ -190,9 +190,12 @@ def test_settings_are_those_of_all_values_at_once(values, cuts, tolerance):
     whole = distinct_settings(array, tolerance)
     with pytest.MonkeyPatch.context() as patch:
         tiny_windows(patch, 1)
-        found, starts = settings(counted(array, cuts), tolerance)
-    np.testing.assert_array_equal(found, whole.values)
-    np.testing.assert_array_equal(np.searchsorted(starts, array, side="right") - 1, whole.index)
+        parts = counted(array, cuts)
+        found = settings(parts, tolerance)
+        assert n_chains(parts, tolerance) == 1 + np.count_nonzero(np.diff(np.sort(array)) > tolerance)
+    np.testing.assert_array_equal(found.values, whole.values)
+    np.testing.assert_array_equal(found.index(array), whole.index)
+    assert found.events.tolist() == whole.events.tolist()
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 12))

@@ -121,6 +121,12 @@ def test_bins_are_those_that_were_asked_for(
     assert int(cube["n_events"].sum()) == expected
 
 
+def test_centers_label_the_bins(session: Session) -> None:
+    cube = session.cube("i0", centers=np.array([0.5, 1.0, 2.0]), unit="").compute()
+    assert cube["i0"].values.tolist() == [0.5, 1.0, 2.0]
+    assert cube["i0_mean"].values.tolist() == [[0.5, 1.0, 2.0]]
+
+
 def test_bins_reach_over_the_selected_events_in_the_unit_of_the_field(session: Session) -> None:
     session.declare({"i0": "ps"})
     session.select("bright", "i0 >= 1")
@@ -153,7 +159,7 @@ def test_several_axes_and_none(session: Session) -> None:
         (("i0", "diode"), {"bins": 2}, "2 are named without any"),
         (({"field": "i0", "quantiles": 2},), {"bins": 2}, "0 are named without any"),
         (("i0",), {"bin": 2}, "has no argument 'bin'; nearest: 'bins'"),
-        (("i0",), {"centers": [1, 0]}, "at least two numbers that rise"),
+        (("i0",), {"centers": [1, 0]}, r"must rise strictly, but centers\[1\] = 0 comes after 1"),
         (("i0",), {"bins": 2, "select": "onn"}, "there is no selection 'onn'"),
         (("i0",), {"bins": 2, "signals": "diodes"}, "nearest: 'diode'"),
         (("i00",), {"bins": 2}, "nearest: 'i0'"),

@@ -1,10 +1,12 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cubeengine.errors import SpecError
-from cubeengine.spec.axes import Axis, axis_unit, edges_of
+from cubeengine.spec.axes import Axis, axis_unit, edges_of, labels_of
 from cubeengine.spec.model import CubeSpec
 
 
@@ -30,6 +32,38 @@ def test_bins_divide_evenly_and_end_at_stop():
     edges = edges_of(Axis(field="x", edges={"start": 0, "stop": 1, "bins": 3}))
     np.testing.assert_allclose(edges, [0, 1 / 3, 2 / 3, 1], rtol=1e-15)
     assert edges[-1] == 1
+
+
+@given(st.lists(st.integers(-10_000, 10_000), min_size=2, max_size=40, unique=True), st.integers(0, 4))
+def test_listed_centers_are_the_labels_and_edges_lie_midway(numbers, digits):
+    scale = 10**digits
+    centers = [number / scale for number in sorted(numbers)]
+    axis = Axis(field="x", centers=centers)
+    assert labels_of(axis).tolist() == centers
+    middle = [(low + high) / (2 * scale) for low, high in itertools.pairwise(sorted(numbers))]
+    edges = edges_of(axis)
+    assert edges[1:-1].tolist() == middle
+    np.testing.assert_allclose(edges[[0, -1]], [2 * centers[0] - middle[0], 2 * centers[-1] - middle[-1]])
+    assert (edges[:-1] < centers).all()
+    assert (centers < edges[1:]).all()
+
+
+@given(st.integers(-10_000, 10_000), st.integers(1, 500), st.integers(0, 400), st.integers(0, 6))
+def test_spaced_centers_are_labels_to_the_bit(start, step, n, digits):
+    scale = 10**digits
+    spacing = {"start": start / scale, "stop": (start + n * step) / scale, "step": step / scale}
+    labels = labels_of(Axis(field="x", centers=spacing))
+    assert labels.tolist() == [(start + i * step) / scale for i in range(n + 1)]
+
+
+def test_centers_may_carry_units_and_come_as_an_array():
+    axis = Axis(field="d", centers=["-1 ps", "0 fs", "250 fs"], unit="ps")
+    assert labels_of(axis).tolist() == [-1, 0, 0.25]
+    assert labels_of(Axis(field="d", centers=np.array([1, 4]))).tolist() == [1, 4]
+
+
+def test_bins_with_given_edges_are_labelled_at_their_middle():
+    assert labels_of(Axis(field="d", edges=[0, 1, 4])).tolist() == [0.5, 2.5]
 
 
 def test_one_center_is_one_bin():
@@ -71,7 +105,9 @@ def test_without_unit_the_first_number_gives_it():
         ({"edges": {"start": 0, "stop": 1, "step": 0.5, "bins": 2}}, "either 'step' or 'bins'"),
         ({"edges": {"start": 0, "stop": 1, "step": 1e-300}}, "more than 10,000,000 bins"),
         ({"centers": {"start": 0, "stop": 1, "bins": 2}}, "needs 'step'"),
-        ({"centers": [0, 1]}, "must be a mapping, but is a list"),
+        ({"centers": [0, 1, 1]}, r"must rise strictly, but centers\[2\] = 1 comes after 1"),
+        ({"centers": [3]}, "at least 2 centers, got 1"),
+        ({"centers": "auto"}, "must be a list of centres or .*, but is the text 'auto'"),
         ({"quantiles": 0}, "greater than or equal to 1"),
         ({"quantiles": "3"}, "must be a whole number, but is the text '3'"),
         ({}, "exactly one of edges, centers, quantiles, steps"),

@@ -4,7 +4,7 @@ import pytest
 import cubeengine as ce
 from cubeengine.spec.axes import edges_of
 from cubeengine.spec.check import check_document, check_fields
-from cubeengine.spec.nice import centers_of, centers_over, edges_between
+from cubeengine.spec.nice import centers_of, centers_over, listed_centers
 from cubeengine.spec.starter import starter
 
 SMALLDATA = [
@@ -160,7 +160,20 @@ def test_a_motor_that_never_rests_gets_quantiles():
 def test_a_delay_scan_without_laser_field_counts_all_as_pumped():
     spec = spec_of(memory_run(scan__lxt_fast=np.repeat([0.0, 1e-12, 5e-12], 80)))
     assert spec.derive["delay"].delay.laser == "none"
-    assert spec.to_dict()["axes"][0]["edges"] == [-0.5, 0.5, 3, 7]
+    assert spec.to_dict()["axes"][0]["centers"] == [0, 1, 5]
+
+
+def test_uneven_settings_are_the_labels_of_the_bins():
+    settings = np.array([-10, -1, 0, 0.1, 0.3, 1, 3, 10, 30, 100])
+    run = memory_run(
+        scan__lxt=np.repeat(settings, 24) * 1e-12, lightStatus__laser=np.tile([1, 1, 1, 0], 60),
+        signal=np.repeat(settings + 1000.0, 24),
+    )  # fmt: skip
+    spec = spec_of(run)
+    assert spec.to_dict()["axes"] == [{"field": "delay", "centers": settings.tolist(), "unit": "ps"}]
+    cube = ce.plan(run, spec.model_copy(update={"signals": (ce.Signal("signal"),)})).compute()
+    assert cube["delay"].values.tolist() == settings.tolist()
+    np.testing.assert_allclose(cube["signal_mean"], [settings + 1000] * 2, rtol=1e-14)
 
 
 def test_frames_that_would_make_a_huge_cube_are_left_to_the_user():
@@ -200,7 +213,7 @@ def test_settings_with_rounding_errors_become_round_centers():
     assert centers_of(settings) == {"start": -2, "stop": -0.5, "step": 0.5}
     assert centers_of(np.array([0.0, 1.0, 3.0])) is None
     assert centers_of(np.array([9.1, 9.2, 9.3])) == {"start": 9.1, "stop": 9.3, "step": 0.1}
-    assert edges_between(np.array([0.0, 1.0, 3.0])) == [-0.5, 0.5, 2, 4]
+    assert listed_centers(np.array([-10.0, 3e-17, 0.1, 0.30000000000000004])) == [-10, 0, 0.1, 0.3]
 
 
 def test_ranges_become_round_steps():
