@@ -84,8 +84,8 @@ def run_names(cube: Cube) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def check_bins(cubes: Sequence[Cube], *, beside: str | None = None) -> None:
-    """Raise where selections or axes differ.
+def check_bins(cubes: Sequence[Cube], *, beside: str | None = None) -> dict[str, dict[str, float]]:
+    """Raise where selections or axes differ; settings may, by no more than the tolerance of their axis.
 
     Parameters
     ----------
@@ -93,8 +93,15 @@ def check_bins(cubes: Sequence[Cube], *, beside: str | None = None) -> None:
         The first is what the others are compared with.
     beside : str, optional
         A dimension along which they are stacked, which is not compared.
+
+    Returns
+    -------
+    dict
+        Axis -> the smallest `tolerance` of the cubes, and by how much edges or settings differ from those of
+        the first (`largest_difference`), for the axes of which some differ.
     """
     first = cubes[0]
+    matched: dict[str, dict[str, float]] = {}
     axes = [axis for axis in first.axes if axis != beside]
     for cube in cubes[1:]:
         if cube.selections != first.selections:
@@ -109,10 +116,18 @@ def check_bins(cubes: Sequence[Cube], *, beside: str | None = None) -> None:
                 "sum over an axis with `cubeengine rebin --drop AXIS`, or make the cubes with the same axes"
             )
         for axis in axes:
-            _check_axis(first, cube, axis)
+            tolerance, difference = _check_axis(first, cube, axis)
+            if difference:
+                known = matched.get(axis, {"tolerance": tolerance, "largest_difference": 0.0})
+                matched[axis] = {
+                    "tolerance": min(tolerance, known["tolerance"]),
+                    "largest_difference": max(difference, known["largest_difference"]),
+                }
+    return matched
 
 
-def _check_axis(first: Cube, cube: Cube, axis: str) -> None:
+def _check_axis(first: Cube, cube: Cube, axis: str) -> tuple[float, float]:
+    """Give the tolerance of an axis, and how far its edges and settings are from the first cube's."""
     place = f"{cube.path}: axis {axis!r}"
     if cube.unit(axis) != first.unit(axis):
         raise StoreMismatch(
@@ -126,14 +141,28 @@ def _check_axis(first: Cube, cube: Cube, axis: str) -> None:
         raise StoreMismatch(
             f"{place}: has {len(theirs)} bins, but {len(ours)} in {first.path}; {HOW_TO_JOIN}"
         )
-    differ = np.argwhere(ours != theirs)
+    tolerance = min(first.tolerance(axis), cube.tolerance(axis))
+    apart = np.abs(ours - theirs)
+    differ = np.argwhere(apart > tolerance)
     if len(differ):
         number, side = map(int, differ[0])
+        within = f", more than the tolerance {tolerance:.3g} apart" if tolerance else ""
         raise StoreMismatch(
             f"{place}: the {('lower', 'upper')[side]} edge of bin {number} is "
             f"{float(theirs[number, side])!r}, but {float(ours[number, side])!r} in "
-            f"{first.path}; {HOW_TO_JOIN}"
+            f"{first.path}{within}; {HOW_TO_JOIN}"
         )
+    if not tolerance:
+        return 0.0, 0.0
+    labels = np.abs(first.labels(axis) - cube.labels(axis))
+    if labels.max() > tolerance:
+        number = int(labels.argmax())
+        raise StoreMismatch(
+            f"{place}: setting {number} is {float(cube.labels(axis)[number])!r}, but "
+            f"{float(first.labels(axis)[number])!r} in {first.path}, more than the tolerance {tolerance:.3g} "
+            f"apart; {HOW_TO_JOIN}"
+        )
+    return tolerance, float(max(apart.max(), labels.max()))
 
 
 def check_signal(first: Cube, cube: Cube, name: str) -> None:

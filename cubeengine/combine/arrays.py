@@ -24,13 +24,12 @@ def selection_array(cube: Cube) -> Known:
 
 
 def axis_arrays(
-    axis: str, bounds: NDArray[np.float64], attrs: Mapping[str, Any], centers: NDArray[Any] | None = None
+    axis: str, bounds: NDArray[np.float64], attrs: Mapping[str, Any], labels: NDArray[Any]
 ) -> Iterator[Known]:
-    """Give the centres of the bins of an axis, midway if not given, and their edges."""
-    values = bounds.mean(axis=1) if centers is None else centers
-    n_bins, name = len(values), f"{axis}_bnds"
+    """Give the labels of the bins of an axis, and their edges."""
+    n_bins, name = len(labels), f"{axis}_bnds"
     about = {**attrs, "bounds": name}
-    yield ArrayLayout(axis, (axis,), (n_bins,), (n_bins,), values.dtype.name, about), values
+    yield ArrayLayout(axis, (axis,), (n_bins,), (n_bins,), labels.dtype.name, about), labels
     units = {"units": attrs["units"]} if "units" in attrs else {}
     shape = (n_bins, 2)
     yield ArrayLayout(name, (axis, "bnds"), shape, shape, "float64", units, coordinate=True), bounds

@@ -27,7 +27,11 @@ Attributes = dict[str, Any]
 
 
 def merged_attributes(
-    cubes: Sequence[Cube], hashes: Sequence[str], lacking: Mapping[str, Sequence[str]], how: str
+    cubes: Sequence[Cube],
+    hashes: Sequence[str],
+    lacking: Mapping[str, Sequence[str]],
+    how: str,
+    matched: Mapping[str, Mapping[str, float]],
 ) -> Attributes:
     """Give the attributes of a cube of several.
 
@@ -41,11 +45,15 @@ def merged_attributes(
         Signal -> paths of the cubes that do not have it.
     how : str
         "merge", or "stack along run".
+    matched : mapping
+        Axis -> tolerance and largest difference, where the settings of the cubes are not the same to the bit.
     """
     first = cubes[0].attrs
     entries = [entry for cube, digest in zip(cubes, hashes, strict=True) for entry in _entries(cube, digest)]
     parents = [{"path": str(cube.path), "hash": digest} for cube, digest in zip(cubes, hashes, strict=True)]
     step = {"did": how, "of": parents, "lacking": {name: list(paths) for name, paths in lacking.items()}}
+    if matched:
+        step["matched_axes"] = {axis: dict(found) for axis, found in matched.items()}
     values: Attributes = {
         "title": _joined(str(cube.attrs.get("title", "")) for cube in cubes),
         "run": _joined(name for cube in cubes for name in run_names(cube)),

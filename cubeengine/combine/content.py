@@ -152,6 +152,14 @@ class Cube:
         name = f"{axis}_bnds"
         return np.asarray(self.dataset[name].values, np.float64) if name in self.dataset.variables else None
 
+    def labels(self, axis: str) -> NDArray[np.float64]:
+        """Give the labels of the bins of an axis, (n_bins,)."""
+        return np.asarray(self.dataset[axis].values, np.float64)
+
+    def tolerance(self, axis: str) -> float:
+        """Give how far readings of one setting of an axis may be apart; 0 where its bins are no settings."""
+        return float(self.dataset[axis].attrs.get("tolerance", 0.0))
+
     def unit(self, axis: str) -> str:
         """Give the unit of an axis."""
         return str(self.dataset[axis].attrs.get("units", "")) if axis in self.dataset.coords else ""

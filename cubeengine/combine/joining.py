@@ -74,14 +74,17 @@ class Rebin:
         return counts.squeeze(self.dropped)
 
     def axes(self) -> Iterator[arrays.Known]:
-        """Give the axes, old and new."""
+        """Give the axes, old and new; a bin that is joined with none keeps its label."""
         for axis in self.dims[1:]:
             grouping = self.groupings.get(axis)
             if grouping is None or grouping.edges is None:
                 yield from arrays.same_axis(self.cube, axis)
             else:
                 bounds = np.array(list(pairwise(grouping.edges)))
-                yield from arrays.axis_arrays(axis, bounds, self.cube.dataset[axis].attrs)
+                alone = np.array([stop - start == 1 for start, stop in grouping.groups])
+                first = self.cube.labels(axis)[[start for start, _ in grouping.groups]]
+                labels = np.where(alone, first, bounds.mean(axis=1))
+                yield from arrays.axis_arrays(axis, bounds, self.cube.dataset[axis].attrs, labels)
 
     def work(self, content: SignalContent, report: Report) -> SignalWork:
         """Plan one signal."""

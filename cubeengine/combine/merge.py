@@ -24,6 +24,9 @@ from cubeengine.store.write import check_target
 Owners = Mapping[str, Sequence[Cube]]
 """Signal -> the cubes that have it."""
 
+Matched = Mapping[str, Mapping[str, float]]
+"""Axis -> tolerance and largest difference, where settings differ; see `agree.check_bins`."""
+
 
 def merge_cubes(
     cubes: Sequence[str | Path],
@@ -44,7 +47,8 @@ def merge_cubes(
     Parameters
     ----------
     cubes : sequence of paths
-        Cubes with the same selections, axes, edges and units.
+        Cubes with the same selections, axes, edges and units. Settings of a step scan may differ by the
+        tolerance of their axis; those of the first cube are kept.
     out : path
         The new cube.
     along : "run", optional
@@ -101,10 +105,10 @@ def merge_cubes(
         raise SpecError("run numbers are for stacking: give --along run as well")
     if along not in (None, RUN):
         raise SpecError(f"cubes cannot be stacked along {along!r}, only along {RUN!r}")
-    agree.check_bins(opened, beside=RUN if along else None)
+    matched = agree.check_bins(opened, beside=RUN if along else None)
     owners = _owners(opened, skip, require_all=require_all)
     plan = Stack.of(opened, runs) if along else Sum(opened)
-    return _written(plan, opened, owners, target, limits, overwrite, on_progress)
+    return _written(plan, opened, owners, matched, target, limits, overwrite, on_progress)
 
 
 def _opened(
@@ -148,7 +152,12 @@ def _owners(cubes: Sequence[Cube], skip: Collection[str], *, require_all: bool) 
     return owners
 
 
-def _notes(cubes: Sequence[Cube], owners: Owners) -> Iterator[str]:
+def _notes(cubes: Sequence[Cube], owners: Owners, matched: Matched) -> Iterator[str]:
+    for axis, found in matched.items():
+        yield (
+            f"axis {axis!r}: settings and edges differ by up to {found['largest_difference']:.3g}, within "
+            f"the tolerance {found['tolerance']:.3g}; those of {cubes[0].path} are kept"
+        )
     for name, lacking in _lacking(cubes, owners).items():
         yield (
             f"signal {name!r} is not in {', '.join(lacking)}: it is of {len(owners[name])} of "
@@ -173,6 +182,7 @@ def _written(
     plan: Sum | Stack,
     cubes: Sequence[Cube],
     owners: Owners,
+    matched: Matched,
     target: Path,
     limits: Limits,
     overwrite: bool,
@@ -198,8 +208,8 @@ def _written(
         run_tasks(block_tasks(store, works), limits.threads)
         digests = hashes_of(cubes, limits, report)
         report.end()
-        return merged_attributes(cubes, digests, _lacking(cubes, owners), plan.did)
+        return merged_attributes(cubes, digests, _lacking(cubes, owners), plan.did, matched)
 
     small = {layout.name: values for layout, values in known}
     write_cube(target, CubeLayout(tuple(layouts)), small, fill, overwrite=overwrite)
-    return Combined(target, tuple(_notes(cubes, owners)), report.seconds, total)
+    return Combined(target, tuple(_notes(cubes, owners, matched)), report.seconds, total)
