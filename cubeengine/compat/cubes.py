@@ -228,7 +228,7 @@ class Cubes(Derivations):
 
     def _settings_of(self, cube: CubeDefinition) -> dict[str, xr.DataArray]:
         names = [name for name in cube.targetVars if name.startswith(SETTINGS)]
-        return {name.replace("/", "__"): self._run[name].read() for name in names}
+        return {name.replace("/", "__"): self._run.field(name).read() for name in names}
 
     # -- what is different ------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ class Fields:
     def _prepare(self, field: str) -> None:
         """Make sure that a field is there: one put into `xrData`, or made when it is asked for."""
         self._pick_up()
-        _ = self._run[field]
+        _ = self._run.field(field)
 
     # -- values -----------------------------------------------------------------------------------
 
@@ -190,13 +190,13 @@ class Fields:
         """
         region = read_region(plotvar)
         self._prepare(region.field)
-        field = self._run[region.field]
+        field = self._run.field(region.field)
         if field.info.kind is not FieldKind.EVENT:
             if useFilter is not None:
                 raise SpecError(f"{region.field!r} has not one value per event: it cannot be filtered")
             return field.read().values
         events = self._events(useFilter)
-        if not field.shape:
+        if not field.info.shape:
             column = self._run.column(field.name)
             valid = None if column.valid is None else column.valid[events]
             return self._without_marks(column.data[events], valid, region.field)
@@ -228,7 +228,7 @@ class Fields:
 
     def _info(self, region: Region) -> FieldInfo:
         self._prepare(region.field)
-        return self._run[region.field].info
+        return self._run.field(region.field).info
 
     def _events(self, wanted: Filter) -> NDArray[np.intp]:
         mask = self._mask(wanted)
@@ -242,7 +242,7 @@ class Fields:
         return np.asarray(wanted, bool)
 
     def _elements(self, region: Region, events: NDArray[np.intp]) -> NDArray[np.generic]:
-        array = self._run[region.field].dask()
+        array = self._run.field(region.field).dask()
         array = array[(slice(None), *region.slices)].isel(event=events).load()
         valid = array.coords["valid"].values if "valid" in array.coords else None
         return self._without_marks(array.values, valid, region.field)
@@ -319,7 +319,7 @@ def event_data(run: Run) -> xr.Dataset:
         own = variable(name)
         if info.kind is not FieldKind.EVENT or own in data:
             continue
-        array = run[name].dask()
+        array = run.field(name).dask()
         if "valid" in array.coords:
             data = data.assign_coords({f"{own}_valid": array["valid"].variable})
         data[own] = array.drop_vars("valid", errors="ignore")

@@ -69,7 +69,7 @@ class View:
 
 def named(run: Run, region: Region) -> tuple[Run, str]:
     """Give a run that has one number per event for a region, and the name of that number."""
-    info = run[region.field].info
+    info = run.field(region.field).info
     text = one_number(region, info)
     if text == f"`{region.field}`":
         return run, info.name
@@ -136,7 +136,7 @@ def show_mean(view: View, field: str, canvas: Canvas) -> Arrays:
     SpecError
         If the field has one number per event.
     """
-    if not view.run[field].shape:
+    if not view.run.fields[field].shape:
         raise SpecError(f"{field!r} has one number per event, no elements; leave out plotMultidimMean")
     data = average_image(view.run, field, select=view.node)
     mean = data["mean"]

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from cubeengine.types import BoolArray, Column, FieldInfo
+from cubeengine.types import BoolArray, Column, FieldInfo, IntArray
 
 T = TypeVar("T")
 Window = Callable[[str, slice], Column]
@@ -86,6 +86,11 @@ def damage(column: Column) -> BoolArray:
 
 def part_of(column: Column, events: slice) -> Column:
     """Give a range of a column."""
+    return chosen(column, events)
+
+
+def chosen(column: Column, events: slice | IntArray) -> Column:
+    """Return some rows of a column."""
     return Column(
         column.data[events],
         None if column.valid is None else column.valid[events],

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
 
 from cubeengine.budget import format_size
 from cubeengine.errors import SpecError
+from cubeengine.events.given import given_mask, is_mask
 from cubeengine.events.lazy import events_per_chunk, lazy_column
-from cubeengine.types import Column, FieldInfo, FieldKind
+from cubeengine.sources.columns import read_column
+from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind, IntArray
 
 if TYPE_CHECKING:
     from cubeengine.events.run import Run
@@ -22,9 +27,12 @@ EVENT_COORDS = ("time", "timestamp")
 """Coordinates of every array over events; in a dataset they stand for fields of the same names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a run.
+@dataclass(frozen=True, slots=True, eq=False)
+class Field(NDArrayOperatorsMixin):
+    """One field of a run; it behaves as an array over events, which is read when it is used.
+
+    Slices and masks read what they ask for. Arithmetic and comparisons read the whole field and give an
+    `xarray.DataArray`.
 
     Attributes
     ----------
@@ -32,6 +40,16 @@ class Field:
         The run it belongs to.
     name : str
         As the run has it, e.g. "ipm2/sum".
+
+    Examples
+    --------
+    >>> run = ce.open_run("cubeengine-demo/xppdemo20_Run0012.h5")
+    >>> i0 = run["ipm2/sum"]
+    >>> i0.shape, i0[:10].shape, i0[i0 > 1].size == (i0 > 1).sum().item()
+    ((1500,), (10,), True)
+    >>> frames = run["jungfrau/ROI_0_area"][::100, 4:8, :10]
+    >>> frames.dims, frames.shape
+    (('event', 'jungfrau__ROI_0_area_dim0', 'jungfrau__ROI_0_area_dim1'), (15, 4, 10))
     """
 
     run: Run
@@ -44,12 +62,24 @@ class Field:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one event's value."""
-        return self.info.shape
+        """Shape of what `read` gives, the events first; that of one event's value is `info.shape`."""
+        info = self.info
+        rows = {FieldKind.EVENT: self.run.n_events, FieldKind.ALIGNED: info.n_rows}.get(info.kind)
+        return info.shape if rows is None else (rows, *info.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, the events included."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of all elements."""
+        return math.prod(self.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of one element."""
+        """Type of one element, as it is stored."""
         return self.info.dtype
 
     @property
@@ -79,6 +109,93 @@ class Field:
         column = self.run.column(self.name)
         lacks = column.valid is not None and not column.valid.all()
         return self._array(column.data, column.valid if lacks else None)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The values that `read` gives, as a numpy array."""
+        return self.read().to_numpy()
+
+    def __getitem__(self, key: Any) -> xr.DataArray:
+        """Read some events, and of these some elements; ``field[key]`` equals ``field.read()[key]``.
+
+        Parameters
+        ----------
+        key : int, slice, mask or array of event numbers; or a tuple with those of further dimensions
+            A mask may be a DataArray; it is aligned by its times, and events that it lacks are left out.
+        """
+        if self.info.kind is not FieldKind.EVENT:
+            return self.read()[key]
+        which, elements = _split(key, self.ndim)
+        numbers = self._numbers(which)
+        chosen = None if elements is None else self._elements()[elements]
+        column = self._column(numbers.ravel(), None if chosen is None else chosen.to_numpy())
+        lacks = column.valid is not None and not column.valid.all()
+        found = self._array(column.data, column.valid if lacks else None, numbers.ravel(), chosen)
+        return found if numbers.ndim else found.isel(event=0)
+
+    def _numbers(self, key: Any) -> IntArray:
+        """Return the numbers of the events that a key means; without dimensions for a single one."""
+        if is_mask(key) and np.asarray(key).dtype.kind == "b":
+            mask = given_mask(self.run, key)
+            kept: BoolArray = mask.data.astype(bool)
+            return np.flatnonzero(kept if mask.valid is None else kept & mask.valid)
+        try:
+            numbers = np.asarray(np.arange(self.run.n_events)[key])
+        except IndexError as err:
+            raise IndexError(f"run[{self.name!r}][{key!r}]: {err}") from err
+        if numbers.ndim > 1:
+            raise IndexError(f"run[{self.name!r}]: events are chosen by one index, not by {numbers.ndim}")
+        return numbers
+
+    def _elements(self) -> xr.DataArray:
+        """Return the numbers of the flattened elements of one event's value, with their coordinates."""
+        shape = self.info.shape
+        numbers = np.arange(math.prod(shape)).reshape(shape)
+        return xr.DataArray(numbers, dims=_element_dims(self.name, len(shape)), coords=self.element_coords())
+
+    def _column(self, events: IntArray, elements: IntArray | None) -> Column:
+        """Read some events, in any order, and of these some of the flattened elements."""
+        run, stored = self.run, self.name not in self.run.derived
+        if stored and elements is not None and run.kept(self.name) is None:
+            rows = events if run.rows is None else run.rows[events]
+            column = read_column(run.reader(self.name), rows, elements.ravel())
+            return replace(column, data=column.data.reshape(len(events), *elements.shape))
+        if stored and run.kept(self.name) is None:
+            return run.source.read(self.name, events)
+        column = run.some(self.name, events)
+        if elements is None:
+            return column
+        flat = column.data.reshape(len(events), -1)
+        return replace(column, data=flat[:, elements.ravel()].reshape(len(events), *elements.shape))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        plain = [item._operand() if isinstance(item, Field) else item for item in inputs]
+        found = getattr(ufunc, method)(*plain, **options)
+        if ufunc in _COMPARISONS and method == "__call__":
+            found = _honest(found, plain)
+        return found.drop_attrs() if isinstance(found, xr.DataArray) else found
+
+    def _operand(self) -> xr.DataArray:
+        """Return the values for arithmetic: whole numbers in 64 bits, as narrow ones overflow unseen."""
+        array = self.read()
+        return array.astype(np.int64) if array.dtype.kind in "iu" and array.dtype.itemsize < 8 else array
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"field {self.name!r} is one value and has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values)
+
+    def __bool__(self) -> bool:
+        raise ValueError(f"field {self.name!r} has many values, which are not true or false together")
+
+    def __hash__(self) -> int:
+        return hash((id(self.run), self.name))
 
     def dask(self) -> xr.DataArray:
         """Give the field as a dask array in chunks of events; nothing is read yet.
@@ -113,20 +230,31 @@ class Field:
     def _read_other(self) -> xr.DataArray:
         info = self.info
         if info.kind is FieldKind.ALIGNED:
-            return self.run.aligned(info.group)[self.name].read()
+            return self.run.aligned(info.group).field(self.name).read()
         data = self.run.source.read(self.name).data  # which says why ragged fields cannot be read so
         return xr.DataArray(
             data, dims=_element_dims(self.name, data.ndim), name=variable(self.name), attrs=self._attrs()
         )
 
-    def _array(self, data: Any, valid: Any) -> xr.DataArray:
-        dims = ("event", *_element_dims(self.name, data.ndim - 1))
-        coords: dict[str, Any] = {**event_coords(self.run), **self.element_coords()}
+    def _array(
+        self, data: Any, valid: Any, events: IntArray | None = None, chosen: xr.DataArray | None = None
+    ) -> xr.DataArray:
+        """Wrap values: of all events or of some, of all elements or of those that were chosen."""
+        coords: dict[str, Any] = event_coords(self.run)
+        if events is not None:
+            coords = {name: (dims, values[events]) for name, (dims, values) in coords.items()}
+        if chosen is None:
+            elements, further = _element_dims(self.name, data.ndim - 1), self.element_coords()
+        else:
+            elements, further = tuple(map(str, chosen.dims)), dict(chosen.coords.variables)
+        coords |= further
         if valid is not None:
             coords["valid"] = ("event", valid)
-        return xr.DataArray(data, dims=dims, coords=coords, name=variable(self.name), attrs=self._attrs())
+        return xr.DataArray(
+            data, dims=("event", *elements), coords=coords, name=variable(self.name), attrs=self._attrs()
+        )
 
-    def variable(self, column: Column) -> xr.Variable:
+    def as_variable(self, column: Column) -> xr.Variable:
         """Wrap a column of this field as a variable of a dataset."""
         dims = ("event", *_element_dims(self.name, column.data.ndim - 1))
         return xr.Variable(dims, column.data, self._attrs())
@@ -165,6 +293,37 @@ def variable(name: str) -> str:
 def event_coords(run: Run) -> dict[str, Any]:
     """Give the coordinates of events: `time` and the packed `timestamp`."""
     return dict(zip(EVENT_COORDS, (("event", run.time), ("event", run.timestamps)), strict=True))
+
+
+_COMPARISONS = (np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal)
+
+
+def _honest(found: Any, inputs: Sequence[Any]) -> Any:
+    """Mark events of which nothing is known in a comparison: False, and False in the coordinate `valid`."""
+    arrays = [item for item in inputs if isinstance(item, xr.DataArray) and item.dims == ("event",)]
+    if not isinstance(found, xr.DataArray) or found.dims != ("event",):
+        return found
+    lacks = np.any([_lacks(array) for array in arrays], axis=0)
+    if not lacks.any():
+        return found
+    return (found & ~lacks).assign_coords(valid=("event", ~lacks))
+
+
+def _lacks(array: xr.DataArray) -> BoolArray:
+    marks = array.coords.get("valid")
+    missing: BoolArray = np.zeros(len(array), bool) if marks is None else ~marks.to_numpy().astype(bool)
+    return missing | np.isnan(array.to_numpy()) if array.dtype.kind == "f" else missing
+
+
+def _split(key: Any, n_dims: int) -> tuple[Any, Any]:
+    """Split a key into that of the events and those of the elements, None where all of these are wanted."""
+    parts = list(key) if isinstance(key, tuple) else [key]
+    if len([part for part in parts if part is Ellipsis]) == 1:
+        place = next(number for number, part in enumerate(parts) if part is Ellipsis)
+        parts[place : place + 1] = [slice(None)] * (n_dims - len(parts) + 1)
+    if len(parts) > n_dims:
+        raise IndexError(f"{len(parts)} indices for {n_dims} dimensions, of which the first are the events")
+    return parts[0] if parts else slice(None), tuple(parts[1:]) or None
 
 
 def _element_dims(name: str, n_dims: int) -> tuple[str, ...]:

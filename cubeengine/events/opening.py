@@ -45,7 +45,7 @@ def open_run(
     Examples
     --------
     >>> run = open_run("cubeengine-demo/xppdemo20_Run0012.h5", xtc="cubeengine-demo/xtc")
-    >>> run["jungfrau/raw"].dask().shape
+    >>> run["jungfrau/raw/raw"].dask().shape
     (1500, 2, 24, 64)
     """
     beside = () if xtc is None else (xtc,) if isinstance(xtc, str | Path) else xtc

@@ -16,9 +16,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cubeengine.errors import SourceFormatError, SpecError
+from cubeengine.events.blocks import chosen, joined
 from cubeengine.events.content import ContentDigest
 from cubeengine.events.expressions import Expression
 from cubeengine.events.field import EVENT_COORDS, Field, event_coords, variable
+from cubeengine.events.group import FieldGroup
 from cubeengine.events.scan import Scan, find_scan
 from cubeengine.events.selections import CutRow, Node
 from cubeengine.events.states import States
@@ -165,8 +167,32 @@ class Run:
         files = self.source.files
         return str(files[0].path) if files else ""
 
-    def __getitem__(self, name: str) -> Field:
-        return Field(self, self.fields.find(name))
+    def __getitem__(self, name: str) -> Field | FieldGroup:
+        """Return a field; of a name that several fields begin with, as that of a detector, all of these.
+
+        Raises
+        ------
+        FieldNotFound
+            If there is neither, with the nearest names.
+        SpecError
+            If it is no name.
+        """
+        if not isinstance(name, str):
+            raise SpecError(_no_name(name))
+        below = {} if name in self.fields else self.fields.below(name)
+        if len(below) > 1:
+            return FieldGroup(self, name.replace("__", "/").rstrip("/"))
+        return self.field(next(iter(below), name))
+
+    def field(self, name: str) -> Field:
+        """Return one field by its whole name; `__` may stand for `/`.
+
+        Raises
+        ------
+        FieldNotFound
+            If there is none, with the fields below that name, or the nearest ones.
+        """
+        return Field(self, self.fields.resolve(name))
 
     def __contains__(self, name: object) -> bool:
         return name in self.fields
@@ -206,6 +232,31 @@ class Run:
         """Give the events window after window; see `events.window.windows`."""
         return windows(self)
 
+    def some(self, name: str, events: IntArray) -> Column:
+        """Return a field or variable for some events, in any order; what is computed is so for windows.
+
+        Parameters
+        ----------
+        name : str
+            The field.
+        events : (n,) int64
+            Numbers of events, in time order, repeats allowed.
+        """
+        found = self.derived.get(name, self.kept(name))
+        if isinstance(found, Column):
+            return chosen(found, events)
+        order = np.argsort(events, kind="stable")
+        rising, parts = events[order], []
+        for window in self.windows():
+            low, high = np.searchsorted(rising, [window.events.start, window.events.stop])
+            if low < high:
+                parts.append(chosen(window.column(name), rising[low:high] - window.events.start))
+        if not parts:
+            return chosen(self.column(name), events)
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return chosen(joined(parts), back)
+
     def kept(self, name: str) -> Column | None:
         """Give the column of a field if all its events are in memory."""
         return self.whole.kept(name)
@@ -220,7 +271,7 @@ class Run:
         """Give the reader of a field, to be used by tasks; its rows are `run.rows`."""
         name = self.fields.resolve(name)
         if name not in self.derived:
-            self[name].require_event()
+            self.field(name).require_event()
             return self.source.reader(name)
         column = self.column(name)
         valid = None if column.valid is None else self._in_storage_order(column.valid)
@@ -267,8 +318,8 @@ class Run:
                 _LOG.warning("left out of the data of run %s: %s", self.label, err)
                 dataset.attrs.setdefault("left_out", []).append(name)
                 continue
-            variables[variable(name)] = self[name].variable(column)
-            coords |= self[name].element_coords()
+            variables[variable(name)] = self.field(name).as_variable(column)
+            coords |= self.field(name).element_coords()
             if column.valid is not None and not column.valid.all():
                 coords[f"{variable(name)}_valid"] = ("event", column.valid)
         return dataset.assign(variables).assign_coords(coords)
@@ -402,6 +453,14 @@ class Run:
         others = len(kinds) - per_event
         lines.append(("fields", f"{per_event} per event, {others} others; list them: run.fields"))
         return lines
+
+
+def _no_name(key: object) -> str:
+    """Say what to write where a run is asked for something that is no name."""
+    if isinstance(key, list | tuple) and key and all(isinstance(name, str) for name in key):
+        names = [variable(name) for name in key]
+        return f"a run gives one field at a time, as run[{key[0]!r}]; several as a table: run.data[{names!r}]"
+    return f"a run has fields by name, not {key!r}; events are chosen of a field, as run['ipm2/sum'][:10]"
 
 
 def _rebuild(

@@ -107,6 +107,16 @@ class FieldTable(Mapping[str, FieldInfo]):
         info = self._fields[name]
         return info.kind is FieldKind.EVENT and bool(info.shape)
 
+    def below(self, name: str) -> FieldTable:
+        """Return the fields whose names begin with a name and `/`, as those of a detector; may be none."""
+        start = name.replace("__", "/").rstrip("/")
+        names = _below(start, self._fields)
+        return self._part({field: self._fields[field] for field in names}, f"{start} in {self._where}")
+
+    def _part(self, fields: Mapping[str, FieldInfo], where: str) -> FieldTable:
+        units = {name: unit for name, unit in self._units.items() if name in fields}
+        return FieldTable(fields, units, where=where, hint=self._hint)
+
     def unit(self, name: str) -> str | None:
         """Give the declared unit of a field; None where none was declared."""
         return self._units.get(self.resolve(name))

@@ -170,7 +170,7 @@ class Window:
         return self.n_events == self.run.n_events
 
     def _read(self, name: str) -> Column:
-        self.run[name].require_event()
+        self.run.field(name).require_event()
         if self._is_whole:
             return frozen(self.run.source.read(name))
         kept = self.run.kept(name)

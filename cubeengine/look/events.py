@@ -226,7 +226,7 @@ def _derived(run: Run, expression: Expression) -> tuple[Run, str]:
 def _check_number(run: Run, name: str) -> None:
     info = run.fields[name]
     if info.kind is not FieldKind.EVENT:
-        run[name].require_event()
+        run.field(name).require_event()
     if info.shape:
         shape = " x ".join(map(str, info.shape))
         index = ", ".join("i" * len(info.shape))

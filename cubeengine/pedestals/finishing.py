@@ -115,7 +115,7 @@ def finished(request: Request, found: Slotted, findings: Sequence[Finding]) -> P
         rejected=ranges.rejected.reshape(shape),
         limits=limits,
         origins=origins,
-        frame_shape=request.run[request.field].shape,
+        frame_shape=request.run.fields[request.field].shape,
         facts=_facts(request, found, findings, limits, origins),
         others=request.others,
     )

@@ -140,7 +140,7 @@ def make_request(
     field = raw_field(run, detector)
     known = run.detector(field)
     chosen_kind = _kind(kind, known, merge, field)
-    info = run[field].info
+    info = run.fields[field]
     _check_raw(field, info.dtype, chosen_kind)
     panels = panels_of(Frame(info.shape, info.dtype), Context(field, Path(), known))
     rule.limits.check(chosen_kind)
@@ -165,8 +165,8 @@ def raw_field(run: Run, detector: str) -> str:
     """
     for name in (f"{detector}{RAW}", detector):
         if name in run.fields:
-            run[name].require_event()
-            return run[name].name
+            run.field(name).require_event()
+            return run.fields.resolve(name)
     known = [name.removesuffix(RAW) for name, info in run.fields.items() if _is_raw(name, info.shape)]
     near = nearest_names(detector, known)
     hint = f"nearest: {near[0]!r}; " if near else ""

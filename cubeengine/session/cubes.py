@@ -73,8 +73,8 @@ class Binning:
 
 def _span(name: str, run: Run, spec: CubeSpec, nodes: Sequence[Node]) -> tuple[Any, Any]:
     """Give the smallest and the largest value of the events that any of the selections keeps."""
-    run[name].require_event()
-    if shape := run[name].shape:
+    run.field(name).require_event()
+    if shape := run.fields[name].shape:
         raise SpecError(f"the axis {name!r} has shape {shape} per event, but needs one number; derive one")
     found = numbers(run.column(name))
     kept = np.any([run.states(node) == states.TRUE for node in nodes], axis=0) & np.isfinite(found)

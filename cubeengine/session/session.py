@@ -13,6 +13,7 @@ from typing import Any
 import xarray as xr
 
 from cubeengine.errors import FieldNotFound, SpecError
+from cubeengine.events.given import given_column
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
 from cubeengine.events.variables import check_variable_name
@@ -28,7 +29,7 @@ from cubeengine.session.recipes import as_derived, is_recipe
 from cubeengine.session.saving import Opened, Saved, open_saved
 from cubeengine.session.selecting import CutFlow, mask_of, named_selection, selection_node, selection_of
 from cubeengine.session.show import greeting, replaced, summary_html, summary_text
-from cubeengine.session.user_variables import honest, user_column
+from cubeengine.session.user_variables import honest
 from cubeengine.spec.model import CubeSpec
 
 _LOG = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class Session(Cubing, Looking):
             notes = self.notes.without(full)
             notes = notes.with_spec(derive={**notes.spec.derive, full: as_derived(value)})
         else:
-            column = user_column(self._opened, full, value)
+            column = given_column(self._opened, f"variable {full!r}", value)
             notes = self.notes.without(full).with_variable(full, column)
         if unit is not None:
             notes = notes.with_spec(units={**notes.spec.units, full: unit})

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.events.field import Field
+from cubeengine.events.group import FieldGroup
 from cubeengine.events.run import Run
 from cubeengine.events.scan import Scan
 from cubeengine.events.table import FieldTable
@@ -47,8 +48,12 @@ class RunView(ABC):
         """What the scan of this run moved."""
         return self.run.scan
 
-    def __getitem__(self, name: str) -> Field:
+    def __getitem__(self, name: str) -> Field | FieldGroup:
         return self.run[name]
+
+    def field(self, name: str) -> Field:
+        """Return one field by its whole name."""
+        return self.run.field(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self.run

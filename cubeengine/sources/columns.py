@@ -14,28 +14,32 @@ READ_NBYTES = 4 * 2**20
 """Block size of reads into memory: fits the cache together with what it is copied to."""
 
 
-def read_column(reader: Reader, rows: IntArray) -> Column:
+def read_column(reader: Reader, rows: IntArray, elements: IntArray | None = None) -> Column:
     """Read rows in any order.
 
     Parameters
     ----------
     rows : (n,) int64
         Rows of storage, any order, repeats allowed.
+    elements : (m,) int64, optional
+        Numbers of the flattened elements of a row that are wanted, any order. Default: all of them.
 
     Returns
     -------
     Column
-        One value per requested row; `valid` only where a row is missing, `damaged` only where one is.
+        One value per requested row, of the reader's shape, or of shape (m,); `valid` only where a row is
+        missing, `damaged` only where one is.
     """
     order = None if len(rows) < 2 or bool((rows[1:] >= rows[:-1]).all()) else np.argsort(rows, kind="stable")
-    data = np.empty((len(rows), *reader.shape), reader.dtype)
+    data = np.empty((len(rows), *(reader.shape if elements is None else elements.shape)), reader.dtype)
     flat = data.reshape(len(rows), -1) if data.size else data.reshape(len(rows), data[:1].size)
+    span, chosen = _span(elements)
     valid: BoolArray | None = None
     damaged: BoolArray | None = None
     ascending = rows if order is None else rows[order]
-    for block in reader.blocks(ascending, elements=slice(None), block_nbytes=READ_NBYTES):
+    for block in reader.blocks(ascending, elements=span, block_nbytes=READ_NBYTES):
         target = slice(block.start, block.stop) if order is None else order[block.start : block.stop]
-        flat[target] = taken(block)
+        flat[target] = taken(block)[:, chosen]
         if block.valid is not None:
             valid = np.ones(len(rows), bool) if valid is None else valid
             valid[target] = block.valid
@@ -43,6 +47,16 @@ def read_column(reader: Reader, rows: IntArray) -> Column:
             damaged = np.zeros(len(rows), bool) if damaged is None else damaged
             damaged[target] = block.damaged
     return Column(data, valid, damaged)
+
+
+def _span(elements: IntArray | None) -> tuple[slice, slice | IntArray]:
+    """Return the range of elements that is read, and which of these are wanted."""
+    if elements is None:
+        return slice(None), slice(None)
+    if not len(elements):
+        return slice(0, 0), slice(None)
+    first = int(elements.min())
+    return slice(first, int(elements.max()) + 1), elements - first
 
 
 def taken(block: Block) -> NDArray[Any]:

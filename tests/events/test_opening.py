@@ -92,7 +92,7 @@ def test_what_does_not_go_together_is_refused(raw: Path, small: Path) -> None:
 
 def test_raw_fields_are_lazy_and_know_what_is_missing(raw: Path) -> None:
     run = open_run(raw / "delayscan")
-    frames = run["jungfrau/raw"].dask()
+    frames = run["jungfrau/raw/raw"].dask()
     assert frames.sizes == {"event": 600, "jungfrau__raw__raw_dim0": 1,
                             "jungfrau__raw__raw_dim1": 64, "jungfrau__raw__raw_dim2": 96}  # fmt: skip
     valid = frames.valid.values

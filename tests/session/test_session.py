@@ -107,11 +107,24 @@ def test_typo_in_a_formula_is_told_at_once_with_the_nearest_name(session: Sessio
     assert "ratio" not in session
 
 
-def test_times_of_other_events_are_refused(session: Session) -> None:
-    shuffled = session["diode"].read()[::-1]
+def test_events_in_another_order_are_found_by_their_times(session: Session) -> None:
+    diode = session["diode"].read()
 
-    with pytest.raises(SpecError, match="times of other events"):
-        session.add("mine", shuffled)
+    session.add("mine", diode[::-1])
+    session.add("whole", session["lightStatus/laser"].read()[[4, 0]])
+
+    np.testing.assert_array_equal(values(session, "mine"), ARRAYS["diode"])
+    column = session.run.column("whole")
+    assert column.data[[0, 4]].tolist() == [1, 1]
+    assert column.valid.tolist() == [True, False, False, False, True, False]
+
+
+def test_times_of_other_events_are_refused(session: Session) -> None:
+    diode = session["diode"].read()
+    other = diode.assign_coords(timestamp=("event", session.timestamps + np.uint64(1)))
+
+    with pytest.raises(SpecError, match=r"6 of its 6 rows are of other events than those of .*'timestamp'"):
+        session.add("mine", other)
 
 
 def test_data_array_may_have_its_events_in_any_dimension(session: Session) -> None:

@@ -159,6 +159,6 @@ def test_a_run_of_both_reads_either():
 def test_the_raw_field_can_always_be_named_as_such():
     run = Run(join_sources(small(), raw()))
     assert run["xtc:gain/raw/raw"].name == run["gain/raw"].name == "gain/raw/raw"
-    assert run["jungfrau/raw/raw"].shape == ()
-    assert run["xtc:jungfrau/raw"].shape == (4, 5)
+    assert run["jungfrau/raw/raw"].info.shape == ()
+    assert run["xtc:jungfrau/raw"].info.shape == (4, 5)
     assert "xtc:i0" not in run
