@@ -207,6 +207,7 @@ def _draw_curves(panel: Axes, scene: Scene, element: dict[str, int]) -> None:
         panel.errorbar(
             x, y, dy, fmt="o-", ms=3.5, lw=1.1, elinewidth=1.0, capsize=2.0, color=colour, label=name
         )
+    style.tick_bins(panel.xaxis, scene.dataset, scene.axes[0])
 
 
 def _maps(scene: Scene) -> Figure:
@@ -218,6 +219,8 @@ def _maps(scene: Scene) -> Figure:
     edges = [style.edges(scene.dataset, dim) for dim in (across, up)]
     for panel, (name, value, _, _) in zip(panels, parts, strict=True):
         mesh = panel.pcolormesh(*edges, value.transpose(up, across).values, rasterized=True, **look)
+        for axis, dim in ((panel.xaxis, across), (panel.yaxis, up)):
+            style.tick_bins(axis, scene.dataset, dim, side_by_side=style.have_gaps(scene.dataset, dim))
         panel.set(xlabel=scene.label(across), ylabel=scene.label(up))
         panel.set_title(name, fontsize="medium")
         panel.label_outer()

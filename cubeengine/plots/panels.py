@@ -10,11 +10,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cubeengine.errors import MissingExtra
-from cubeengine.plots.values import Drawable
-from cubeengine.store.attributes import cube_facts
+from cubeengine.plots.values import Drawable, run_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
@@ -23,6 +23,10 @@ COLOURS = ("#c8442f", "#2f6690", "#3a7d44", "#8d5a97", "#d98e04", "#5c6670")
 
 LIMIT_PERCENTILES = (0.5, 99.5)
 """Between these lie the colours of a map: single hot pixels and poor bins do not stretch the scale."""
+
+
+MOST_TICKS = 12
+"""Labels of bins that lie side by side, along an axis."""
 
 
 def figure(width: float, height: float) -> Figure:
@@ -85,10 +89,9 @@ def add_scale(
 
 def annotate(made: Figure, dataset: xr.Dataset, drawn: Drawable, *, shows_errors: bool) -> None:
     """Put the run and the quantity on top, and below what must be said."""
-    run = cube_facts(dataset).get("spec", {}).get("run", {})
-    place = f"{run['experiment']} run {run['run']}: " if {"experiment", "run"} <= run.keys() else ""
+    runs = run_words(dataset)
     width = int(made.get_figwidth() * 11)
-    made.suptitle(wrapped(f"{place}{drawn.label}", width), fontsize="large")
+    made.suptitle(wrapped(f"{runs}: {drawn.label}" if runs else drawn.label, width), fontsize="large")
     notes = (*drawn.notes, *(drawn.error_notes if shows_errors else ()))
     if notes:
         text = "\n".join(wrapped(note, int(width * 1.2)) for note in notes)
@@ -103,17 +106,43 @@ def positions(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
 
 def edges(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
     """Give the bin edges of a dimension; midway between positions where none are stored."""
-    bounds = dataset.variables.get(f"{dim}_bnds")
-    stored = np.empty((0, 2)) if bounds is None else np.asarray(bounds.values, np.float64)
-    if len(stored) and (stored[1:, 0] == stored[:-1, 1]).all():
+    stored = _bounds(dataset, dim)
+    if len(stored) and not have_gaps(dataset, dim):
         return np.concatenate([stored[:, 0], stored[-1:, 1]])
-    # Bins with gaps, as of runs 12 and 20, are drawn side by side.
     at = np.arange(len(stored), dtype=np.float64) if len(stored) else positions(dataset, dim)
     if at.size == 1:
         return np.array([at[0] - 0.5, at[0] + 0.5])
     middle: NDArray[np.float64] = (at[:-1] + at[1:]) / 2
     outer = np.array([2 * at[0] - middle[0], 2 * at[-1] - middle[-1]])
     return np.concatenate([outer[:1], middle, outer[1:]])
+
+
+def have_gaps(dataset: xr.Dataset, dim: str) -> bool:
+    """Tell whether bins do not touch one another, as of runs 12 and 20: maps show them side by side."""
+    stored = _bounds(dataset, dim)
+    return bool((stored[1:, 0] != stored[:-1, 1]).any())
+
+
+def _bounds(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
+    bounds = dataset.variables.get(f"{dim}_bnds")
+    return np.empty((0, 2)) if bounds is None else np.asarray(bounds.values, np.float64)
+
+
+def tick_bins(axis: Axis, dataset: xr.Dataset, dim: str, *, side_by_side: bool = False) -> None:
+    """Write the labels of bins at their places where they lie side by side; of runs write whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    if side_by_side:
+        shown = range(0, dataset.sizes[dim], -(-dataset.sizes[dim] // MOST_TICKS))
+        axis.set_ticks(list(shown), [label_text(dataset, dim, number) for number in shown])
+    elif len(_bounds(dataset, dim)) and dataset[dim].dtype.kind in "iu":
+        axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def label_text(dataset: xr.Dataset, dim: str, number: int) -> str:
+    """Write the label of a bin: a whole number in full, as of a run."""
+    label = dataset[dim].values[number]
+    return str(label) if dataset[dim].dtype.kind in "iu" else f"{label:.4g}"
 
 
 def axis_label(dataset: xr.Dataset, dim: str) -> str:
@@ -123,10 +152,10 @@ def axis_label(dataset: xr.Dataset, dim: str) -> str:
 
 
 def bin_title(dataset: xr.Dataset, axis: str, number: int) -> str:
-    """Name one bin of an axis by its centre."""
+    """Name one bin of an axis by its label."""
     attrs = dataset[axis].attrs
     name = attrs.get("long_name", attrs.get("field", axis))
-    return f"{name} {dataset[axis].values[number]:.4g} {attrs.get('units', '')}".rstrip()
+    return f"{name} {label_text(dataset, axis, number)} {attrs.get('units', '')}".rstrip()
 
 
 def with_unit(text: str, unit: str) -> str:

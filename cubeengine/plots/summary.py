@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from cubeengine.budget import format_size
-from cubeengine.plots.values import SELECTION, axes_of, element_dims, field_of
+from cubeengine.plots.values import RUN, SELECTION, axes_of, axis_span, element_dims, field_of, run_words
 from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import PICK, PICKED, is_picked, picked_names, signal_names
 
@@ -44,10 +44,9 @@ def describe_cube(dataset: xr.Dataset) -> str:
 def _title(dataset: xr.Dataset) -> Iterator[str]:
     facts = cube_facts(dataset)
     spec, mark = facts.get("spec", {}), facts.get("cubeengine", {})
-    run = spec.get("run", {})
-    of = f" of {run['experiment']} run {run['run']}" if {"experiment", "run"} <= run.keys() else ""
+    of = f" of {runs}" if (runs := run_words(dataset)) else ""
     if merged := facts.get("merged_from"):
-        of = f" of {len(merged)} cubes"
+        of += f" ({len(merged)} cubes)" if runs else f" of {len(merged)} cubes"
     made = f", made by cubeengine {mark['version']}" if "version" in mark else ""
     kind = PICKED if is_picked(dataset) else "cube"
     yield f"{kind} {spec.get('cube', '')!r}{of}: {format_size(dataset.nbytes)}{made}"
@@ -68,7 +67,7 @@ def _axis_row(dataset: xr.Dataset, axis: str) -> list[str]:
         f"{widths[0]:.4g}" if np.allclose(widths, widths[0]) else f"{widths.min():.4g} to {widths.max():.4g}"
     )
     unit = str(dataset[axis].attrs.get("units", ""))
-    return [axis, f"{len(edges)}", f"{edges[0, 0]:.6g}", f"{edges[-1, 1]:.6g}", unit, width]
+    return [axis, f"{len(edges)}", *axis_span(dataset, axis), unit, "" if axis == RUN else width]
 
 
 def _selections(dataset: xr.Dataset) -> Iterator[str]:

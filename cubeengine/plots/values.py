@@ -9,9 +9,12 @@ import numpy as np
 import xarray as xr
 
 from cubeengine.errors import SpecError, nearest_names
+from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import find_signal, sem, signal_names
 
 SELECTION = "selection"
+RUN = "run"
+"""Dimension of cubes that are stacked."""
 
 _MINUS = "\N{NO-BREAK SPACE}\N{MINUS SIGN}\N{NO-BREAK SPACE}"
 
@@ -48,6 +51,46 @@ class Drawable:
 def axes_of(dataset: xr.Dataset) -> tuple[str, ...]:
     """Give the names of the binned axes of a cube."""
     return tuple(str(dim) for dim in dataset["n_events"].dims if dim != SELECTION)
+
+
+def run_words(dataset: xr.Dataset) -> str:
+    """Name the runs of a cube: "xpptut15 run 12", "xpptut15 runs 12, 20-22"; "" where it does not say."""
+    facts = cube_facts(dataset)
+    entries = facts.get("merged_from") or [facts]
+    names = [name for entry in entries for name in str(entry.get("run") or "").split(", ") if name]
+    named = (facts.get("spec") or {}).get("run") or {}
+    if not names and {"experiment", "run"} <= named.keys():
+        names = [f"{named['experiment']}:{named['run']}"]
+    if not names and RUN in dataset.dims:
+        names = [f"{named.get('experiment', '')}:{number}" for number in dataset[RUN].values]
+    numbers: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        experiment, _, number = name.rpartition(":")
+        numbers.setdefault(experiment, []).append(number)
+    return ", ".join(
+        f"{experiment} {'runs' if len(found) > 1 else 'run'} {_ranges(found)}".strip()
+        for experiment, found in numbers.items()
+    )
+
+
+def _ranges(numbers: Sequence[str]) -> str:
+    """Write run numbers in their order, three or more in a row as a range: "12, 20-22"."""
+    parts: list[list[str]] = []
+    for number in numbers:
+        follows = bool(parts) and number.isdecimal() and parts[-1][-1].isdecimal()
+        if follows and int(number) == int(parts[-1][-1]) + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(f"{part[0]}-{part[-1]}" if len(part) > 2 else ", ".join(part) for part in parts)
+
+
+def axis_span(dataset: xr.Dataset, axis: str) -> tuple[str, str]:
+    """Give where an axis begins and ends, as text: its edges; of stacked runs the first and the last."""
+    if axis == RUN:
+        return str(dataset[axis].values[0]), str(dataset[axis].values[-1])
+    bounds = dataset.variables.get(f"{axis}_bnds")
+    return ("", "") if bounds is None else (f"{bounds.values[0, 0]:.6g}", f"{bounds.values[-1, 1]:.6g}")
 
 
 def default_signal(dataset: xr.Dataset) -> str:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from cubeengine.budget import format_size
 from cubeengine.errors import MissingExtra
-from cubeengine.plots.values import axes_of, element_dims, field_of
+from cubeengine.plots.values import axes_of, axis_span, element_dims, field_of, run_words
 from cubeengine.report import events, work
 from cubeengine.report.events import MOST_ROWS
 from cubeengine.report.html import Html, element, joined, paragraph, section, table
@@ -90,7 +90,7 @@ def _sections(dataset: xr.Dataset, path: str) -> Iterator[Html]:
 
 def _about(dataset: xr.Dataset, path: str) -> Html:
     attrs = dataset.attrs
-    run = f"run {attrs['run']}, " if attrs.get("run") else ""
+    run = f"{runs}, " if (runs := run_words(dataset)) else ""
     total = f"{int(attrs['n_events_total']):,} events, " if attrs.get("n_events_total") else ""
     about = element("p", f"{run}{total}{path}, {format_size(dataset.nbytes)}", class_="about")
     partial = attrs.get("partial_run")
@@ -105,9 +105,8 @@ def _about(dataset: xr.Dataset, path: str) -> Html:
 
 
 def _axis(dataset: xr.Dataset, axis: str) -> tuple[str, ...]:
-    attrs, bounds = dataset[axis].attrs, dataset.variables.get(f"{axis}_bnds")
-    ends = ("", "") if bounds is None else (f"{bounds.values[0, 0]:.6g}", f"{bounds.values[-1, 1]:.6g}")
-    return (axis, str(attrs.get("units", "")), f"{dataset.sizes[axis]:,}", *ends)
+    unit = str(dataset[axis].attrs.get("units", ""))
+    return (axis, unit, f"{dataset.sizes[axis]:,}", *axis_span(dataset, axis))
 
 
 def _signals(dataset: xr.Dataset) -> Html:

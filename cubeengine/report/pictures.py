@@ -71,7 +71,8 @@ class Album:
         counts = self._dataset["n_events"]
         shown = counts.astype(np.float64).assign_attrs(field="events per bin", units="")
         own = {"events_count": counts, "events_mean": shown, "events_std": xr.zeros_like(shown)}
-        return self._picture(self._dataset[["n_events"]].assign(own), "events")
+        edges = [name for axis in axes_of(self._dataset) if (name := f"{axis}_bnds") in self._dataset]
+        return self._picture(self._dataset[["n_events", *edges]].assign(own), "events")
 
     def signals(self) -> Iterator[Html]:
         """Draw the scalar signals over the axes; also over the intensity, if the cube has that."""
