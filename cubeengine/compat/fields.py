@@ -239,7 +239,8 @@ class Fields:
     def _mask(self, wanted: Filter) -> BoolArray:
         if wanted is None:
             return np.ones(self._opened.n_events, bool)
-        return np.asarray(wanted, bool)
+        given = np.asarray(wanted)
+        return np.asarray((given != 0) & (given == given), bool)  # NaN chooses nothing
 
     def _elements(self, region: Region, events: NDArray[np.intp]) -> NDArray[np.generic]:
         array = self._run.field(region.field).dask()

@@ -185,7 +185,7 @@ def open_integrator(poni: Path | None, beam: Beam, shape: tuple[int, int], pixel
     SpecError
         If there is no such file, or its detector has another shape.
     SourceFormatError
-        If the file is none of pyFAI's.
+        If the file is none of pyFAI's, or holds NaN.
     """
     pyfai = import_pyfai()
     made = _from_beam(pyfai, beam, pixels) if poni is None else _from_file(pyfai, poni)
@@ -226,9 +226,15 @@ def _from_file(pyfai: Any, path: Path) -> Any:
     if missing:
         raise SourceFormatError(f"{path}: is not a file of pyFAI's: it has no {missing[0]!r}")
     try:
-        return pyfai.load(str(path))
+        made = pyfai.load(str(path))
     except Exception as err:
         raise SourceFormatError(f"{path}: pyFAI cannot read it: {err}") from err
+    for key, value in _facts(made).items():
+        if not np.isfinite(value):
+            raise SourceFormatError(
+                f"{path}: {key.rpartition('_')[0]} must be a finite number, but is {value}"
+            )
+    return made
 
 
 def _from_beam(pyfai: Any, beam: Beam, pixels: Pixels | None) -> Any:
@@ -273,7 +279,7 @@ def _half(pixels: Pixels, centres: FloatArray, along: int) -> FloatArray:
     return half
 
 
-def _facts(integrator: Any) -> dict[str, object]:
+def _facts(integrator: Any) -> dict[str, float]:
     lengths = {"distance_m": "dist", "poni1_m": "poni1", "poni2_m": "poni2", "wavelength_m": "wavelength"}
     angles = {"rot1_rad": "rot1", "rot2_rad": "rot2", "rot3_rad": "rot3"}
     values = {key: getattr(integrator, name) for key, name in {**lengths, **angles}.items()}

@@ -20,7 +20,7 @@ from cubeengine.detectors.kinds import check_detector, choose_kind
 from cubeengine.detectors.lookup import choose
 from cubeengine.detectors.missing import with_missing
 from cubeengine.detectors.panels import panels_of
-from cubeengine.detectors.status import good_pixels
+from cubeengine.detectors.status import good_pixels, is_set
 from cubeengine.errors import SourceFormatError, SpecError, nearest_names
 from cubeengine.kernels.jit import jit
 from cubeengine.schema.base import Text, raise_problems
@@ -73,7 +73,7 @@ class StageOptions(Options):
     ----------
     file : str, or None
         File of a mask, not 0 where a pixel is good: .npy, .npz or HDF5, relative to the spec's file. Of the
-        shape of a frame, or of the whole detector, of which the data may hold some segments.
+        shape of a frame, or of the whole detector, of which the data may hold some segments. NaN is bad.
     dataset : str
         Its name in an HDF5 or npz file; may be left out if there is one only.
     invert : bool
@@ -107,7 +107,7 @@ class StageOptions(Options):
         record: dict[str, Any] = {}
         if self.file is not None:
             path = context.folder / self.file
-            good &= _fitted(_read(path, self.dataset), frame, context, path) != self.invert
+            good &= _fitted(_read(path, self.dataset, invert=self.invert), frame, context, path)
             record["file"] = _facts(path)
         if self.constants is not None:
             marked, record["constants"] = _from_constants(context.folder / self.constants, frame, context)
@@ -120,8 +120,8 @@ class StageOptions(Options):
         return Mask(frame, output, SharedArray(flat), record)
 
 
-def _read(path: Path, dataset: str | None) -> BoolArray:
-    """Read a mask: True where it is not 0."""
+def _read(path: Path, dataset: str | None, *, invert: bool) -> BoolArray:
+    """Read a mask: True where it is not 0, or, inverted, where it is 0. What is NaN is neither."""
     with opened_arrays(path) as file:
         names = file.names()
         name = names[0] if dataset is None and len(names) == 1 else dataset
@@ -132,7 +132,7 @@ def _read(path: Path, dataset: str | None) -> BoolArray:
         values = file.array(name, ())
     if values.dtype.kind not in "biuf":
         raise SourceFormatError(f"{path}: a mask must be of numbers, but is of {values.dtype}")
-    return np.asarray(values != 0)
+    return np.asarray(values == 0) if invert else is_set(values)
 
 
 def _fitted(good: BoolArray, frame: Frame, context: Context, path: Path) -> BoolArray:

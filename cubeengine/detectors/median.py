@@ -60,8 +60,8 @@ def corrected_single(raw, first, offset, factor, eligible, shape, groups, limits
         for start in range(0, raw.shape[1], size):
             p = first + start
             for e in range(size):
-                x[e] = raw[i, start + e]
-            _subtract(row, p, offset, eligible, x, able)
+                x[e] = np.float32(raw[i, start + e] - offset[0, p + e])
+                able[e] = eligible[0, p + e] and np.isfinite(x[e])
             _correct(x, able, shape, groups, limits, pool)
             _scale(x, row, p, factor, wanted, out[i])
 
@@ -84,7 +84,7 @@ def _subtract(row, p, offset, eligible, x, able):  # type: ignore[no-untyped-def
             able[e] = False
         else:
             x[e] = x[e] - offset[r, p + e]
-            able[e] = eligible[r, p + e] and not np.isnan(x[e])
+            able[e] = eligible[r, p + e] and np.isfinite(x[e])
 
 
 @jit

@@ -33,6 +33,7 @@ def pixel_noise(constants: Constants, frame: Frame, context: Context) -> NDArray
     Returns
     -------
     (n_elements,) float32
+        NaN where it is not known: not in the file, of a pixel without a gain, or no number of 0 or more.
 
     Raises
     ------
@@ -49,10 +50,12 @@ def pixel_noise(constants: Constants, frame: Frame, context: Context) -> NDArray
     panels = panels_of(frame, context)
     start = _first_range(kind, panels, context)
     noise = _of_range(constants, "pixel_rms", kind, panels, start)
+    known = np.isfinite(noise) & (noise >= 0)
     if frame.unit == "keV":
         gain = _of_range(constants, "pixel_gain", kind, panels, start)
-        noise = np.abs(np.divide(noise, gain, out=np.full(gain.shape, np.nan), where=gain != 0))
-    return noise.astype(np.float32).reshape(-1)
+        known &= np.isfinite(gain) & (gain != 0)
+        noise = np.abs(np.divide(noise, gain, out=np.zeros(gain.shape), where=known))
+    return np.where(known, noise, np.nan).astype(np.float32).reshape(-1)
 
 
 def _first_range(kind: Kind, panels: Panels, context: Context) -> NDArray[np.intp]:

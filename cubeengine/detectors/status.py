@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ def good_pixels(constants: Constants, kind: Kind, panels: Panels, bits: int = AL
     """Tell which pixels are good.
 
     A pixel is bad if its status word, or its further one (`status_extra`), has one of `bits` in any of the
-    ranges that count, or if the user's mask (`pixel_mask`) is 0 there.
+    ranges that count, or if the user's mask (`pixel_mask`) is 0 or unknown there.
 
     Parameters
     ----------
@@ -39,12 +41,24 @@ def good_pixels(constants: Constants, kind: Kind, panels: Panels, bits: int = AL
         if words is None:
             continue
         for number in kind.status_ranges:
-            good &= (_words(words[number], key, constants) & np.uint64(bits)) == 0
+            good &= (status_words(words[number], key, constants) & np.uint64(bits)) == 0
     mask = load(constants, "pixel_mask", kind, panels)
-    return good if mask is None else good & (mask[0] != 0)
+    return good if mask is None else good & is_set(mask[0])
 
 
-def _words(values: NDArray[np.generic], key: str, constants: Constants) -> NDArray[np.uint64]:
+def is_set(mask: NDArray[Any]) -> BoolArray:
+    """Tell where a mask is a number other than 0; NaN and infinities say nothing good of a pixel.
+
+    Examples
+    --------
+    >>> is_set(np.array([1, 0, 0.5, np.nan])).tolist()
+    [True, False, True, False]
+    """
+    return np.asarray((mask != 0) & np.isfinite(mask))
+
+
+def status_words(values: NDArray[Any], key: str, constants: Constants) -> NDArray[np.uint64]:
+    """Give words of bits as they are; raise SpecError if they are no whole numbers."""
     if values.dtype.kind == "f":
-        raise SpecError(f"{constants.file.path.name}: {key!r} must be whole numbers")
+        raise SpecError(f"{constants.file.path.name}: {key!r} must be whole numbers, but is {values.dtype}")
     return values.astype(np.uint64)

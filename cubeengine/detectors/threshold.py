@@ -29,7 +29,7 @@ Fate = Literal["zero", "missing"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Threshold(Stage):
-    """Replacement of elements below a limit, and above another; what is missing stays so.
+    """Replacement of elements below a limit, and above another; what is missing, or infinite, stays so.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Threshold(Stage):
     below, above : "zero" or "missing"
         What becomes of elements outside.
     noise : (n_elements,) float32, or None
-        Unit of the limits for each element.
+        Unit of the limits for each element. Where it is NaN no limit is known, and the element is missing.
     record : mapping
         What the cube should record.
     """
@@ -64,7 +64,8 @@ class Threshold(Stage):
             _replace(frames, self.low, self.high, below, above, out)
         else:
             noise = self.noise.load()[slice(*elements)]
-            _replace_by_noise(frames, noise, self.low, self.high, below, above, out)
+            nothing = out.dtype.type(np.nan if out.dtype.kind == "f" else 0)  # integers have no NaN noise
+            _replace_by_noise(frames, noise, self.low, self.high, below, above, nothing, out)
 
     def _fates(self) -> tuple[Fate, Fate]:
         return self.below, self.above
@@ -80,16 +81,17 @@ def _replace(frames, low, high, below, above, out):  # type: ignore[no-untyped-d
         source, target = frames[i], out[i]
         for e in range(source.size):
             x = source[e]
-            target[e] = choose(x < low, below, choose(x > high, above, x))
+            target[e] = choose(np.isfinite(x), choose(x < low, below, choose(x > high, above, x)), x)
 
 
 @jit
-def _replace_by_noise(frames, noise, low, high, below, above, out):  # type: ignore[no-untyped-def]
+def _replace_by_noise(frames, noise, low, high, below, above, nothing, out):  # type: ignore[no-untyped-def]
     for i in range(frames.shape[0]):
         source, target = frames[i], out[i]
         for e in range(source.size):
             x, unit = source[e], np.float64(noise[e])
-            target[e] = choose(x < low * unit, below, choose(x > high * unit, above, x))
+            kept = choose(x < low * unit, below, choose(x > high * unit, above, x))
+            target[e] = choose(np.isnan(unit), nothing, choose(np.isfinite(x), kept, x))
 
 
 class StageOptions(Options):
@@ -148,18 +150,26 @@ class StageOptions(Options):
         """Bring the limits into the frames' unit; see `Options.build` for the errors."""
         low = -np.inf if self.min is None else _limit("min", self.min, frame, context)
         high = np.inf if self.max is None else _limit("max", self.max, frame, context)
+        if frame.dtype.kind == "f" and self.constants is None:  # as the frames hold them: what is equal stays
+            with np.errstate(over="ignore"):
+                low, high = (float(frame.dtype.type(limit)) for limit in (low, high))
         if low > high:
             raise SpecError(f"field {context.field!r}: threshold: min {self.min} is above max {self.max}")
-        floating = "missing" in (self.below, self.above)
-        dtype = with_missing(frame.dtype) if floating else frame.dtype
+        noise, record = self._noise(frame, context)
+        unknown = noise is not None and bool(np.isnan(noise).any())
+        dtype = with_missing(frame.dtype) if unknown or "missing" in (self.below, self.above) else frame.dtype
         output = Frame(frame.shape, dtype, frame.unit)
-        limits = frame, output, float(low), float(high), self.below, self.above
+        table = None if noise is None else SharedArray(noise)
+        return Threshold(frame, output, float(low), float(high), self.below, self.above, table, record)
+
+    def _noise(self, frame: Frame, context: Context) -> tuple[NDArray[np.float32] | None, dict[str, object]]:
+        """Read the noise for limits in sigma; give what to record of it."""
         if self.constants is None:
-            return Threshold(*limits, None, {})
+            return None, {}
         constants = open_constants(context.folder / self.constants)
         noise = pixel_noise(constants, frame, context)
         noise.setflags(write=False)
-        return Threshold(*limits, SharedArray(noise), {"constants": constants.facts()})
+        return noise, {"constants": constants.facts(), "noise_unknown": int(np.isnan(noise).sum())}
 
 
 def _in_sigma(limit: Any) -> bool:

@@ -168,10 +168,10 @@ def _take_over(request: Request, number: int, ranges: _Ranges) -> None:
     known = {key: values[number].reshape(-1) for key, values in request.others.measured.items()}
     ranges.mean[number] = known["pedestals"]
     ranges.noise[number] = known.get("pixel_rms", np.float32(np.nan))
-    words = known.get("pixel_status", np.zeros(1)).astype(np.uint64)
+    words = known.get("pixel_status", np.zeros(1, np.uint64))
     upper = (words >> np.uint64(32)) != 0  # no bad pixel is lost
     ranges.status[number] = (words & np.uint64(0xFFFFFFFF)) | upper
-    ranges.status[number][np.isnan(ranges.mean[number])] |= np.uint32(TOO_FEW)
+    ranges.status[number][~np.isfinite(ranges.mean[number])] |= np.uint32(TOO_FEW)
 
 
 def _facts(

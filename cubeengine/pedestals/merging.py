@@ -14,6 +14,7 @@ from cubeengine.detectors.array_files import opened_arrays
 from cubeengine.detectors.constants import GEOMETRY, Constants, open_constants
 from cubeengine.detectors.kinds import Kind, check_detector
 from cubeengine.detectors.panels import Panels, load
+from cubeengine.detectors.status import status_words
 from cubeengine.types import DetectorInfo
 
 TAKEN_OVER = ("pixel_gain", "pixel_offset", "status_extra", "pixel_mask")
@@ -56,7 +57,7 @@ def read_others(path: Path | None, kind: Kind, panels: Panels, detector: Detecto
     Raises
     ------
     SpecError
-        If there is no such file, or it is of another detector, or its shapes do not fit.
+        If there is no such file, or it is of another detector, or its shapes or types do not fit.
     SourceFormatError
         If it cannot be read.
     """
@@ -72,6 +73,8 @@ def read_others(path: Path | None, kind: Kind, panels: Panels, detector: Detecto
         for key in ("pedestals", "pixel_rms", "pixel_status")
         if (values := load(constants, key, kind, panels)) is not None
     }
+    if "pixel_status" in measured:
+        measured["pixel_status"] = status_words(measured["pixel_status"], "pixel_status", constants)
     return Others(path.name, constants.facts(), arrays, measured, _geometry(constants))
 
 

@@ -100,6 +100,14 @@ def test_missing_integers_are_nan_and_pass_no_cut(tmp_path):
     np.testing.assert_array_equal(np.isnan(counts).all(axis=(1, 2)), missing)
 
 
+def test_nan_in_a_filter_chooses_nothing(ana, truth):
+    sums = truth.columns["epix/ROI_0_sum"]
+    wanted = np.where(sums > np.median(sums), 1.0, 0.0)
+    wanted[::3] = np.nan
+
+    np.testing.assert_array_equal(ana.getVar("epix/ROI_0_sum", useFilter=wanted), sums[wanted == 1])
+
+
 def test_values_are_numpy_arrays_with_regions_and_filters(ana, truth):
     area, sums = truth.columns["epix/ROI_0_area"], truth.columns["epix/ROI_0_sum"]
     bright = sums > np.median(sums)

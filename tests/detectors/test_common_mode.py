@@ -101,6 +101,35 @@ def test_large_medians_are_signal_and_stay(tmp_path: Path) -> None:
     assert np.nanmedian(found[0]) != np.nanmedian(plain[0])
 
 
+@pytest.mark.parametrize("groups", ["rows", "banks"])
+def test_infinite_pixels_do_not_take_part(tmp_path: Path, groups: str) -> None:
+    pedestals = np.full((4, 16), 100.0)
+    write_constants(tmp_path / "c.h5", {"pedestals": pedestals}, kind="single")
+    raw = np.random.default_rng(0).normal(105, 3, (4, 16)).astype("f4")
+    raw[1, :7], raw[2, :7], raw[3, 0] = np.inf, -np.inf, np.nan
+    options = {"constants": "c.h5", "common_mode": {"groups": groups, "min_pixels": 3}}
+
+    stage = built("calibrate", options, Frame((4, 16), np.dtype("f4")), context(None, tmp_path))
+
+    above = raw - np.float32(100)
+    wanted = formulae.common_mode(above, np.isfinite(raw), 1, 1, [groups], 100, 3)
+    assert_array_equal(shaped(stage, raw.reshape(1, -1))[0], wanted)
+    assert np.isfinite(wanted).sum() == 49
+
+
+def test_large_raw_values_keep_their_digits(tmp_path: Path) -> None:
+    pedestals = np.full((4, 16), 2.0**30)
+    write_constants(tmp_path / "c.h5", {"pedestals": pedestals}, kind="single")
+    raw = 2**30 + np.random.default_rng(0).integers(0, 50, (4, 16))
+    options = {"constants": "c.h5", "common_mode": "rows"}
+
+    stage = built("calibrate", options, Frame((4, 16), np.dtype("i8")), context(None, tmp_path))
+
+    above = (raw - 2**30).astype("f4")
+    wanted = formulae.common_mode(above, np.ones((4, 16), bool), 1, 1, ["rows"], 100, 10)
+    assert_array_equal(shaped(stage, raw.reshape(1, -1))[0], wanted)
+
+
 def test_whole_panels_are_read_for_a_part_of_them(tmp_path: Path) -> None:
     stage, _, _ = made_stage(tmp_path, "jungfrau", ["rows"])
     size = ROWS * COLS

@@ -56,6 +56,17 @@ def test_mask_can_be_of_bad_pixels(tmp_path: Path) -> None:
     check_masked(built("mask", {"file": "m.npy", "invert": True}, frame(), context(None, tmp_path)), GOOD)
 
 
+@pytest.mark.parametrize("invert", [False, True])
+def test_pixels_of_which_the_mask_says_nothing_are_bad(tmp_path: Path, invert: bool) -> None:
+    mask = GOOD.astype("f4")
+    mask[0, 0, :3] = np.nan, np.inf, -0.0
+    save(tmp_path / "m.npy", mask)
+    good = invert != GOOD
+    good[0, 0, :3] = False, False, invert
+
+    check_masked(built("mask", {"file": "m.npy", "invert": invert}, frame(), context(None, tmp_path)), good)
+
+
 def test_mask_is_found_by_the_name_of_its_dataset(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file["a/mask"], file["b"] = GOOD, 3
@@ -97,6 +108,17 @@ def test_mask_of_constants(tmp_path: Path) -> None:
     stage = built("mask", {"constants": "c.h5"}, frame(), context(None, tmp_path))
 
     check_masked(stage, GOOD & (status == 0).all(axis=0))
+
+
+def test_pixels_of_which_the_mask_of_constants_says_nothing_are_bad(tmp_path: Path) -> None:
+    mask, good = GOOD.astype("f8"), GOOD.copy()
+    mask[1, 2, 3:5], good[1, 2, 3:5] = np.nan, False
+    write_constants(tmp_path / "c.h5", {"pixel_mask": mask, "pedestals": np.ones(SHAPE)}, kind="single")
+
+    check_masked(built("mask", {"constants": "c.h5"}, frame(), context(None, tmp_path)), good)
+    calibrated = built("calibrate", "c.h5", frame(), context(None, tmp_path))
+    frames = some_frames(frame(), 2)
+    assert_array_equal(np.isnan(shaped(calibrated, frames)), np.broadcast_to(~good, (2, *SHAPE)))
 
 
 def test_masks_add_up(tmp_path: Path) -> None:

@@ -45,7 +45,31 @@ def test_below_can_be_missing() -> None:
 def test_above_too() -> None:
     options = {"min": 3, "max": 5, "above": "missing"}
 
-    assert_array_equal(result(options, [1, 3, 5, 6, -5, np.inf], frame()), [0, 3, 5, np.nan, 0, np.nan])
+    assert_array_equal(result(options, [1, 3, 5, 6, -5, np.nan], frame()), [0, 3, 5, np.nan, 0, np.nan])
+
+
+@pytest.mark.parametrize("fate", ["zero", "missing"])
+def test_infinite_elements_are_missing_and_stay_so(fate: str) -> None:
+    options = {"min": 3, "max": 5, "above": fate, "below": fate}
+
+    found = result(options, [np.inf, -np.inf, np.nan, 4], frame(shape=(4,)))
+
+    assert_array_equal(np.isfinite(found), [False, False, False, True])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("limit", [0.7, 0.1, 1e-3, 12.3, 1e300])
+def test_element_that_is_equal_as_its_type_can_say_it_stays(dtype: str, limit: float) -> None:
+    with np.errstate(over="ignore"):
+        equal = np.dtype(dtype).type(limit)
+    values = np.array([equal, np.nextafter(equal, -1), 0.5 * equal], dtype)
+
+    low, high = (result({side: limit, fate: "missing"}, values, frame(dtype, shape=(3,)))
+                 for side, fate in (("min", "below"), ("max", "above")))  # fmt: skip
+
+    there = np.isfinite(values)
+    assert_array_equal(np.isfinite(low), there & (values >= equal))
+    assert_array_equal(np.isfinite(high), there)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "u8"])
@@ -139,6 +163,35 @@ def test_limits_in_sigma(tmp_path: Path, unit: str, kind: str, ranges: int, star
     kept = np.where(values < 3 * sigma.astype("f8"), 0, values)
     assert_array_equal(applied(stage, values.reshape(5, -1)).reshape(5, 4, 8), kept)
     assert stage.facts()["constants"]["kind"] == kind  # type: ignore[index]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u2"])
+@pytest.mark.parametrize("unit", ["ADU", "keV"])
+def test_pixels_whose_noise_is_not_known_are_missing(tmp_path: Path, dtype: str, unit: str) -> None:
+    rms, gain = np.full((4, 8), 2.0), np.full((4, 8), 2.0)
+    rms[0, :4] = np.nan, np.inf, -1, 0
+    gain[1, :3] = np.nan, 0, np.inf
+    write_constants(tmp_path / "c.npz", {"pixel_rms": rms, "pixel_gain": gain}, kind="single")
+    options = {"min": "3 sigma", "constants": "c.npz"}
+
+    stage = built("threshold", options, frame(dtype, unit, (4, 8)), context(None, tmp_path))
+
+    known = np.isfinite(rms) & (rms >= 0)
+    known &= np.isfinite(gain) & (gain != 0) if unit == "keV" else True
+    limits = 3 * rms / (np.where(gain == 0, np.nan, gain) if unit == "keV" else 1)
+    values = np.arange(32).reshape(4, 8).astype(dtype)
+    wanted = np.where(known, np.where(values < limits, 0, values), np.nan)
+    assert_array_equal(applied(stage, values.reshape(1, -1)).reshape(4, 8), wanted)
+    assert stage.facts()["noise_unknown"] == (~known).sum()
+
+
+def test_integers_stay_integers_where_all_noise_is_known(tmp_path: Path) -> None:
+    write_constants(tmp_path / "c.h5", {"pixel_rms": np.ones((4, 8))}, kind="single")
+    options = {"min": "3 sigma", "constants": "c.h5"}
+
+    stage = built("threshold", options, frame("u2", "ADU", (4, 8)), context(None, tmp_path))
+
+    assert stage.output.dtype == np.uint16
 
 
 def test_sigma_needs_calibrated_frames(tmp_path: Path) -> None:

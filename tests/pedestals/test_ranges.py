@@ -222,6 +222,27 @@ def test_other_file_gives_what_is_not_in_the_data(tmp_path: Path) -> None:
     assert (found.used[1:] == 0).all()
 
 
+def test_pixels_of_the_other_file_without_a_pedestal_are_bad(tmp_path: Path) -> None:
+    arrays = other_file(tmp_path / "other.h5")
+    arrays["pedestals"][1].reshape(-1)[:3] = np.nan, np.inf, -np.inf
+    arrays["pixel_status"][:] = 0
+    write_constants(tmp_path / "other.h5", arrays, kind="jungfrau")
+
+    found = pedestal(run_of(Truth.of(SHAPE).frames(60), "jungfrau"), "cam", merge=tmp_path / "other.h5")
+
+    assert (np.flatnonzero(found.status[1]) == np.arange(3)).all()
+
+
+def test_status_of_the_other_file_must_be_whole_numbers(tmp_path: Path) -> None:
+    arrays = other_file(tmp_path / "other.h5")
+    arrays["pixel_status"] = np.full((3, *SHAPE), np.nan)
+    write_constants(tmp_path / "other.h5", arrays, kind="jungfrau")
+    run = run_of(Truth.of(SHAPE).frames(60), "jungfrau")
+
+    with pytest.raises(ce.SpecError, match="'pixel_status' must be whole numbers, but is float64"):
+        pedestal(run, "cam", merge=tmp_path / "other.h5")
+
+
 def test_file_of_another_detector_is_refused(tmp_path: Path) -> None:
     other_file(tmp_path / "other.h5", unique_id="jungfrau_a_b")
     run = run_of(Truth.of(SHAPE).frames(100), "jungfrau", unique_id="jungfrau_a_c")
