@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cubeengine.detectors.array_files import ArrayFile, Index, opened_arrays
 from cubeengine.errors import SourceFormatError, SpecError
-from cubeengine.types import InputFile
+from cubeengine.types import InputFile, memory_dtype
 
 ARRAYS = (
     "pedestals",
@@ -70,7 +70,7 @@ class Constants:
     valid_to_run: int | None = None
 
     def read(self, key: str, index: Index = ()) -> NDArray[Any]:
-        """Read an array, or the part of it at `index`, in native byte order.
+        """Read an array, or the part of it at `index`, as `memory_dtype` says: no narrower than float32.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class Constants:
             values = file.array(key, index)
         if values.dtype.kind not in "iufb":
             raise SourceFormatError(f"{self.file.path}: {key!r} must be numbers, but is {values.dtype}")
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
+        return values.astype(memory_dtype(values.dtype), copy=False)
 
     def geometry(self) -> str:
         """Read the text of the geometry; see `read` for the errors."""

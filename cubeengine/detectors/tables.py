@@ -82,12 +82,16 @@ def read_ranges(constants: Constants, kind: Kind, panels: Panels, good: BoolArra
         held = ", ".join(constants.shapes) or "nothing"
         raise SpecError(f"{constants.file.path.name} holds no 'pedestals'; it has {held}")
     offset = load(constants, "pixel_offset", kind, panels)
-    # the sum as it is stored, then rounded, as the facility's software does
-    total = pedestals if offset is None else pedestals + offset
+    # The sum as it is stored, then rounded, as the facility's software does; integers might overflow.
+    total = pedestals if offset is None else np.add(pedestals, offset, dtype=_sum_dtype(pedestals, offset))
     gains = load(constants, "pixel_gain", kind, panels) if gain else None
     factor = np.ones(total.shape, np.float32) if gains is None else _inverse(gains)
     factor[:, ~good] = np.nan
     return Ranges(total, factor)
+
+
+def _sum_dtype(a: NDArray[Any], b: NDArray[Any]) -> np.dtype[Any]:
+    return np.result_type(a.dtype, b.dtype, np.float32)
 
 
 def _inverse(gains: NDArray[Any]) -> Float32Array:

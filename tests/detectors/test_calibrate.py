@@ -228,6 +228,31 @@ def test_camera_of_one_gain(tmp_path: Path, dtype: str) -> None:
     assert_array_equal(shaped(stage, raw.reshape(4, -1)), truth.astype("f4"))
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("of_pedestals", "of_offset", "of_gain"),
+    [("u2", "u2", "u1"), ("u1", "i1", "i2"), ("i4", "i4", "f2"), ("f2", "f2", "f8"), ("u8", "f4", "f4")],
+)
+def test_constants_of_narrow_types_are_not_computed_in_them(
+    tmp_path: Path, order: str, of_pedestals: str, of_offset: str, of_gain: str
+) -> None:
+    largest = {"u1": 250, "i1": 120, "f2": 60_000, "i4": 2**31 - 64}
+    high, offset = (largest.get(name, 60_000) for name in (of_pedestals, of_offset))
+    arrays = {
+        "pedestals": np.full((4, 8), high).astype(order + of_pedestals),
+        "pixel_offset": np.full((4, 8), offset).astype(order + of_offset),
+        "pixel_gain": np.arange(1, 33).reshape(4, 8).astype(order + of_gain),
+    }
+    write_constants(tmp_path / "c.h5", arrays, kind="single")
+    frame, raw = Frame((4, 8), np.dtype("i8")), np.arange(32) + 2**33
+
+    stage = stage_of(tmp_path, "c.h5", None, frame)
+
+    subtracted = np.float32(float(arrays["pedestals"][0, 0]) + float(arrays["pixel_offset"][0, 0]))
+    wanted = (raw - subtracted.astype("f8")).astype("f4") / np.arange(1, 33)
+    np.testing.assert_allclose(applied(stage, raw.reshape(1, -1))[0], wanted, rtol=2e-7)
+
+
 def test_segments_are_picked_by_number(tmp_path: Path) -> None:
     constants, raw = jungfrau_constants(), jungfrau_raw()
     write_constants(tmp_path / "c.h5", constants, segments=[1, 4, 6])
