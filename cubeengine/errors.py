@@ -47,6 +47,22 @@ class SourceFormatError(CubeEngineError, OSError):
     exit_code = 3
 
 
+class DataError(CubeEngineError, ArithmeticError):
+    """Values of the input that cannot be worked on as the spec asks.
+
+    `row` is the row of storage they stand in, where that is known; among the frames at hand before.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore_error, (type(self), self.args), self.__dict__
+
+
 class PlanError(CubeEngineError, RuntimeError):
     """A spec that is right in itself but cannot be carried out on this run."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cubeengine.detectors.base import Context, Coordinate, Elements, Frame, Options, Stage
 from cubeengine.detectors.geometry import Geometry, Pixels, read_geometry
 from cubeengine.detectors.missing import with_missing
-from cubeengine.detectors.views import copied_nbytes, read_only
+from cubeengine.detectors.views import read_only
 from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.kernels.jit import jit
 from cubeengine.schema.base import Text
@@ -142,10 +142,6 @@ class Assembly(Stage):
         """Take the cells; see `Stage.apply`."""
         index = read_only(self.index.load()[slice(*elements)])
         _take(read_only(frames), index, self.needs(elements)[0], out)
-
-    def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - of any range
-        """Give the memory for frames that have to be converted."""
-        return copied_nbytes(self.input.dtype, n_frames * self.input.n_elements)
 
     def coordinates(self) -> Mapping[int, Coordinate]:
         """Give x of the rows and y of the columns."""

@@ -19,7 +19,6 @@ from cubeengine.detectors.base import Context, Coordinate, Elements, Frame, Opti
 from cubeengine.detectors.geometry import read_geometry
 from cubeengine.detectors.integrator import Beam, Binning, integration, open_integrator
 from cubeengine.detectors.sparse import SparseMeans
-from cubeengine.detectors.views import copied_nbytes
 from cubeengine.errors import SpecError
 from cubeengine.schema.base import Amount, Text
 from cubeengine.schema.texts import kind_of, read_amount
@@ -228,8 +227,8 @@ class Azav(Stage):
         self.means.apply(frames, elements, out)
 
     def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - all bins are summed
-        """Give the memory for the sums, and for frames that have to be converted."""
-        return self.means.scratch_nbytes + copied_nbytes(self.input.dtype, n_frames * self.input.n_elements)
+        """Give the memory for the sums."""
+        return self.means.scratch_nbytes
 
     def coordinates(self) -> Mapping[int, Coordinate]:
         """Give the middles of the bins."""

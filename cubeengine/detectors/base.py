@@ -29,7 +29,8 @@ class Frame:
     shape : tuple of int
         Its shape.
     dtype : numpy.dtype
-        Type of one element, native byte order. Only floating types know missing elements: NaN.
+        Type of one element as `memory_dtype` gives it: native byte order, no float16. Only floating types
+        know missing elements: NaN.
     unit : str
         Unit of its values, "" where none is known.
     """
@@ -108,6 +109,11 @@ class Stage(ABC):
             Range of elements of the output frame that is wanted.
         out : (n, n_elements) array of the output's type, C-contiguous
             Receives them. Never the same memory as `frames`.
+
+        Raises
+        ------
+        DataError
+            If a frame has values that the stage cannot work on; `row` is its number in the block.
         """
 
     def needs(self, elements: Elements) -> Elements:

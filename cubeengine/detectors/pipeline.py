@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -29,10 +29,13 @@ class Pipeline:
         What is read.
     stages : tuple of Stage
         In order; none leaves frames as they are.
+    field : str
+        Field the frames are read from, for messages.
     """
 
     input: Frame
     stages: tuple[Stage, ...]
+    field: str = ""
 
     @property
     def output(self) -> Frame:
@@ -56,7 +59,7 @@ class Pipeline:
 
     def before_gather(self) -> Pipeline:
         """Give the stages before the last."""
-        return Pipeline(self.input, self.stages[:-1])
+        return replace(self, stages=self.stages[:-1])
 
     def needs(self, elements: Elements) -> Elements:
         """Give the range of elements to read for a range of elements of the output."""
@@ -155,4 +158,4 @@ def build_pipeline(frame: Frame, options: Sequence[Options], context: Context) -
         return (*stages, option.build(stages[-1].output if stages else frame, context))
 
     stages: tuple[Stage, ...] = reduce(extended, options, ())
-    return Pipeline(frame, stages)
+    return Pipeline(frame, stages, context.field)

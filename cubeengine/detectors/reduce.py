@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.detectors.base import Elements, Frame, Stage
-from cubeengine.detectors.views import copied_nbytes, read_only
+from cubeengine.detectors.views import read_only
+from cubeengine.errors import DataError
 from cubeengine.kernels.jit import jit
 
 How: TypeAlias = Literal["sum", "mean"]
@@ -70,22 +71,28 @@ class Reduction(Stage):
 
         Raises
         ------
-        OverflowError
-            If a sum of 64-bit integers might not fit 64 bits.
+        DataError
+            If a sum of 64-bit integers does not fit 64 bits.
         """
         values = read_only(frames)
-        if out.dtype == values.dtype == np.int64:
-            _check_range(values, self.blocks.size)
         first = elements[0] % self.blocks.columns
         shape = (self.blocks.height, self.blocks.columns, self.blocks.width)
+        if out.dtype == values.dtype == np.int64 and _largest(values) * self.blocks.size >= 2**63:
+            row = _first_too_large(values, *shape, first, out.shape[1])
+            if row >= 0:
+                raise DataError(
+                    f"a sum of {self.blocks.size:,} integers does not fit 64 bits; use 'how: mean', or, if "
+                    "some mark what is missing, leave these out before, as "
+                    "{threshold: {max: 1e9, above: missing}} does",
+                    row,
+                )
+        # Sums may leave the range of int64 on the way: modulo 2**64 the last one is right all the same.
         lines, counts = np.empty(self._line(), out.dtype), np.empty(self._line(), np.int32)
         _reduce(values, *shape, first, self._mode(), out, lines, counts)
 
-    def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:
-        """Give the memory for sums and counts of a row, and for frames of float16 that become float32."""
-        rows = -(-n_elements // self.blocks.columns) + 1 if n_elements else 0
-        needed = min(rows * self.blocks.columns * self.blocks.size, self.input.n_elements)
-        return 12 * (self._line() + 2 * _LANES) + copied_nbytes(self.input.dtype, n_frames * needed)
+    def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - of any range
+        """Give the memory for sums and counts of a row."""
+        return 12 * (self._line() + 2 * _LANES)
 
     def _line(self) -> int:
         """Give how many sums are made at a time."""
@@ -108,12 +115,31 @@ def reduced_dtype(dtype: np.dtype[Any], how: How) -> np.dtype[Any]:
     return np.dtype(np.int64) if exact else np.dtype(np.float64)
 
 
-def _check_range(values: NDArray[Any], size: int) -> None:
-    largest = max(int(values.max(initial=0)), -int(values.min(initial=0)))
-    if largest * size >= 2**63:
-        raise OverflowError(
-            f"the sum of {size:,} integers as large as {largest:,} may exceed 64 bits; use `how: mean`"
-        )
+def _largest(values: NDArray[Any]) -> int:
+    """Give the largest magnitude."""
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))
+
+
+@jit
+def _first_too_large(
+    frames: NDArray[np.int64], height: int, columns: int, width: int, first: int, n_sums: int
+) -> int:
+    """Give the first frame that has a sum beyond 64 bits, or -1; parameters are those of `_reduce`.
+
+    Upper and lower halves are added apart: each sum of fewer than 2**31 of them fits.
+    """
+    for event in range(frames.shape[0]):
+        for number in range(first, first + n_sums):
+            start = number // columns * columns * height * width + number % columns * width
+            upper, lower = np.int64(0), np.int64(0)
+            for line in range(height):
+                for e in range(start + line * columns * width, start + line * columns * width + width):
+                    upper += frames[event, e] >> 32
+                    lower += frames[event, e] & 0xFFFFFFFF
+            upper += lower >> 32
+            if not -(2**31) <= upper < 2**31:
+                return event
+    return -1
 
 
 @jit

@@ -11,15 +11,8 @@ from numpy.typing import NDArray
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """Give a view of plain numbers that is read-only always: numba would compile anew for the other kind.
 
-    Booleans count as 0 and 1; float16, which kernels do not know, becomes float32 in a copy.
+    Booleans count as 0 and 1.
     """
-    if array.dtype == np.float16:
-        array = array.astype(np.float32)
     view = array.view(np.uint8) if array.dtype == np.bool_ else array.view()
     view.flags.writeable = False
     return view
-
-
-def copied_nbytes(dtype: np.dtype[Any], n_elements: int) -> int:
-    """Give the memory that `read_only` takes for an array."""
-    return 4 * n_elements if dtype == np.float16 else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def shared_reader(reader: Reader, pipeline: Pipeline | None, name: str, folder: 
     if pipeline is None or not pipeline.stages:
         return shared
     stages = in_files(pipeline.stages, folder.save, f"{name}.stages")
-    return StagedReader(shared, Pipeline(pipeline.input, stages))
+    return StagedReader(shared, replace(pipeline, stages=stages))
 
 
 def reader_in_files(reader: Reader, name: str, folder: WorkFolder) -> Reader:

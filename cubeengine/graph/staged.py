@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cubeengine.detectors.pipeline import Pipeline, Work
+from cubeengine.errors import DataError
 from cubeengine.sources.base import Block, Reader
 from cubeengine.sources.batches import element_range
 from cubeengine.types import IntArray
@@ -42,14 +43,18 @@ class StagedReader:
     def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
         """Read rows and work on them, block after block; see `Reader.blocks`.
 
-        Blocks may have a mask `valid` whatever the type: rows that are missing are worked on as any
-        other, and left out after.
+        Blocks may have a mask `valid` whatever the type: rows that are missing are not worked on.
+
+        Raises
+        ------
+        DataError
+            If an event has values that a stage cannot work on; names its row.
         """
         wanted = element_range(elements, self.pipeline.output.n_elements)
         work = self.pipeline.work(wanted, self.pipeline.events_per_block(wanted, block_nbytes))
         nbytes = work.capacity * (work.needs[1] - work.needs[0]) * self.pipeline.input.dtype.itemsize
         for block in self.reader.blocks(rows, elements=slice(*work.needs), block_nbytes=nbytes):
-            yield from _worked(work, block)
+            yield from _worked(work, block, rows, self.pipeline.field)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
         """Give the most memory that `blocks` holds at a time for the first elements of a frame."""
@@ -60,16 +65,19 @@ class StagedReader:
         return self.reader.memory_nbytes(stop - start, nbytes) + self.pipeline.memory_nbytes(wanted, capacity)
 
 
-def _worked(work: Work, block: Block) -> Iterator[Block]:
+def _worked(work: Work, block: Block, wanted: IntArray, field: str) -> Iterator[Block]:
     """Work on a block in pieces that fit; a compressed chunk may hold more events than wanted."""
     for start in range(0, len(block.take), work.capacity):
         stop = min(start + work.capacity, len(block.take))
-        rows, take = np.unique(block.take[start:stop], return_inverse=True)
-        yield Block(
-            work(block.data, rows),
-            block.start + start,
-            block.start + stop,
-            take.astype(np.int64),
-            None if block.valid is None else block.valid[start:stop],
-            None if block.damaged is None else block.damaged[start:stop],
-        )
+        valid = None if block.valid is None else block.valid[start:stop]
+        there = np.arange(stop - start) if valid is None else np.flatnonzero(valid)
+        rows, places = np.unique(block.take[start:stop][there], return_inverse=True)
+        take = np.zeros(stop - start, np.int64)  # 0 where nothing is: what is missing is not looked at
+        take[there] = places
+        try:
+            data = work(block.data, rows)
+        except DataError as err:
+            row = int(wanted[block.start + start + there[places == err.row][0]])
+            raise DataError(f"field {field!r}, the event in row {row:,} (from 0): {err}", row) from None
+        damaged = None if block.damaged is None else block.damaged[start:stop]
+        yield Block(data, block.start + start, block.start + stop, take, valid, damaged)

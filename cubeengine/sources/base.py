@@ -24,7 +24,7 @@ class Block:
     start, stop : int
         The block serves `rows[start:stop]` of the request.
     take : (stop - start,) int64
-        Row `rows[start + i]` is `data[take[i]]`.
+        Row `rows[start + i]` is `data[take[i]]`; where it is missing, `take[i]` may mean nothing.
     valid : (stop - start,) bool, or None
         False where an integer row is missing or damaged; None where all are there or the type has NaN.
     damaged : (stop - start,) bool, or None

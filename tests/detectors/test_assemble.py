@@ -32,7 +32,6 @@ class TestAssemble(StageSuite):
             Frame(FRAME.shape, np.dtype("f4")),
             Frame(FRAME.shape, np.dtype("i4")),
             Frame(FRAME.shape, np.dtype("f8")),
-            Frame(FRAME.shape, np.dtype("f2")),
             Frame(FRAME.shape, np.dtype("?")),
         ],
         ids=str,

@@ -25,7 +25,6 @@ class TestRebin(StageSuite):
             (PANELS, {"factor": [3, 1], "how": "mean"}),
             (WIDE, {"factor": [1, 130], "how": "mean"}),
             (Frame((30,), np.dtype("?")), 3),
-            (Frame((30,), np.dtype("f2")), 5),
             (Frame((4, 6), np.dtype("u8")), 2),
             (Frame((4, 6), np.dtype("i8")), 2),
         ],

@@ -29,7 +29,7 @@ class TestRoi(StageSuite):
             (IMAGE, {"regions": {"late": [[8, 10], [1, 4]], "early": [[0, 2], [6, 9]]}}),
             (TRACE, [5, 30]),
             (Frame((5, 4), np.dtype("?")), [[1, 3]]),
-            (Frame((5, 4), np.dtype("f2")), [[1, 3], [0, 2]]),
+            (Frame((5, 4), np.dtype("u2")), [[1, 3], [0, 2]]),
         ],
         ids=str,
     )

@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from cubeengine.detectors.base import Frame, Stage
+from cubeengine.errors import DataError
 from tests.suites.stages import StageSuite, applied, built, shaped, some_frames
 
 IMAGE = Frame((12, 9), np.dtype("u2"), "ADU")
@@ -63,9 +66,39 @@ def test_sum_of_uint64_is_float() -> None:
     assert applied(stage, np.array([[2**64 - 1] * 3], "u8"))[0, 0] == 3 * 2.0**64
 
 
-def test_sum_that_may_exceed_64_bits_is_an_error() -> None:
-    stage = built("sum", None, Frame((3,), np.dtype("i8")))
+LARGE = st.sampled_from([0, 1, -1, 2**31, -(2**32), 2**62, -(2**62), 2**62 - 1, 2**63 - 1, -(2**63)])
+CUTS: list[tuple[str, object, tuple[int, ...]]] = [  # of frames (4, 6): stage, options, axes that are summed
+    ("sum", None, (0, 1, 2, 3)),
+    ("project", "rows", (2, 3)),
+    ("project", "columns", (0, 1)),
+    ("rebin", [2, 3], (1, 3)),
+]
 
-    assert applied(stage, np.array([[2**61, -(2**61), 2**61]]))[0, 0] == 2**61
-    with pytest.raises(OverflowError, match=r"the sum of 3 integers as large as .* use `how: mean`"):
-        applied(stage, np.array([[-(2**63), 1, 1]]))
+
+@settings(max_examples=150)
+@given(st.lists(LARGE | st.integers(-(2**63), 2**63 - 1), min_size=48, max_size=48), st.sampled_from(CUTS))
+def test_sum_of_large_integers_is_exact_or_an_error(
+    numbers: list[int], cut: tuple[str, object, tuple[int, ...]]
+) -> None:
+    name, options, axes = cut
+    stage = built(name, options, Frame((4, 6), np.dtype("i8")))
+    wanted = np.array(numbers, object).reshape(2, 2, 2, 2, 3).sum(axis=tuple(axis + 1 for axis in axes))
+    fits = [all(-(2**63) <= number < 2**63 for number in np.ravel(event)) for event in wanted]
+    frames = np.array(numbers, np.int64).reshape(2, 24)
+
+    for event in range(2):
+        if fits[event]:
+            assert applied(stage, frames[[event]]).ravel().tolist() == np.ravel(wanted[event]).tolist()
+    if not all(fits):
+        with pytest.raises(DataError, match="does not fit 64 bits; use 'how: mean'") as error:
+            applied(stage, frames)
+        assert error.value.row == fits.index(False)
+
+
+def test_only_the_sums_that_are_wanted_must_fit() -> None:
+    stage = built("project", "rows", Frame((2, 2), np.dtype("i8")))
+    frames = np.array([[1, 2, 2**62, 2**62]])
+
+    assert applied(stage, frames, (0, 1)).tolist() == [[3]]
+    with pytest.raises(DataError):
+        applied(stage, frames, (1, 2))

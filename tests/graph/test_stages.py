@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cubeengine import api
+from cubeengine.errors import DataError
 from cubeengine.events.run import Run
 from cubeengine.sources.memory import MemorySource
 from cubeengine.spec.model import CubeSpec
@@ -90,6 +91,39 @@ def test_missing_events_are_left_out_and_counted(tmp_path):
     assert cube_facts(cube)["left_out"] == result.left_out
     assert int(cube["det_count"].sum()) == int((inside & ~missing).sum())
     assert_right(cube, {name: array[~missing] for name, array in arrays.items()}, "[test_rows]")
+
+
+def test_sum_that_does_not_fit_is_an_error_about_its_event(tmp_path):
+    frames = np.zeros((30, 2, 8), np.int64)
+    frames[:, 0, :2] = 2**62, -(2**62)  # fits
+    frames[17, 1, :2] = 2**62
+    arrays = {"x": np.linspace(0, 10, 30), "det/counts": frames}
+    run = write_frames(tmp_path / "frames.h5", {**arrays, "i0": arrays["x"]})
+
+    plan = api.plan(run, spec_of("[sum]"))
+
+    for launcher in ("threads", "processes"):
+        with pytest.raises(
+            DataError, match=r"field 'det/counts', the event in row 17 \(from 0\): a sum"
+        ) as error:
+            plan.compute(launcher=launcher, workers=1)
+        assert (error.value.row, error.value.exit_code) == (17, 3)
+
+
+def test_frames_that_are_missing_are_not_worked_on():
+    frames = np.zeros((40, 2, 8), np.int64)
+    frames[:, 0, :2] = 2**62  # what stands there means nothing
+    there = np.arange(40) % 5 == 0
+    frames[there] = np.arange(16).reshape(2, 8)
+    arrays = {"x": np.linspace(0, 10, 40), "det/counts": frames}
+    for valid in (there, np.zeros(40, bool)):
+        run = Run(MemorySource(arrays, valid={"det/counts": valid}))
+
+        cube = api.plan(run, spec_of("[{project: rows}]")).compute()
+
+        assert int(cube["det_count"].sum()) == valid.sum()
+        found = cube["det_mean"].values[cube["det_count"].values > 0]
+        np.testing.assert_array_equal(found, np.broadcast_to([28, 92], found.shape))
 
 
 def test_cube_records_stages_unit_and_coordinates(tmp_path):
