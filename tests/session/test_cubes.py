@@ -177,7 +177,7 @@ def test_what_cannot_be_binned_is_told(
 def test_files_of_stages_are_found_from_anywhere(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mask = np.ones(ce.explore(data)["epix/ROI_0_area"].shape, np.uint8)
+    mask = np.ones(ce.explore(data)["epix/ROI_0_area"].info.shape, np.uint8)
     mask[0] = 0
     np.save(data.parent / "mask.npy", mask)
     session = ce.explore(data)
