@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,12 +67,41 @@ class OneOf:
             raise SpecError(f"cut on {self.field!r}: nothing equals NaN; use isnan() in an expression")
 
 
-Condition: TypeAlias = Interval | OneOf | Expression
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Events that are given one by one, as by a mask of a user's.
+
+    Attributes
+    ----------
+    key : str
+        Hash of the states: equal for equal ones.
+    states : (n_events,) int8
+        The state of every event of the run.
+    """
+
+    key: str
+    states: States = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, column: Column) -> Given:
+        """Return booleans of all events as a condition; what is missing is unknown."""
+        unknown = None if column.valid is None else ~column.valid
+        found = states.from_truth(column.data, unknown, states.MISSING)
+        found.setflags(write=False)
+        return cls(hashlib.sha256(found.tobytes()).hexdigest(), found)
+
+
+Condition: TypeAlias = Interval | OneOf | Expression | Given
 
 
 def condition_fields(condition: Condition) -> frozenset[str]:
     """Give the names of the fields that a condition needs."""
-    return condition.fields if isinstance(condition, Expression) else frozenset({condition.field})
+    match condition:
+        case Expression():
+            return condition.fields
+        case Given():
+            return frozenset()
+    return frozenset({condition.field})
 
 
 def condition_text(condition: Condition) -> str:
@@ -79,22 +109,26 @@ def condition_text(condition: Condition) -> str:
     match condition:
         case Expression():
             return condition.text
-        case Interval(field, None, high):
-            return f"{field} <= {high}"
-        case Interval(field, low, None):
-            return f"{field} >= {low}"
-        case Interval(field, low, high):
-            return f"{low} <= {field} <= {high}"
-        case OneOf(field, (value,), _):
-            return f"{field} == {value}"
-        case OneOf(field, values, _):
-            return f"{field} in [{', '.join(map(str, values))}]"
+        case Given():
+            return "mask"
+        case Interval(name, None, high):
+            return f"{name} <= {high}"
+        case Interval(name, low, None):
+            return f"{name} >= {low}"
+        case Interval(name, low, high):
+            return f"{low} <= {name} <= {high}"
+        case OneOf(name, (value,), _):
+            return f"{name} == {value}"
+        case OneOf(name, values, _):
+            return f"{name} in [{', '.join(map(str, values))}]"
 
 
 def condition_states(condition: Condition, columns: Columns, n_events: int) -> States:
     """Give the state of every event under one condition."""
     if isinstance(condition, Expression):
         return _expression_states(condition, columns, n_events)
+    if isinstance(condition, Given):
+        return given_states(condition, slice(0, n_events))
     column = columns(condition.field)
     _check_scalar(condition.field, column)
     with np.errstate(all="ignore"):
@@ -109,6 +143,19 @@ def condition_states(condition: Condition, columns: Columns, n_events: int) -> S
     if column.data.dtype.kind == "f":
         result[np.isnan(column.data)] = states.NAN
     return _mark_missing(result, column)
+
+
+def given_states(given: Given, events: slice) -> States:
+    """Return the states of a range of the run's events under a given condition.
+
+    Raises
+    ------
+    SpecError
+        If it was given for a run of fewer events.
+    """
+    if len(given.states) < events.stop:
+        raise SpecError(f"a mask of {len(given.states):,} events is no selection of a run with more")
+    return given.states[events]
 
 
 def _mark_missing(result: States, column: Column) -> States:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cubeengine.budget import format_size
 from cubeengine.errors import SpecError
-from cubeengine.events.given import given_mask, is_mask
+from cubeengine.events.given import is_mask, masked_events
 from cubeengine.events.lazy import events_per_chunk, lazy_column
 from cubeengine.sources.columns import read_column
 from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind, IntArray
@@ -136,9 +136,7 @@ class Field(NDArrayOperatorsMixin):
     def _numbers(self, key: Any) -> IntArray:
         """Return the numbers of the events that a key means; without dimensions for a single one."""
         if is_mask(key) and np.asarray(key).dtype.kind == "b":
-            mask = given_mask(self.run, key)
-            kept: BoolArray = mask.data.astype(bool)
-            return np.flatnonzero(kept if mask.valid is None else kept & mask.valid)
+            return np.flatnonzero(masked_events(self.run, key))
         try:
             numbers = np.asarray(np.arange(self.run.n_events)[key])
         except IndexError as err:

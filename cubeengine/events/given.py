@@ -7,7 +7,7 @@ numbers, is aligned by these; events that it does not have are missing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 _LABELS = {"timestamp": "iu", "time": "M", "event": "iu"}
 """Coordinates that say which event a row is of, the surest first, and the kinds of numbers they hold."""
+
+
+class Array(Protocol):
+    """What numpy takes for an array, as a DataArray or a field."""
+
+    def __array__(self) -> NDArray[Any]: ...
 
 
 def given_column(run: Run, what: str, values: object) -> Column:
@@ -84,6 +90,13 @@ def given_mask(run: Run, values: object) -> Column:
             "events make one with np.isin(np.arange(run.n_events), numbers)"
         )
     return column
+
+
+def masked_events(run: Run, values: object) -> BoolArray:
+    """Return (n_events,) whether an event is certainly in a mask; see `given_mask`."""
+    mask = given_mask(run, values)
+    kept: BoolArray = mask.data.astype(bool)
+    return kept if mask.valid is None else kept & mask.valid
 
 
 def _as_data_array(values: object) -> Any:

@@ -17,18 +17,20 @@ from cubeengine.events import states
 from cubeengine.events.conditions import (
     Bound,
     Condition,
+    Given,
     Interval,
     OneOf,
     condition_fields,
     condition_states,
     condition_text,
+    given_states,
 )
 from cubeengine.events.expressions import Columns, Expression
 from cubeengine.events.states import States
 
 __all__ = [
-    "Bound", "Combine", "Condition", "Cut", "CutRow", "Expression", "Interval", "MaskCache", "Node", "OneOf",
-    "content_key", "cut_flow", "describe", "evaluate", "fields", "rows",
+    "Bound", "Combine", "Condition", "Cut", "CutRow", "Expression", "Given", "Interval", "MaskCache", "Node",
+    "OneOf", "content_key", "cut_flow", "describe", "evaluate", "fields", "given_states", "rows",
 ]  # fmt: skip
 
 

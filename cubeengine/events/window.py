@@ -190,6 +190,8 @@ class Window:
 
 def _cut_states(run: Run, first: int, cut: Cut, columns: Columns, n_events: int) -> States:
     """Give the states of a cut for `n_events` events from `first` on."""
+    if isinstance(cut.condition, selections.Given):
+        return selections.given_states(cut.condition, slice(first, first + n_events))
     if not isinstance(cut.condition, Expression):
         return selections.evaluate(cut, columns, n_events)
     part = partial(_part, run, first, columns)

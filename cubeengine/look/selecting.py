@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.events import states
+from cubeengine.events.given import Array, given_mask, is_mask
 from cubeengine.events.run import Run
-from cubeengine.events.selections import Combine, Node, describe, fields
+from cubeengine.events.selections import Combine, Given, Node, describe, fields
 from cubeengine.events.selections import Cut as ResolvedCut
 from cubeengine.events.window import Window
 from cubeengine.spec.model import CubeSpec, RunSpec
@@ -26,9 +28,11 @@ _NAME = "selected"
 _BRACKETED = re.compile(r"(^|[<>=] )\((-[0-9.e+-]+)\)(?= [<>=]|, |\)|$)")
 """A negative number at a comparison, which needs no brackets to be read."""
 
-Select: TypeAlias = str | Cut | Selection | Mapping[str, Any] | Sequence[Any] | Node | None
-"""Which events: all (None), an expression, a cut or selection (as the class, or as it stands in YAML), or
-what these were resolved to."""
+
+Select: TypeAlias = str | Cut | Selection | Mapping[str, Any] | Sequence[Any] | Node | Array | None
+"""Which events: all (None), an expression, a cut or selection (as the class, or as it stands in YAML), a mask
+(booleans over the events of the run; a DataArray is aligned by its times), a list of these, or what these
+were resolved to."""
 
 
 @runtime_checkable
@@ -64,14 +68,31 @@ def node_of(source: RunLike, select: Select) -> Node | None:
     """
     if select is None:
         return None
+    run = run_of(source)
     if isinstance(select, ResolvedCut | Combine):
         node: Node = select
+    elif isinstance(source, Run):
+        node = with_masks(run, select, partial(_resolved, run))
     else:
-        node = _resolved(source, select) if isinstance(source, Run) else source.node(select)
-    run = run_of(source)
+        node = source.node(select)
     for name in sorted(fields(node)):
         run.fields.resolve(name)
     return node
+
+
+def with_masks(run: Run, select: object, resolve: Callable[[Any], Node]) -> Node:
+    """Resolve a selection that may be a mask, or a list with masks in it; `resolve` does all else.
+
+    Raises
+    ------
+    SpecError
+        If a mask does not fit the run.
+    """
+    if is_mask(select):
+        return ResolvedCut("", Given.of(given_mask(run, select)))
+    if isinstance(select, list | tuple) and any(map(is_mask, select)):
+        return Combine("all", tuple(with_masks(run, part, resolve) for part in select))
+    return resolve(select)
 
 
 def _resolved(run: Run, select: Any) -> Node:

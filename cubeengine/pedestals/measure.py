@@ -79,8 +79,9 @@ def pedestal(
         From `open_run`; or what has one, as a session.
     detector : str
         The detector, "jungfrau", or the field of its raw frames, "jungfrau/raw/raw".
-    select : str, mapping, Cut or Selection, optional
-        Which events are dark: an expression, or what a spec has under `select`. Default: all.
+    select : str, mapping, Cut, Selection or mask, optional
+        Which events are dark: an expression, what a spec has under `select`, or booleans over the events.
+        Default: all.
     merge : path, optional
         A file of constants that gives what these events do not: gains, masks, geometry, and pedestals of
         gain ranges that are not in these data.

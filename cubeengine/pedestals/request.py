@@ -16,6 +16,7 @@ from cubeengine.detectors.kinds import KINDS, Kind, kind_named
 from cubeengine.detectors.panels import Panels, panels_of
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.events import states
+from cubeengine.events.given import Array, is_mask, masked_events
 from cubeengine.events.run import Run
 from cubeengine.pedestals.dark import check_names
 from cubeengine.pedestals.limits import Limits
@@ -26,8 +27,8 @@ from cubeengine.spec.resolve import resolve_selection
 from cubeengine.spec.selections import Cut, Selection
 from cubeengine.types import BoolArray, DetectorInfo, IntArray
 
-Select: TypeAlias = str | Mapping[str, Any] | Sequence[Any] | Cut | Selection | None
-"""An expression, or what a spec has under `select`; None for all events."""
+Select: TypeAlias = str | Mapping[str, Any] | Sequence[Any] | Cut | Selection | Array | None
+"""An expression, what a spec has under `select`, or booleans over the events; None for all events."""
 
 FEWEST_FOR_MEDIAN = 16
 """Values of a pixel in a gain range that a window around their median needs."""
@@ -208,6 +209,9 @@ def _choose(run: Run, field: str, select: Select) -> tuple[BoolArray, str]:
     """Choose the events; gives also what chose them, in words."""
     if select is None:
         chosen, text = np.ones(run.n_events, bool), ""
+    elif is_mask(select):
+        chosen = masked_events(run, select)
+        text = "a mask"
     else:
         spec = CubeSpec(cube="pedestal", select={"dark": select}, signals=[field])
         chosen = run.states(resolve_selection(spec, "dark")) == states.TRUE

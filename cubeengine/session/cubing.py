@@ -16,7 +16,7 @@ from cubeengine.picking.spec import PickSpec
 from cubeengine.session.cubes import Binning, axes_of, cube_name, signals_of
 from cubeengine.session.keeping import Keeper
 from cubeengine.session.notes import changed_spec, check_against
-from cubeengine.session.selecting import named_selection
+from cubeengine.session.selecting import named_selections
 from cubeengine.session.view import RunView
 from cubeengine.spec.model import CubeSpec
 from cubeengine.store.files import write_new
@@ -135,8 +135,8 @@ class Cubing(RunView):
         binning: Mapping[str, Any],
     ) -> tuple[Run, CubeSpec]:
         """Give the spec that is asked for, and the run it is for."""
-        chosen = [select] if isinstance(select, str) else list(select or ())
-        nodes = [self.node(named_selection(self._keeper.notes.spec, one)) for one in chosen] or [self.node()]
+        chosen = named_selections(self._keeper.notes.spec, select)
+        nodes = [self.node(name) for name in chosen] or [self.node()]
         found = axes_of(axes, Binning.of(binning), self.run, self._keeper.notes.spec, nodes)
         spec = changed_spec(
             self._keeper.notes.spec,

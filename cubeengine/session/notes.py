@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,9 @@ from cubeengine.types import Column
 
 FRAGMENT = "session"
 """Name of the spec that holds what was declared, added and selected, and no cube."""
+
+MASKS = "selected/"
+"""What the names of variables begin with that hold the masks of selections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,11 @@ class Notes:
         kept = replace(self, variables=FrozenMap(_but(self.variables, gone)))
         return kept.with_spec(derive=_but(spec.derive, gone), units=_but(spec.units, gone))
 
+    def without_masks(self, selection: str) -> Notes:
+        """Return the same notes without the variables that hold the masks of a selection."""
+        names = mask_names(selection, self.variables)
+        return replace(self, variables=FrozenMap(_but(self.variables, names))) if names else self
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing was told."""
@@ -83,6 +92,12 @@ class Notes:
             and _holds(mine.derive, others.derive)
             and _holds(mine.units, others.units)
         )
+
+
+def mask_names(selection: str, variables: Iterable[str]) -> list[str]:
+    """Return which variables hold the masks of a selection: `selected/<name>`, and with a number after it."""
+    own = re.compile(re.escape(f"{MASKS}{selection}".replace("__", "/")) + r"(\.[0-9]+)?")
+    return [name for name in variables if own.fullmatch(name)]
 
 
 def _but(items: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,18 @@ import xarray as xr
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.events import states
 from cubeengine.events.field import event_coords
+from cubeengine.events.given import given_mask, is_mask
 from cubeengine.events.run import Run
 from cubeengine.events.selections import CutRow, Node
 from cubeengine.events.table import html_table, text_table
+from cubeengine.events.variables import check_variable_name
+from cubeengine.look.selecting import with_masks
 from cubeengine.schema.texts import NAME
-from cubeengine.session.notes import changed_spec, check_against
+from cubeengine.session.notes import MASKS, changed_spec, check_against
 from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.resolve import ALL_EVENTS, resolve_selection
 from cubeengine.spec.selections import Selection
+from cubeengine.types import Column
 
 GIVEN = "given"
 """Name of a selection that has none, in cut flows."""
@@ -49,14 +54,19 @@ def selection_node(spec: CubeSpec, run: Run, select: object) -> Node:
         With the named selections.
     run : Run
         The run as opened, with the arrays that were given.
-    select : None, str, dict, list, Cut or Selection
-        None and "all" keep all events. A text is the name of a selection, or an expression.
+    select : None, str, dict, Cut, Selection, mask, or a list of these
+        None and "all" keep all events. A text is the name of a selection, or an expression. A mask are
+        booleans over the events; see `events.given`.
 
     Raises
     ------
     SpecError
         If there is no such selection, naming the nearest, or it does not fit the run.
     """
+    return with_masks(run, select, partial(_resolved, spec, run))
+
+
+def _resolved(spec: CubeSpec, run: Run, select: object) -> Node:
     if select is None:
         return resolve_selection(CubeSpec(cube=GIVEN), ALL_EVENTS)
     if isinstance(select, str) and NAME.fullmatch(select):
@@ -70,6 +80,57 @@ def selection_node(spec: CubeSpec, run: Run, select: object) -> Node:
 def _free_names() -> Iterator[str]:
     yield GIVEN
     yield from (f"{GIVEN}-{number}" for number in range(2, 10_000))
+
+
+def masks_as_variables(run: Run, name: str, given: Any) -> tuple[Any, dict[str, Column]]:
+    """Return what makes a selection with expressions in place of its masks, and the masks as variables.
+
+    Parameters
+    ----------
+    run : Run
+        The run that masks are for.
+    name : str
+        Name of the selection.
+    given : any
+        A part of the selection, or a list or dict of parts.
+
+    Raises
+    ------
+    SpecError
+        If a mask does not fit the run.
+    """
+    columns: dict[str, Column] = {}
+
+    def plain(part: Any) -> Any:
+        if is_mask(part):
+            variable = check_variable_name(f"{MASKS}{name}{f'.{len(columns) + 1}' if columns else ''}")
+            columns[variable] = given_mask(run, part)
+            return f"`{variable}`"
+        if isinstance(part, dict):
+            return {key: [plain(item)] if is_mask(item) else plain(item) for key, item in part.items()}
+        return [plain(item) for item in part] if isinstance(part, list | tuple) else part
+
+    return plain(given), columns
+
+
+def named_selections(spec: CubeSpec, select: object) -> list[str]:
+    """Return the names of the selections that a cube is asked for: one, or a list.
+
+    Raises
+    ------
+    SpecError
+        If there is no such selection; for what is no name, with how to give it one.
+    """
+    if select is None:
+        return []
+    asked = [select] if is_mask(select) or not isinstance(select, list | tuple) else select
+    names = [name for name in asked if isinstance(name, str)]
+    if len(names) < len(asked):
+        raise SpecError(
+            "the selections of a cube have names, as they stand in its spec: run.select('mine', ...) "
+            "names one, run.cube(..., select='mine') bins it"
+        )
+    return [named_selection(spec, name) for name in names]
 
 
 def named_selection(spec: CubeSpec, name: str) -> str:
@@ -87,6 +148,8 @@ def named_selection(spec: CubeSpec, name: str) -> str:
         f"nearest: {', '.join(map(repr, near))}" if near else f"there are {', '.join(map(repr, spec.select))}"
     )
     hint = hint if spec.select else f"make it, e.g. run.select({name!r}, laser='on')"
+    if NAME.fullmatch(name) is None:
+        hint = f"an expression is given a name first: run.select('mine', {name!r})"
     raise SpecError(f"there is no selection {name!r}; {hint}")
 
 

@@ -27,7 +27,14 @@ from cubeengine.session.notes import FRAGMENT, Notes, check_against
 from cubeengine.session.place import run_spec
 from cubeengine.session.recipes import as_derived, is_recipe
 from cubeengine.session.saving import Opened, Saved, open_saved
-from cubeengine.session.selecting import CutFlow, mask_of, named_selection, selection_node, selection_of
+from cubeengine.session.selecting import (
+    CutFlow,
+    mask_of,
+    masks_as_variables,
+    named_selection,
+    selection_node,
+    selection_of,
+)
 from cubeengine.session.show import greeting, replaced, summary_html, summary_text
 from cubeengine.session.user_variables import honest
 from cubeengine.spec.model import CubeSpec
@@ -209,8 +216,10 @@ class Session(Cubing, Looking):
         ----------
         name : str
             Its name.
-        *members : str, dict, Cut or Selection
-            What must hold: an expression, a cut as ``{"field": "ipm2/sum", "min": 0.3}``, another selection.
+        *members : str, dict, Cut, Selection or mask
+            What must hold: an expression, a cut as ``{"field": "ipm2/sum", "min": 0.3}``, another selection,
+            or booleans over the events, as ``run["ipm2/sum"] > 0.3``; a DataArray is aligned by its times.
+            A mask becomes a variable, ``selected/<name>``, and is saved with the session.
         **parts
             As in a spec: `all`, `any`, `not_`, ``laser="on"``, ``xray="on"``, ``without=["tt/*"]``.
 
@@ -219,8 +228,12 @@ class Session(Cubing, Looking):
         SpecError
             If it does not fit the run: names the nearest fields.
         """
-        chosen = selection_of(members, parts)
-        self._become(self.notes.with_spec(select={**self.notes.spec.select, name: chosen}))
+        (plain, others), columns = masks_as_variables(self._opened, name, (members, parts))
+        chosen = selection_of(plain, others)
+        notes = self.notes.without_masks(name)
+        for variable, column in columns.items():
+            notes = notes.with_variable(variable, column)
+        self._become(notes.with_spec(select={**notes.spec.select, name: chosen}))
 
     def deselect(self, name: str) -> None:
         """Remove a selection.
@@ -234,7 +247,7 @@ class Session(Cubing, Looking):
         named_selection(self.notes.spec, name)
         kept = {other: selection for other, selection in select.items() if other != name}
         try:
-            self._become(self.notes.with_spec(select=kept))
+            self._become(self.notes.with_spec(select=kept).without_masks(name))
         except SpecError as err:
             raise SpecError(f"selection {name!r} is still used: {err}", err.problems) from err
 
@@ -247,8 +260,8 @@ class Session(Cubing, Looking):
 
         Parameters
         ----------
-        select : str, dict, list, Cut or Selection; or None for all events
-            The name of a selection, or an expression or a cut.
+        select : str, dict, list, Cut, Selection or mask; or None for all events
+            The name of a selection, or an expression, a cut, or booleans over the events.
         """
         return mask_of(self._run, self.node(select))
 

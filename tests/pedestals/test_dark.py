@@ -115,6 +115,8 @@ def test_status_field_tells_of_xrays() -> None:
 
     found = pedestal(run, "cam", select="`lightStatus/xray` == 0")
     assert found.facts["events"]["selected"] == 225
+    masked = pedestal(run, "cam", select=run["lightStatus/xray"] == 0)
+    np.testing.assert_array_equal(masked.pedestals, found.pedestals)
     assert pedestal(run, "cam", accept=["xray"]).facts["accepted"] == ["xray"]
 
 
