@@ -138,6 +138,7 @@ def _facts(run: Run, summaries: Mapping[str, ColumnStats]) -> dict[str, Any]:
         "join": None if run.join is None else run.join.facts,
         "time": span,
         "scan": {"variables": list(run.scan.variables), "n_steps": run.scan.n_steps},
+        "counted_steps": {"field": run.scan.step_field, "n_steps": run.scan.n_counted},
         "fields": [_field_facts(name, info, summaries.get(name)) for name, info in run.fields.items()],
     }
 

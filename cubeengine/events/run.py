@@ -21,7 +21,7 @@ from cubeengine.events.content import ContentDigest
 from cubeengine.events.expressions import Expression
 from cubeengine.events.field import EVENT_COORDS, Field, event_coords, variable
 from cubeengine.events.group import FieldGroup
-from cubeengine.events.scan import Scan, find_scan
+from cubeengine.events.scan import STEP_INDEX, Scan, candidates, find_scan, step_counter
 from cubeengine.events.selections import CutRow, Node
 from cubeengine.events.states import States
 from cubeengine.events.table import FieldTable
@@ -137,6 +137,8 @@ class Run:
         hint = f"list all: cubeengine fields {self._address}" if self._address else ""
         raw = self.source.raw_names if isinstance(self.source, JoinedSource) else {}
         aliases = {RAW + own: name for name, own in raw.items()}
+        if (counter := step_counter(candidates(infos))) is not None:
+            aliases[STEP_INDEX] = counter
         return FieldTable(infos, self._units, where=f"run {self.label}", hint=hint, aliases=aliases)
 
     @cached_property
@@ -291,6 +293,7 @@ class Run:
 
     def element_coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
         """Give the coordinates that the source knows for the element dimensions of a field."""
+        name = self.fields.resolve(name)
         return {} if name in self.derived else self.source.coordinates(name)
 
     @property

@@ -22,7 +22,13 @@ RELATIVE_TOLERANCE = 1e-9
 float64, far below any step that is meant."""
 
 _POSITION = re.compile(r"var[0-9]+", re.IGNORECASE)  # the same motors again, by number
-_COUNTER = re.compile(r"varstep|step_?value|step_?index|step", re.IGNORECASE)
+_COUNTERS = tuple(
+    re.compile(name, re.IGNORECASE) for name in ("step_?index", "varstep", "step_?value", "step")
+)
+"""Names of step counters: that of the steps that were made first, then those that a file keeps."""
+
+STEP_INDEX = PREFIX + "step_index"
+"""Number of the step that the DAQ made. In smallData, which has no such field, the file's own counter."""
 _NO_VARIABLE = re.compile(r"(^|/)var_|none|damage|userdatacfg|epics", re.IGNORECASE)
 
 
@@ -93,7 +99,8 @@ class Scan:
         moving = {name: found for name, found in settings.items() if len(found.values) > 1}
         self._settings = {name: moving[name] for name in variables_among(moving)}
         self._n_events = n_events
-        self._counter = next((name for name in settings if _COUNTER.fullmatch(leaf(name))), None)
+        self._counter = step_counter(settings)
+        self._n_counted = 0 if self._counter is None else len(settings[self._counter].values)
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -104,6 +111,14 @@ class Scan:
     def step_field(self) -> str | None:
         """Name of the field that counts the steps, where the run has one."""
         return self._counter
+
+    @property
+    def n_counted(self) -> int | None:
+        """Steps that the data acquisition made, as `step_field` counts them; None where nothing does.
+
+        More than `n_steps` where settings were repeated, or changed without a scan variable.
+        """
+        return None if self._counter is None else self._n_counted
 
     @property
     def values(self) -> Mapping[str, FloatArray]:
@@ -149,7 +164,10 @@ class Scan:
     def __repr__(self) -> str:
         if not self.variables:
             return "Scan: none; no scan variable moves"
-        return f"Scan: {'; '.join(map(self._line, self.variables))}"
+        lines = [self._line(name) for name in self.variables]
+        if self.n_counted not in (None, self.n_steps) and not self.is_fly:
+            lines.append(f"{self.n_counted} steps by {self.step_field}")
+        return f"Scan: {'; '.join(lines)}"
 
     def _line(self, name: str) -> str:
         found = self._settings[name]
@@ -170,6 +188,18 @@ def leaf(name: str) -> str:
     return name.rsplit("/", 1)[-1]
 
 
+def is_counter(name: str) -> bool:
+    """Tell whether a field counts steps, by its name."""
+    return name.startswith(PREFIX) and any(counter.fullmatch(leaf(name)) for counter in _COUNTERS)
+
+
+def step_counter(names: Iterable[str]) -> str | None:
+    """Give the field that counts the steps; None where there is none."""
+    counters = [name for name in names if is_counter(name)]
+    found = (name for counter in _COUNTERS for name in counters if counter.fullmatch(leaf(name)))
+    return next(found, None)
+
+
 def candidates(fields: Mapping[str, FieldInfo]) -> tuple[str, ...]:
     """Give the fields that may be scan variables or step counters: numbers, one per event, under `scan/`."""
     return tuple(
@@ -188,7 +218,7 @@ def find_scan(fields: Mapping[str, FieldInfo], columns: Columns, n_events: int) 
 def variables_among(moving: Iterable[str]) -> list[str]:
     """Give motors by name; where there are none, motors by number; and where there are none, counters."""
     names = list(moving)
-    counters = [name for name in names if _COUNTER.fullmatch(leaf(name))]
+    counter = step_counter(names)
     numbered = [name for name in names if _POSITION.fullmatch(leaf(name))]
-    motors = [name for name in names if name not in counters and name not in numbered]
-    return motors or numbered or counters[:1]
+    motors = [name for name in names if not is_counter(name) and name not in numbered]
+    return motors or numbered or ([] if counter is None else [counter])

@@ -274,7 +274,7 @@ def _value_attrs(scan: _Scan, statistic: Statistic) -> dict[str, Any]:
 def _axis_coords(found: _Gathered, count: IntArray) -> dict[str, Any]:
     axis = found.scan.axis.axis
     edges = np.asarray(axis.edges)
-    attrs = {"long_name": axis.field, "field": axis.field, **({"units": axis.unit} if axis.unit else {})}
+    attrs = {"long_name": axis.long_name, "field": axis.field, **({"units": axis.unit} if axis.unit else {})}
     centres = axis.centers
     total = count.sum(axis=0)
     mean = found.moments.mean[-1].reshape(count.shape)
@@ -283,5 +283,9 @@ def _axis_coords(found: _Gathered, count: IntArray) -> dict[str, Any]:
         axis.name: (axis.name, centres, attrs),
         f"{axis.name}_low": (axis.name, edges[:-1], attrs),
         f"{axis.name}_high": (axis.name, edges[1:], attrs),
-        "position": (axis.name, np.where(total > 0, pooled, centres), attrs),
+        "position": (
+            axis.name,
+            centres if axis.counts_steps else np.where(total > 0, pooled, centres),
+            attrs,
+        ),
     }

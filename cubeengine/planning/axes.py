@@ -13,7 +13,7 @@ from cubeengine.events import states
 from cubeengine.events.blocks import joined
 from cubeengine.events.derived import numbers
 from cubeengine.events.run import Run
-from cubeengine.events.scan import settings_tolerance
+from cubeengine.events.scan import is_counter, settings_tolerance
 from cubeengine.events.settings import Settings
 from cubeengine.events.states import States
 from cubeengine.events.window import Window
@@ -152,8 +152,11 @@ class AxisFinder:
         self._unit = units.get(spec.field, "") if wanted is None else wanted
         self._source = field_in(spec.field, units, self._unit, where)
         other = spec.field if spec.steps in (None, "auto") else str(spec.steps)
-        self._settings = field_in(other, units, self._unit, where)
-        self._tolerance = None if spec.tolerance is None else amount_in(spec.tolerance, self._unit, where)
+        counted = other != spec.field and is_counter(other)
+        self._settings = FieldIn(other, "", "") if counted else field_in(other, units, self._unit, where)
+        self._tolerance = (
+            None if spec.tolerance is None else amount_in(spec.tolerance, self._settings.unit, where)
+        )
         self._distinct = Distinct()
 
     @property
@@ -205,7 +208,7 @@ class AxisFinder:
         self._check_steps(len(found), tolerance)
         edges = _midway(found.values, reach=tolerance)
         axis = Axis(
-            spec.variable, spec.field, self._unit, tuple(edges.tolist()), tuple(found.values.tolist()),
+            spec.variable, spec.field, source.unit, tuple(edges.tolist()), tuple(found.values.tolist()),
             source.field, tolerance,
         )  # fmt: skip
         return BinnedAxis(axis, self._source, False, Steps(source, found), self._run)

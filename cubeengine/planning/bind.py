@@ -23,8 +23,8 @@ from cubeengine.planning.census import Census, take_census
 from cubeengine.planning.derive import add_derived
 from cubeengine.planning.fates import Fates
 from cubeengine.planning.grouping import Grouping
-from cubeengine.planning.plan import Axis
 from cubeengine.planning.sample import Sample
+from cubeengine.planning.units import FieldIn
 from cubeengine.schema.problems import spec_error
 from cubeengine.spec.check import check_fields
 from cubeengine.spec.model import CubeSpec, Signal
@@ -206,7 +206,7 @@ def bind(
     run, units = add_derived(run, spec)
     nodes = {name: resolve_selection(spec, name) for name in selections_of(spec)}
     axes = _find_axes(run, spec, units, nodes, sample)
-    converted = {_converted_name(axis.axis): axis.source for axis in axes if axis.source.converts}
+    converted = {_converted_name(axis.source): axis.source for axis in axes if axis.source.converts}
     run = run.with_columns(converted)
     plain = (_plain_signal(name, field, units) for name, field in (further or {}).items())
     signals = (*_signals(run, spec, axes, units), *plain)
@@ -250,8 +250,8 @@ def _find_axes(
     return tuple(finder.found() for finder in finders)
 
 
-def _converted_name(axis: Axis) -> str:
-    return f"{axis.field} [{axis.unit}]"
+def _converted_name(source: FieldIn) -> str:
+    return f"{source.field} [{source.unit}]"
 
 
 def _signals(
@@ -260,9 +260,9 @@ def _signals(
     """Axes first, then what the spec asks for; an axis that is also asked for comes once."""
     signals = {}
     for binned in axes:
-        axis, converted = binned.axis, _converted_name(binned.axis)
+        axis, converted = binned.axis, _converted_name(binned.source)
         source = converted if converted in run.fields else axis.field
-        signals[axis.name] = BoundSignal(axis.name, axis.field, source, axis.unit, "float64")
+        signals[axis.name] = BoundSignal(axis.name, axis.field, source, binned.source.unit, "float64")
     for signal in spec.signals:
         if not run.fields[signal.field].n_elements:
             raise SpecError(

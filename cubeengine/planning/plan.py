@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cubeengine.budget import WORKER_BASELINE
+from cubeengine.events.scan import is_counter
 from cubeengine.types import FieldInfo, FloatArray
 
 
@@ -184,6 +185,16 @@ class Axis:
     def centers(self) -> FloatArray:
         """(n_bins,) labels of the bins."""
         return np.asarray(self.labels, np.float64)
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the labels are numbers of steps, and no values of the field."""
+        return self.steps != self.field and is_counter(self.steps)
+
+    @property
+    def long_name(self) -> str:
+        """What the labels are values of."""
+        return self.steps if self.counts_steps else self.field
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from cubeengine.budget import format_size
 from cubeengine.events.run import Run
+from cubeengine.events.scan import is_counter
 from cubeengine.schema.texts import NAME
 from cubeengine.spec.nice import centers_of, centers_over, listed_centers, rounded
 from cubeengine.spec.shots import LASER, XRAY
@@ -224,17 +225,31 @@ def _delay_axis(survey: Survey, field: str, unit: str) -> Iterator[str]:
         yield f"  # {field} moves all the time: about {FAST_BINS} bins over its range."
         axis["centers"] = centers_over(settings, FAST_BINS)
     yield f"  - {flow({**axis, 'unit': 'ps'})}"
+    yield from _counted_steps(survey, "delay")
 
 
 def _motor_axis(survey: Survey, motor: str) -> Iterator[str]:
     n_settings = len(survey.run.scan.values[motor])
-    if survey.run.scan.is_fly or n_settings > MAX_STEPS:
+    if is_counter(motor):
+        yield f"  # Nothing moves, but the data acquisition made {n_settings} steps: one bin for each."
+        yield f"  - {flow({'field': motor, 'steps': 'auto', 'unit': ''})}"
+    elif survey.run.scan.is_fly or n_settings > MAX_STEPS:
         yield f"  # {motor} moves all the time: bins of equally many events."
         yield f"  - {flow({'field': motor, 'quantiles': FAST_BINS})}"
     else:
         yield f"  # One bin for each of the {n_settings} settings. Its unit, once declared under `units`,"
         yield "  # comes with the axis."
         yield f"  - {flow({'field': motor, 'steps': 'auto'})}"
+    yield from _counted_steps(survey, motor)
+
+
+def _counted_steps(survey: Survey, motor: str) -> Iterator[str]:
+    """Say how to bin by the steps that were made, where settings were repeated."""
+    scan = survey.run.scan
+    if scan.n_counted is not None and scan.n_counted > scan.n_steps and not scan.is_fly:
+        made = f"{scan.n_counted} steps at {scan.n_steps} settings"
+        yield f"  # The data acquisition made {made}. A bin for each step:"
+        yield f"  # - {flow({'field': motor, 'steps': scan.step_field})}"
 
 
 def _cubes(survey: Survey) -> Iterator[str]:

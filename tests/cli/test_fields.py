@@ -33,6 +33,7 @@ def test_fields_json_holds_the_same(call: Call, folder: Path) -> None:
 
     assert facts["n_events"] == 420
     assert facts["scan"] == {"variables": ["scan/lxt"], "n_steps": 21}
+    assert facts["counted_steps"] == {"field": "scan/varStep", "n_steps": 21}
     by_name = {field["name"]: field for field in facts["fields"]}
     assert by_name["epix/ROI_0_area"]["shape"] == [12, 14]
     assert "stats" not in by_name["ipm2/sum"]

@@ -37,6 +37,29 @@ def test_a_step_counter_is_the_variable_only_if_nothing_else_moves() -> None:
     assert scan(scan__step_value=STEPS, scan__motor1=STEPS * 0.0).variables == ("scan/step_value",)
 
 
+def test_the_number_of_a_step_is_asked_for_before_its_value() -> None:
+    found = scan(scan__step_value=STEPS * 3.0, scan__step_index=STEPS, scan__motor1=STEPS * 0.0)
+    assert (found.variables, found.step_field) == (("scan/step_index",), "scan/step_index")
+
+
+def test_repeated_steps_are_shown() -> None:
+    found = scan(scan__lxt=np.repeat([1.0, 2.0, 1.0, 2.0], 5), scan__varStep=np.repeat(np.arange(4), 5))
+    assert (found.n_steps, found.n_counted) == (2, 4)
+    assert "scan/lxt, 2 settings" in repr(found)
+    assert "4 steps by scan/varStep" in repr(found)
+    assert "steps by" not in repr(scan(scan__lxt=STEPS, scan__varStep=STEPS))
+    assert scan(scan__lxt=STEPS).n_counted is None
+
+
+@pytest.mark.parametrize("counter", ["scan/varStep", "scan/step_value"])
+def test_step_index_is_another_name_of_the_counter_of_a_file(counter: str) -> None:
+    run = Run(MemorySource({counter: STEPS + 1, "scan/lxt": STEPS * 2.0}))
+    assert "scan/step_index" in run
+    assert run["scan/step_index"].read().values.tolist() == (STEPS + 1).tolist()
+    assert list(run.fields) == [counter, "scan/lxt"]
+    assert "scan/step_index" not in Run(MemorySource({"scan/lxt": STEPS}))
+
+
 def test_a_run_that_is_no_scan_has_no_variables() -> None:
     for found in (scan(ipm2__sum=STEPS), scan(scan__lxt=np.full(20, 3.0)), scan(scan__lxt=np.full(20, NAN))):
         assert found.variables == ()

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.sources.xtc2.dgram import DROPPED
+from cubeengine.sources.xtc2.dgram import DROPPED, Service
 from cubeengine.sources.xtc2.frames import label_words
 from cubeengine.sources.xtc2.held import HeldReader, Setting
-from cubeengine.sources.xtc2.names import Name
+from cubeengine.sources.xtc2.names import INT64, Name
 from cubeengine.sources.xtc2.stream import Stream, Transition
 from cubeengine.sources.xtc2.values import Contribution, EnumValue
 from cubeengine.types import FieldInfo, FieldKind, Storage
 
 HELD_DETECTORS = ("scan", "epics")
+
+STEP_INDEX = "scan/step_index"
+"""Number of the step that an event is in, from 0: each BeginStep begins one, also without a scan value."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +97,7 @@ def find_histories(streams: Sequence[Stream]) -> Mapping[str, History]:
     """Collect scan and EPICS variables from the transitions of all streams.
 
     Of equal times the stream with the lowest number counts. A variable that is declared with several types
-    keeps the values of the first.
+    keeps the values of the first. The steps are numbered, unless the files hold a variable of that name.
     """
     found: dict[str, list[tuple[int, int, Name, Setting, str]]] = {}
     for stream in streams:
@@ -105,7 +108,22 @@ def find_histories(streams: Sequence[Stream]) -> Mapping[str, History]:
                         field = f"{contribution.names.detector}/{name.plain}"
                         entry = (setting.timestamp, -stream.number, name, setting, str(transition.path))
                         found.setdefault(field, []).append(entry)
-    return {field: _history(field, entries) for field, entries in found.items()}
+    return _step_numbers(streams) | {field: _history(field, entries) for field, entries in found.items()}
+
+
+def _step_numbers(streams: Sequence[Stream]) -> dict[str, History]:
+    """Return the numbers of the steps: one begins where any stream has a BeginStep."""
+    begins = {
+        transition.timestamp: str(transition.path)
+        for stream in reversed(streams)
+        for transition in stream.transitions
+        if transition.service == Service.BEGIN_STEP
+    }
+    if not begins:
+        return {}
+    settings = tuple(Setting(timestamp, number) for number, timestamp in enumerate(sorted(begins)))
+    declared = Name(STEP_INDEX.partition("/")[2], INT64, 0)
+    return {STEP_INDEX: History(STEP_INDEX, declared, settings, begins[min(begins)])}
 
 
 def _history(field: str, entries: list[tuple[int, int, Name, Setting, str]]) -> History:

@@ -17,6 +17,9 @@ NAMES_NBYTES = 1036
 NAME_NBYTES = 524
 MAX_RANK = 5
 
+INT64 = 7
+"""The type of signed integers of 8 bytes."""
+
 TEXT, ENUM, ENUM_LABEL = 10, 11, 12
 """Types beside the plain numbers: text, value of an enum, code of one label of an enum."""
 
