@@ -31,6 +31,7 @@ from cubeengine.store.write import (
     discard,
     is_made,
     publish,
+    remove_unfinished,
     temporary_of,
     update_attrs,
 )
@@ -142,7 +143,8 @@ def run_to_store(
     with deferred_interrupts() as check, shown(on_progress) as heard:
         if resume and is_made(target, plan.key):
             return _made_before(plan, target)
-        with _workspace(plan, output, target, overwrite=overwrite, resume=resume) as space:
+        keeps_sums = resume or may_skip  # a block that is given up is no reason to begin anew either
+        with _workspace(plan, output, target, overwrite, resume=resume, keeps_sums=keeps_sums) as space:
             with PeakMemory() as peak, launched(launcher, workers, budget) as executor:
                 threads = fitting_threads(plan, executor, budget)
                 computed = _compute(compiling, space, executor, threads, may_skip, heard, check)
@@ -168,11 +170,12 @@ class _Workspace:
     store: Path
     state: RunState
     folder: WorkFolder
+    keeps_sums: bool
 
 
 @contextmanager
 def _workspace(
-    plan: Work, output: Output, target: Path, *, overwrite: bool, resume: bool
+    plan: Work, output: Output, target: Path, overwrite: bool, *, resume: bool, keeps_sums: bool
 ) -> Iterator[_Workspace]:
     """Make or find what a run works in; if it fails, that stays only where it is to be gone on with."""
     check_target(target, overwrite=overwrite)
@@ -181,13 +184,15 @@ def _workspace(
         facts = _facts(output.layout.attrs)
         state = leaving.enter_context(held_state(target, plan.key, facts, resume=resume))
         leaving.enter_context(_kept_only(store, state, resume=resume))
-        if not (state.is_begun and is_made(store, plan.key)):
+        if state.is_begun and is_made(store, plan.key):
+            remove_unfinished(store)
+        else:
             state.clear()
             create(target, output.layout, output.small, overwrite=overwrite, token=plan.key)
             state.begin()
         folder = WorkFolder(state.folder)
         leaving.callback(folder.close)
-        yield _Workspace(store, state, folder)
+        yield _Workspace(store, state, folder, keeps_sums)
 
 
 @contextmanager
@@ -294,7 +299,7 @@ def _compute(
     begin, resumed, chances = time.perf_counter(), None, IDLE_LOSSES
     while True:
         check()
-        writing = Writing(space.store, Tuning().write_nbytes, space.state)
+        writing = Writing(space.store, Tuning().write_nbytes, space.state, space.keeps_sums)
         compiled = compiling(space.folder, window=window_of(executor, threads), writing=writing)
         check()
         resumed = compiled.finished if resumed is None else resumed

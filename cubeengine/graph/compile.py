@@ -13,7 +13,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cubeengine.graph.checkpoints import EVERY, finish_part, keep, latest_checkpoint, load_sums
+from cubeengine.graph.checkpoints import (
+    Checkpoint,
+    checkpoints,
+    drop_checkpoints,
+    finish_part,
+    fold_and_keep,
+    keep,
+    latest_checkpoint,
+    load_sums,
+)
 from cubeengine.graph.inputs import SignalInput, late_gather, leaf_job, task_reader
 from cubeengine.graph.tasks import (
     LeafJob,
@@ -31,6 +40,7 @@ from cubeengine.graph.tasks import (
 )
 from cubeengine.graph.work import WorkFolder
 from cubeengine.planning.chunks import Chunk, chunk_grid, split_evenly
+from cubeengine.planning.disk import leaves_between_checkpoints
 from cubeengine.planning.grouping import Grouping
 from cubeengine.planning.plan import CubePlan, Part, SignalPlan
 from cubeengine.shared import SharedArray
@@ -51,11 +61,14 @@ class Writing:
         Output that one task writes, before compression.
     state : RunState, or None
         What is done, of this run or of one that it goes on from, and where to mark more.
+    keeps_sums : bool
+        Whether partial sums are kept there now and then, to go on from.
     """
 
     store: Path
     batch_nbytes: int
     state: RunState | None = None
+    keeps_sums: bool = False
 
 
 @dataclass
@@ -171,10 +184,11 @@ def _add_part(
             compiled.tally = add_tallies(compiled.tally, counts or {})
         writes = {key: chunks for key, chunks in writes.items() if counted[key] is None}
         if not writes:
+            drop_checkpoints(state.partials, stem)  # the earlier run was killed before it did
             compiled.finished += round(_weight(one) * sum(stop - start for start, stop in one.part.leaves))
             return
     compiled.graph |= {f"job-{stem}": one.job, f"output-{stem}": one.output}
-    last = _add_leaves(compiled, plan, one, window, state)
+    last = _add_leaves(compiled, plan, one, window, writing)
     compiled.partials[place] = last
     if writing is None:
         return
@@ -235,37 +249,43 @@ def inside(chunk: Chunk, interval: tuple[int, int]) -> bool:
 
 
 def _add_leaves(
-    compiled: Compiled, plan: CubePlan, one: _OnePart, window: int, state: RunState | None
+    compiled: Compiled, plan: CubePlan, one: _OnePart, window: int, writing: Writing | None
 ) -> str:
     """Add the leaves of a part and their folds; gives the key of the last fold, for the whole part."""
     graph, stem, weight = compiled.graph, one.stem(plan), _weight(one)
-    reader, markers = f"reader-{plan.key}-{one.signal.name}", list(compiled.weights)
-    kept = latest_checkpoint(state.partials, stem) if state else None
+    job, reader, markers = f"job-{stem}", f"reader-{plan.key}-{one.signal.name}", list(compiled.weights)
+    state = writing.state if writing else None
+    latest, kept = _checkpoints_of(one, stem, writing)
     folded = ""
     for number, (start, stop) in enumerate(one.part.leaves):
         nbytes = round((stop - start) * weight)
-        if kept and number <= kept[0]:
+        if latest and number <= latest.leaf:
             compiled.finished += nbytes
             folded = f"kept-{stem}"
-            graph[folded] = (load_sums, kept[1])
+            graph[folded] = (load_sums, latest, job, reader)
             continue
         gate = markers[-window] if len(markers) >= window else None
         leaf = f"leaf-{stem}-{number}"
-        graph[leaf] = (
-            _leaf_work(leaf, state),
-            f"job-{stem}",
-            reader,
-            start,
-            stop,
-            gate,
-            _running(leaf, state),
-        )
+        graph[leaf] = (_leaf_work(leaf, state), job, reader, start, stop, gate, _running(leaf, state))
         compiled.leaves[leaf] = f"signal {one.signal.name!r}, events {start:,} to {stop - 1:,} of its order"
-        folded = _add_fold(graph, stem, number, folded, leaf, state)
+        folded = _add_fold(graph, f"fold-{stem}-{number}", folded, leaf, kept.get(number))
         markers.append(f"gate-{stem}-{number}")
         graph[markers[-1]] = (done, folded)
         compiled.weights[markers[-1]] = nbytes
     return folded
+
+
+def _checkpoints_of(
+    one: _OnePart, stem: str, writing: Writing | None
+) -> tuple[Checkpoint | None, dict[int, Checkpoint]]:
+    """Give the checkpoint that a part goes on from, and those to be made; a part of one leaf has none."""
+    n_leaves = len(one.part.leaves)
+    if writing is None or writing.state is None or n_leaves == 1:
+        return None, {}
+    folder = writing.state.partials
+    every, lasting = leaves_between_checkpoints(one.signal)
+    chosen = checkpoints(folder, stem, n_leaves, every=every, lasting=lasting) if writing.keeps_sums else {}
+    return latest_checkpoint(folder, stem), chosen
 
 
 def _leaf_work(leaf: str, state: RunState | None) -> Callable[..., Sums]:
@@ -276,15 +296,15 @@ def _running(leaf: str, state: RunState | None) -> Path | None:
     return None if state is None else state.running(leaf)
 
 
-def _add_fold(graph: Graph, stem: str, number: int, folded: str, leaf: str, state: RunState | None) -> str:
-    """Add the fold of a leaf to those before it, and now and then keep it; gives the key."""
-    key = f"fold-{stem}-{number}" if folded else leaf
+def _add_fold(graph: Graph, key: str, folded: str, leaf: str, kept: Checkpoint | None) -> str:
+    """Add the fold of a leaf to those before it, kept where that is asked for; gives the result's key."""
     if folded:
-        graph[key] = (fold, folded, leaf)
-    if state is None or (number + 1) % EVERY:
+        graph[key] = (fold, folded, leaf) if kept is None else (fold_and_keep, folded, leaf, kept)
         return key
-    graph[f"keep-{stem}-{number}"] = (keep, key, state.partials, stem, number)
-    return f"keep-{stem}-{number}"
+    if kept is None:
+        return leaf
+    graph[key] = (keep, leaf, kept)
+    return key
 
 
 def _weight(one: _OnePart) -> float:

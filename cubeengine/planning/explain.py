@@ -11,6 +11,7 @@ import numpy as np
 from cubeengine.budget import Budget, format_size
 from cubeengine.planning.bind import Bound, BoundSignal
 from cubeengine.planning.derive import delay_facts
+from cubeengine.planning.disk import DiskUse, disk_use, leaves_between_checkpoints, output_nbytes
 from cubeengine.planning.plan import CubePlan, SignalPlan
 from cubeengine.planning.provenance import stage_facts
 from cubeengine.planning.words import counted
@@ -23,22 +24,12 @@ def explain(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[Pro
     sections = [
         "\n".join(event_lines(bound)),
         "\n".join(bin_lines(bound)),
-        _work(plan, budget),
+        _work(plan, budget, _disk_use(bound, plan)),
         *_scalars(plan),
         *("\n".join(_signal(signal, bound)) for signal in plan.signals if signal.info.shape),
         *(f"warning: {warning.message}" for warning in warnings),
     ]
     return "\n\n".join(sections)
-
-
-def output_nbytes(plan: CubePlan) -> int:
-    """Give the size of the cube's signals before compression."""
-    total = 0
-    for signal in plan.signals:
-        n_values = len(plan.selections) * plan.n_bins * signal.info.n_elements
-        counts = n_values if signal.has_count else len(plan.selections) * plan.n_bins
-        total += 2 * n_values * np.dtype(signal.out_dtype).itemsize + 8 * counts
-    return total
 
 
 def plan_facts(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[Problem]) -> dict[str, Any]:
@@ -58,6 +49,7 @@ def plan_facts(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[
         "read_nbytes": plan.read_nbytes,
         "output_nbytes": output_nbytes(plan),
         "memory": {"per_worker": budget.per_worker, "projected": plan.projected_memory()},
+        "disk": asdict(_disk_use(bound, plan)),
         "warnings": [warning.message for warning in warnings],
     }
 
@@ -74,6 +66,7 @@ def _signal_facts(signal: SignalPlan, bound: Bound) -> dict[str, Any]:
         "leaves": signal.n_leaves,
         "read_nbytes": signal.read_nbytes,
         "partial_nbytes": signal.part_nbytes,
+        "leaves_between_checkpoints": leaves_between_checkpoints(signal)[0],
         "worst_task": {"name": signal.worst_task[0], "nbytes": signal.worst_task[1]},
     }
 
@@ -152,12 +145,21 @@ def aligned(rows: Sequence[Sequence[str]], indent: int) -> Iterator[str]:
         yield " " * indent + "  ".join([f"{first:{widths[0]}}", *cells])
 
 
-def _work(plan: CubePlan, budget: Budget) -> str:
+def _disk_use(bound: Bound, plan: CubePlan) -> DiskUse:
+    tables = sum(signal.pipeline.held_nbytes for signal in bound.signals if signal.pipeline)
+    sources = {signal.source: bound.run.fields[signal.source] for signal in bound.signals}
+    arrays = sum(info.nbytes for info in sources.values() if info.storage.layout == "memory")
+    return disk_use(plan, tables + arrays)
+
+
+def _work(plan: CubePlan, budget: Budget, disk: DiskUse) -> str:
     return (
         f"work: {counted(plan.n_tasks, 'task')} read {format_size(plan.read_nbytes)} and write "
         f"{format_size(output_nbytes(plan))} before compression\n"
         f"  memory: {format_size(plan.projected_memory())} projected with one thread, "
-        f"{format_size(budget.per_worker)} allowed per worker"
+        f"{format_size(budget.per_worker)} allowed per worker\n"
+        f"  disk beside the cube until it is there: at most {format_size(disk.store + disk.side)}; "
+        f"with --resume {format_size(disk.sums)} of partial sums more"
     )
 
 

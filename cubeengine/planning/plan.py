@@ -76,6 +76,8 @@ class SignalPlan:
         Store chunks along the axes and along the element dimensions.
     part_nbytes : int
         Memory of the largest partial result that tasks hand on.
+    checkpoint_nbytes : int
+        Size of a file that the sums of such a part are kept in.
     leaf_nbytes, merge_nbytes, write_nbytes : int
         Memory of the worst task of each kind, inputs and results included.
     read_nbytes : int
@@ -101,6 +103,7 @@ class SignalPlan:
     bin_chunks: tuple[int, ...]
     element_chunks: tuple[int, ...]
     part_nbytes: int
+    checkpoint_nbytes: int
     leaf_nbytes: int
     merge_nbytes: int
     write_nbytes: int

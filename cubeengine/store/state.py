@@ -7,7 +7,7 @@ Beside `delay.zarr` lie, while a run makes it, the temporary store and a hidden 
     facts.json    what the plan rests on, to name what has changed
     begun         there once the temporary store is made
     done/         one small file per write task that is done, with what it counted
-    partials/     sums of long streams, as far as they are
+    partials/     sums of long streams, as far as they are: see `graph.checkpoints`
     running/      leaves that are at work
     skipped/      tasks that were given up
     incidents/    one small file per block that was tried again or left out, for the cube to tell

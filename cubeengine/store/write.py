@@ -238,8 +238,7 @@ def publish(temporary: Path, target: Path, *, overwrite: bool = False) -> None:
         lost = ", ".join(f"{len(keys)} of {name!r}" for name, keys in missing.items())
         raise StoreMismatch(f"{temporary}: not all chunks were written ({lost}); the cube is not published")
     with files.writing(target, "publishing the cube"):
-        for partial in temporary.rglob("*.partial"):
-            partial.unlink(missing_ok=True)
+        remove_unfinished(temporary)
         files.sync_tree(temporary)
         exchanged = os.path.lexists(target)
         (files.exchange if exchanged else files.rename_new)(temporary, target)
@@ -263,6 +262,13 @@ def discard(temporary: Path) -> None:
     _check_temporary(temporary)
     with files.writing(temporary, "removing the temporary store"):
         files.remove_tree(temporary, last=metadata.ROOT)
+
+
+def remove_unfinished(temporary: Path) -> None:
+    """Remove the chunks that tasks were writing when they were killed."""
+    with files.writing(temporary, "removing unfinished chunks"):
+        for partial in temporary.rglob("*.partial"):
+            partial.unlink(missing_ok=True)
 
 
 def leftovers(target: Path) -> tuple[Path, ...]:
