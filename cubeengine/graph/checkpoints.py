@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from cubeengine.sources.base import Reader
 from cubeengine.store.files import reading, writing
 
 _HEAD = struct.Struct("<8sqqQQ")  # magic, number of the leaf, bytes that follow, sum and xor of their words
+_HEAD_NBYTES = _HEAD.size + 8  # and a checksum of these themselves
 _MAGIC = b"cubesums"
 _BLOCK_NBYTES = 2**24  # read at a time to check a file: a multiple of a word
 
@@ -84,7 +86,7 @@ def keep(sums: Sums, checkpoint: Checkpoint) -> Sums:
     with writing(checkpoint.path, "keeping partial sums"):
         descriptor = os.open(checkpoint.path, os.O_RDWR | os.O_CREAT, 0o666)
         with os.fdopen(descriptor, "r+b") as file:
-            file.write(bytes(_HEAD.size))  # what is written over is no checkpoint any more
+            file.write(bytes(_HEAD_NBYTES))  # what is written over is no checkpoint any more
             file.flush()
             for array in arrays:
                 file.write(array.data)
@@ -117,7 +119,7 @@ def load_sums(checkpoint: Checkpoint, job: LeafJob, reader: Reader) -> Sums:
     sums = Sums(tuple(_empty(reader.dtype, job.n_groups, high - low) for low, high in job.tiles), left_out)
     arrays = [_flat(array) for array in _arrays(sums)]
     with reading(checkpoint.path, "reading partial sums"), checkpoint.path.open("rb") as file:
-        head = file.read(_HEAD.size)
+        head = file.read(_HEAD_NBYTES)
         for array in arrays:
             file.readinto(array.data)
             file.seek(_padding(array), os.SEEK_CUR)
@@ -175,7 +177,8 @@ def _head(leaf: int, arrays: Iterable[NDArray[np.uint8]]) -> bytes:
         nbytes += len(array) + _padding(array)
         total = (total + int(words.sum(dtype=np.uint64)) + rest) % 2**64
         parity ^= int(np.bitwise_xor.reduce(words)) ^ rest
-    return _HEAD.pack(_MAGIC, leaf, nbytes, total, parity)
+    head = _HEAD.pack(_MAGIC, leaf, nbytes, total, parity)
+    return head + zlib.crc32(head).to_bytes(8, "little")
 
 
 def _found(path: Path) -> Checkpoint | None:
@@ -183,8 +186,8 @@ def _found(path: Path) -> Checkpoint | None:
     if not path.exists():
         return None
     with reading(path, "reading partial sums"), path.open("rb") as file:
-        head = file.read(_HEAD.size)
-        leaf = _HEAD.unpack(head)[1] if len(head) == _HEAD.size else -1
+        head = file.read(_HEAD_NBYTES)
+        leaf = _HEAD.unpack_from(head)[1] if len(head) == _HEAD_NBYTES else -1
         whole = leaf >= 0 and head == _head(leaf, _blocks(file))
     return Checkpoint(path, leaf) if whole else None
 

@@ -39,7 +39,7 @@ from cubeengine.graph.tasks import (
     write_leaf,
 )
 from cubeengine.graph.work import WorkFolder
-from cubeengine.planning.chunks import Chunk, chunk_grid, split_evenly
+from cubeengine.planning.chunks import Chunk, chunk_grid, chunks_within, split_evenly
 from cubeengine.planning.disk import leaves_between_checkpoints
 from cubeengine.planning.grouping import Grouping
 from cubeengine.planning.plan import CubePlan, Part, SignalPlan
@@ -133,10 +133,15 @@ def compile_plan(
         job = replace(job, incidents=incidents_of(writing))
         # Once in the graph, not in every job: it knows the place of every chunk of the file.
         compiled.graph[f"reader-{plan.key}-{signal.name}"] = task_reader(signal, source, folder)
+        elements = chunk_grid(signal.info.shape, signal.element_chunks)
+        bins = chunk_grid(plan.bins_shape, signal.bin_chunks)
         for number, part in enumerate(signal.parts):
             own = _for_part(job, signal, part, source.grouping)
-            output = _output(signal, part, source.grouping, own, gather)
-            _add_part(compiled, plan, _OnePart(signal, number, own, output), window, writing)
+            # The parts of an image that is put together at last are whole.
+            inside = elements if gather is not None else chunks_within(elements, part.elements)
+            output = _output(signal, part, source.grouping, own, inside, gather)
+            one = _OnePart(signal, number, own, output, chunks_within(bins, part.bins))
+            _add_part(compiled, plan, one, window, writing)
     return compiled
 
 
@@ -160,6 +165,7 @@ class _OnePart:
     number: int
     job: LeafJob
     output: OutputJob
+    bins: Sequence[Chunk]  # its store chunks along the axes
 
     @property
     def part(self) -> Part:
@@ -225,27 +231,24 @@ def _for_part(job: LeafJob, signal: SignalPlan, part: Part, grouping: Grouping) 
 
 
 def _output(
-    signal: SignalPlan, part: Part, grouping: Grouping, job: LeafJob, gather: SharedArray | None
+    signal: SignalPlan,
+    part: Part,
+    grouping: Grouping,
+    job: LeafJob,
+    chunks: Sequence[Chunk],
+    gather: SharedArray | None,
 ) -> OutputJob:
-    chunks = chunk_grid(signal.info.shape, signal.element_chunks)
-    # The parts of an image that is put together at last are whole.
-    whole = gather is not None
     return OutputJob(
         name=signal.name,
         members=grouping.members,
         width=grouping.width,
         first_bin=part.bins[0],
         tiles=job.tiles,
-        element_chunks=tuple(chunk for chunk in chunks if whole or inside(chunk, part.elements)),
+        element_chunks=tuple(chunks),
         dtype=signal.out_dtype,
         per_element=signal.has_count,
         gather=gather,
     )
-
-
-def inside(chunk: Chunk, interval: tuple[int, int]) -> bool:
-    """Tell whether a chunk lies in a range."""
-    return interval[0] <= chunk.start and chunk.stop <= interval[1]
 
 
 def _add_leaves(
@@ -316,10 +319,8 @@ def _weight(one: _OnePart) -> float:
 
 def _writes(plan: CubePlan, one: _OnePart, writing: Writing) -> dict[str, list[Chunk]]:
     """Give the tasks that write all chunks of a part: key -> chunks of bins."""
-    signal, part = one.signal, one.part
-    bins = [chunk for chunk in chunk_grid(plan.bins_shape, signal.bin_chunks) if inside(chunk, part.bins)]
-    nbytes = (part.elements[1] - part.elements[0]) * 24 * len(plan.selections)
-    batches = enumerate(_batches(bins, nbytes, writing.batch_nbytes))
+    nbytes = (one.part.elements[1] - one.part.elements[0]) * 24 * len(plan.selections)
+    batches = enumerate(_batches(one.bins, nbytes, writing.batch_nbytes))
     return {f"write-{one.stem(plan)}-{batch}": chunks for batch, chunks in batches}
 
 

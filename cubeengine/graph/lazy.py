@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cubeengine.graph.compile import Compiled, inside
+from cubeengine.graph.compile import Compiled
 from cubeengine.graph.tasks import cut, finish_bins
-from cubeengine.planning.chunks import Chunk, chunk_grid
+from cubeengine.planning.chunks import Chunk, chunk_grid, chunks_within
 from cubeengine.planning.plan import CubePlan, SignalPlan
 
 
@@ -20,8 +20,9 @@ def lazy_arrays(compiled: Compiled, plan: CubePlan, signal: SignalPlan) -> dict[
     statistics = {"mean": signal.out_dtype, "std": signal.out_dtype, "count": "int64"}
     names = {statistic: f"{signal.name}_{statistic}-{plan.key}" for statistic in statistics}
     graph: dict[Any, Any] = dict(compiled.graph)
+    grid = chunk_grid(plan.bins_shape, signal.bin_chunks)
     for number in range(len(signal.parts)):
-        _add_finishes(graph, compiled, plan, signal, number, names)
+        _add_finishes(graph, compiled, plan, signal, number, grid, names)
     sizes = ((len(plan.selections),), *_sizes(plan.bins_shape, signal.bin_chunks))
     frame = _sizes(signal.info.shape, signal.element_chunks)
     return {
@@ -41,13 +42,12 @@ def _add_finishes(
     plan: CubePlan,
     signal: SignalPlan,
     number: int,
+    grid: Sequence[Chunk],
     names: Mapping[str, str],
 ) -> None:
     """Add, for every chunk of bins of a part, one task that finishes them, and the cuts of its chunks."""
     part, stem = signal.parts[number], f"{plan.key}-{signal.name}-{number}"
-    for bins in chunk_grid(plan.bins_shape, signal.bin_chunks):
-        if not inside(bins, part.bins):
-            continue
+    for bins in chunks_within(grid, part.bins):
         key = f"finish-{stem}-{bins.start}"
         folded = compiled.partials[signal.name, number]
         graph[key] = (finish_bins, f"output-{stem}", folded, bins.start, bins.stop)

@@ -7,8 +7,11 @@ form, "bins 12 to 24" and "elements 0 to 8192" name whole chunks of any number o
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from operator import attrgetter
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,35 @@ def chunk_grid(shape: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[Chunk, 
     strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     corners = [range(0, size, step) for size, step in zip(shape, chunks, strict=True)]
     return tuple(_chunk(corner, shape, chunks, strides) for corner in product(*corners))
+
+
+def chunks_within(grid: Sequence[Chunk], interval: tuple[int, int]) -> Sequence[Chunk]:
+    """Give the chunks of a grid that lie in a range of the flat index."""
+    first = bisect_left(grid, interval[0], key=attrgetter("start"))
+    return grid[first : bisect_right(grid, interval[1], key=attrgetter("stop"))]
+
+
+def chunk_ranges(shape: tuple[int, ...], chunks: tuple[int, ...], most: int) -> Iterator[tuple[int, int]]:
+    """Join neighbouring chunks of a grid into ranges of at most `most` items, one chunk at least.
+
+    Computed from the shape, however many chunks there are: the work is that of the ranges that are taken.
+
+    Examples
+    --------
+    >>> list(chunk_ranges((2, 5), (1, 3), 6))
+    [(0, 5), (5, 10)]
+    """
+    n_items = math.prod(shape)
+    split = next((axis for axis, (n, chunk) in enumerate(zip(shape, chunks, strict=True)) if chunk > 1), 0)
+    row, step = math.prod(shape[split:]), math.prod(chunks)
+    start = 0
+    while start < n_items:
+        whole_rows, rest = divmod(start + most, row)
+        stop = min(whole_rows * row + rest // step * step, n_items)
+        if stop <= start:  # not even one chunk
+            stop = min(start + step, (start // row + 1) * row)
+        yield start, stop
+        start = stop
 
 
 def _chunk(

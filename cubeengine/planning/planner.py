@@ -19,7 +19,7 @@ import numpy as np
 
 from cubeengine.budget import Budget, format_size
 from cubeengine.errors import BudgetExceeded
-from cubeengine.planning.chunks import Chunk, chunk_grid, chunk_shape, split_evenly
+from cubeengine.planning.chunks import chunk_ranges, chunk_shape, split_evenly
 from cubeengine.planning.cost import (
     MIB,
     READ_RATE,
@@ -66,6 +66,10 @@ EVENTS_PER_GROUP = 4
 ALIKE = 1.2
 """Estimates that differ by less are alike: what is read twice then burdens the storage for nothing."""
 
+MOST_PARTS = 2**13
+"""Parts of a signal at most, which are as many tasks: frames or bins of which there would be more, terabytes
+of sums, are refused without listing them."""
+
 EVENTS_PER_TILE_READ = 8
 """Events in a block at least, where tiles are large."""
 
@@ -77,8 +81,6 @@ Strategy = Callable[[SignalShape, Budget, Tuning], SignalPlan]
 class _Grid:
     """Store chunks of a signal along bins and along elements."""
 
-    bins: tuple[Chunk, ...]
-    elements: tuple[Chunk, ...]
     bin_chunks: tuple[int, ...]
     element_chunks: tuple[int, ...]
 
@@ -143,10 +145,10 @@ def _by_tile(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
     # A fold holds some five partials. Where tiles are cheap to read, several threads get room as well.
     room = budget.usable // (12 if shape.info.storage.addressable else 6)
     per_element = max(shape.partial(shape.n_bins, 1), 1)
-    most = max(min(room // per_element, math.ceil(shape.n_elements / 2)), 1)
+    most = max(min(room // per_element, math.ceil(shape.n_elements / 2)), shape.n_elements // MOST_PARTS, 1)
     tuned = replace(tuning, chunk_nbytes=min(tuning.chunk_nbytes, most * 8))
     grid = _grid(shape, tuned, most_elements=most)
-    tiles = _merge_chunks(grid.elements, most)
+    tiles = tuple(chunk_ranges(shape.output.shape, grid.element_chunks, most))
     return _folded(shape, budget, tuning, grid, "by_tile", tiles)
 
 
@@ -191,10 +193,10 @@ def _by_bin(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:
         room = min(budget.usable // 4, per_bin * bins)
     else:
         room = budget.usable * 2 // 5  # every part decodes what it shares chunks with: few large parts
-    most = int(np.clip(room // max(per_bin, 1), 1, shape.n_bins))
+    most = int(np.clip(room // max(per_bin, 1), max(shape.n_bins // MOST_PARTS, 1), shape.n_bins))
     tuned = replace(tuning, chunk_nbytes=min(tuning.chunk_nbytes, most * shape.output.n_elements * 8))
     grid = _grid(shape, tuned)
-    parts = _bin_parts(shape, tuning, _merge_chunks(grid.bins, most))
+    parts = _bin_parts(shape, tuning, tuple(chunk_ranges(shape.bins_shape, grid.bin_chunks, most)))
     per_group = shape.n_pairs / max(shape.n_bins * shape.width, 1)
     codec_passes = min(len(parts), shape.info.storage.chunk_events)
     passes = 1 if shape.info.storage.separable else codec_passes
@@ -231,23 +233,7 @@ def _grid(shape: SignalShape, tuning: Tuning, most_elements: int | None = None) 
     whole_frame = math.prod(element_chunks) == shape.output.n_elements
     per_chunk = max(limit // max(shape.output.n_elements, 1), 1) if whole_frame else 1
     bin_chunks = chunk_shape(shape.bins_shape, per_chunk)
-    return _Grid(
-        chunk_grid(shape.bins_shape, bin_chunks),
-        chunk_grid(shape.output.shape, element_chunks),
-        bin_chunks,
-        element_chunks,
-    )
-
-
-def _merge_chunks(chunks: Sequence[Chunk], most: int) -> tuple[tuple[int, int], ...]:
-    """Join neighbouring chunks into ranges of at most `most` items (one chunk at least)."""
-    ranges: list[tuple[int, int]] = []
-    for chunk in chunks:
-        if ranges and chunk.stop - ranges[-1][0] <= most:
-            ranges[-1] = (ranges[-1][0], chunk.stop)
-        else:
-            ranges.append((chunk.start, chunk.stop))
-    return tuple(ranges)
+    return _Grid(bin_chunks, element_chunks)
 
 
 def _assemble(
@@ -385,8 +371,8 @@ def _too_large(shape: SignalShape, plan: SignalPlan, budget: Budget, tuning: Tun
     return BudgetExceeded(
         f"task {name!r} needs {format_size(nbytes)}, and a worker running it {format_size(need)} in all, "
         f"but a worker has {format_size(budget.per_worker)}; even {plan.strategy} does not fit: "
-        f"use resources.memory >= {_enough(shape, need, tuning)} GiB, fewer bins or selections, "
-        "or a smaller signal"
+        f"use resources.memory >= {_enough(shape, need, tuning):,} GiB, fewer bins or selections, "
+        f"or a smaller signal ({shape.n_elements:,} elements in each of {shape.n_bins:,} bins now)"
     )
 
 

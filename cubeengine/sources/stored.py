@@ -93,6 +93,10 @@ class Piece:
     source_first: int = 0
 
 
+_MOST_NBYTES = 2**63
+"""From this size on neither files nor numpy know an array."""
+
+
 class OpenFiles:
     """HDF5 files that stay open while a run is examined, each opened once."""
 
@@ -125,6 +129,9 @@ def examine(dataset: h5py.Dataset, file: InputFile, files: OpenFiles, *, depth: 
     if shape is None or dtype is None:
         why = "is empty (a null dataspace)" if shape is None else f"holds {_kind_of(dataset)}, not numbers"
         return Stored(file, dataset.name, shape or (), np.dtype(object), problem=why)
+    if math.prod(shape) * dtype.itemsize >= _MOST_NBYTES:
+        why = f"is said to have shape {shape}, which no file can hold; the file is damaged"
+        return Stored(file, dataset.name, (), np.dtype(object), problem=why)
     creation = dataset.id.get_create_plist()
     stored = Stored(file, dataset.name, shape, dtype, filters=filter_numbers(dataset.id))
     layout = creation.get_layout()

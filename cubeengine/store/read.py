@@ -52,10 +52,11 @@ def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] |
     path = Path(path)
     check_cube(path)
     if missing := missing_chunks(path):
-        name, keys = next(iter(missing.items()))
+        name, first = next((name, lost.first) for name, lost in missing.items())
+        n_missing = sum(lost.n_chunks for lost in missing.values())
         raise StoreMismatch(
-            f"{path}: the cube is not complete: {sum(map(len, missing.values()))} chunks are missing, "
-            f"the first {keys[0]!r} of array {name!r}; was it copied whole?"
+            f"{path}: the cube is not complete: {n_missing:,} chunks are missing, "
+            f"the first {first!r} of array {name!r}; was it copied whole?"
         )
     # Delays in "ps" or "s" are numbers with a unit; older xarray would make time differences of them.
     wanted = dict(chunks) if isinstance(chunks, Mapping) else chunks

@@ -235,7 +235,7 @@ def publish(temporary: Path, target: Path, *, overwrite: bool = False) -> None:
     metadata.check_cube(temporary)
     check_target(target, overwrite=overwrite)
     if missing := missing_chunks(temporary):
-        lost = ", ".join(f"{len(keys)} of {name!r}" for name, keys in missing.items())
+        lost = ", ".join(f"{chunks.n_chunks:,} of {name!r}" for name, chunks in missing.items())
         raise StoreMismatch(f"{temporary}: not all chunks were written ({lost}); the cube is not published")
     with files.writing(target, "publishing the cube"):
         remove_unfinished(temporary)

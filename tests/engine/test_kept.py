@@ -41,9 +41,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plans(runs):
-    return {
-        strategy: forced_plan(runs[2400], strategy, leaves=LEAVES, spec=SPEC) for strategy in STRATEGIES
-    }
+    return {strategy: forced_plan(runs[2400], strategy, leaves=LEAVES, spec=SPEC) for strategy in STRATEGIES}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +62,9 @@ def sizes(folder: Path, pattern: str) -> dict[str, int]:
 @pytest.mark.parametrize("n_done", [0, 1, 2, 9, 20, 40])
 def test_no_leaf_that_was_done_is_done_again(plans, hashes, tmp_path, monkeypatch, strategy, n_done):
     plan, target = plans[strategy], tmp_path / "cube.zarr"
-    assert all(leaves_between_checkpoints(signal)[0] == 1 for signal in plan.work.signals if signal.info.shape)
+    assert all(
+        leaves_between_checkpoints(signal)[0] == 1 for signal in plan.work.signals if signal.info.shape
+    )
     n_done = min(n_done, n_leaves(plan) - 1)
     with monkeypatch.context() as patch:
         end_after(patch, n_done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from cubeengine.graph.tasks import LeafJob, Sums, fold
 from cubeengine.kernels.moments import GroupedMoments
 
 N_GROUPS = 3
+HEAD = 48  # bytes that say what a file holds
 
 
 def made_sums(dtype: str, n_elements: int, seed: int = 0, n_tiles: int = 1) -> Sums:
@@ -40,7 +42,7 @@ def made_sums(dtype: str, n_elements: int, seed: int = 0, n_tiles: int = 1) -> S
 
 def job_of(n_elements: int, n_tiles: int = 1) -> LeafJob:
     edges = np.linspace(0, n_elements, n_tiles + 1).astype(int).tolist()
-    tiles = tuple(zip(edges[:-1], edges[1:], strict=True))
+    tiles = tuple(pairwise(edges))
     return LeafJob(Path(), Path(), (0, N_GROUPS), tiles, 1, Path())
 
 
@@ -74,6 +76,15 @@ def test_the_checkpoint_that_goes_furthest_is_taken(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", range(HEAD))
+def test_a_file_that_says_anything_else_of_itself_is_passed_over(tmp_path, place):
+    keep(made_sums("f4", 7), Checkpoint(tmp_path / "a.0.sums", 1))
+    content = bytearray((tmp_path / "a.0.sums").read_bytes())
+    content[place] ^= 2
+    (tmp_path / "a.0.sums").write_bytes(content)
+    assert latest_checkpoint(tmp_path, "a") is None
+
+
 @settings(max_examples=60, deadline=None)
 @given(place=st.integers(0, 10**6), flip=st.integers(1, 255))
 def test_a_file_with_any_other_byte_is_passed_over(tmp_path_factory, place, flip):
@@ -92,8 +103,8 @@ def test_a_file_that_was_being_written_over_another_is_passed_over(tmp_path, n_k
     before = (tmp_path / "a.0.sums").read_bytes()
     keep(made_sums("u2", 9, seed=2), Checkpoint(tmp_path / "a.0.sums", 4))
     after = (tmp_path / "a.0.sums").read_bytes()
-    for head in (bytes(40), after[:40]):  # as a killed process leaves it, and as a lost node may
-        torn = head + after[40:][:n_kept] + before[40:][n_kept:]
+    for head in (bytes(HEAD), after[:HEAD]):  # as a killed process leaves it, and as a lost node may
+        torn = head + after[HEAD:][:n_kept] + before[HEAD:][n_kept:]
         (tmp_path / "a.0.sums").write_bytes(torn)
         assert latest_checkpoint(tmp_path, "a") is None, head
 

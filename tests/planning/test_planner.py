@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cubeengine.budget import WORKER_BASELINE, Budget
 from cubeengine.errors import BudgetExceeded
+from cubeengine.planning import planner
 from cubeengine.planning.cost import Tuning
 from cubeengine.planning.planner import plan_signal
 from cubeengine.planning.shape import SignalShape
@@ -102,6 +103,43 @@ def test_the_memory_that_the_error_asks_for_is_enough():
         plan_of(GZIP_10, (2048, 2048), "f4", 5_000, (10,), memory_mib=400)
     wanted = float(str(caught.value).split(">= ")[1].split(" GiB")[0])
     assert plan_of(GZIP_10, (2048, 2048), "f4", 5_000, (10,), memory_mib=int(wanted * 1024)).strategy
+
+
+LIBRARY = Storage("chunked", 1)
+"""Chunks that hold parts of frames, read by the HDF5 library."""
+
+
+@pytest.mark.parametrize(
+    ("storage", "frame", "bins"),
+    [
+        (LIBRARY, (16_384, 16_384), (1000,)),
+        (LIBRARY, (1_000_000, 1_000_000), ()),
+        (LIBRARY, (10**8, 10**8), (100,)),
+        (CONTIGUOUS, (10**8, 10**8), (100,)),
+        (GZIP_1, (10**12,), (10, 10)),
+        (CONTIGUOUS, (30_000, 30_000), (1000, 1000)),
+    ],
+)
+def test_frames_that_never_fit_are_refused_without_listing_their_parts(monkeypatch, storage, frame, bins):
+    made = []
+    plain = planner.Part
+
+    def counted(*arguments):
+        made.append(1)
+        return plain(*arguments)
+
+    monkeypatch.setattr(planner, "Part", counted)
+    shape = shape_of(storage, frame, "f8", 30, bins)
+    with pytest.raises(BudgetExceeded, match=f"{math.prod(frame):,} elements in each of {math.prod(bins):,}"):
+        plan_signal(shape, Budget(2048 * MIB), Tuning())
+    tries = 3 * 100  # of the strategies, to find a memory that is enough
+    assert len(made) <= 8 * planner.MOST_PARTS + tries
+
+
+def test_parts_are_thousands_however_many_bins_there_are():
+    plan = plan_of(CONTIGUOUS, (512, 512), "f4", 30_000, (30_000,))
+    assert plan.strategy == "by_bin"
+    assert len(plan.parts) <= planner.MOST_PARTS
 
 
 def test_long_runs_make_leaves_of_more_events_not_more_leaves():

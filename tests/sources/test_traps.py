@@ -55,6 +55,16 @@ class TestTime:
         assert (np.diff(source.time).astype(np.int64) > 0).all()
 
 
+class TestShape:
+    def test_a_shape_that_no_file_can_hold_is_told(self, tmp_path: Path) -> None:
+        truth = write_lcls1(tmp_path / "a.h5", n_events=30)
+        with editing(truth.path) as file:
+            file.create_dataset("cam/im", (30, 2**32, 2**31), "u1", chunks=(1, 100, 100))
+        info = open_source(truth.path).fields["cam/im"]
+        assert info.kind is FieldKind.RUN
+        assert "shape (30, 4294967296, 2147483648), which no file can hold" in info.note
+
+
 class TestMissing:
     def test_integers_of_lcls1_have_no_mark(self, tmp_path: Path) -> None:
         truth = write_lcls1(tmp_path / "a.h5", n_events=30)

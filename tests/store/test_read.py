@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import xarray as xr
 
 from cubeengine.errors import FieldNotFound, StoreMismatch
+from cubeengine.store import chunks
 from cubeengine.store.attributes import cube_facts
 from cubeengine.store.layout import STD_COMMENT
 from cubeengine.store.read import SEM_COMMENT, cube_hash, is_cube, open_cube, sem, signal_names
@@ -85,6 +87,26 @@ def test_cube_that_was_not_copied_whole_is_refused(tmp_path: Path) -> None:
         StoreMismatch, match=r"1 chunks are missing, the first 'c.0.0.0.0' of array 'frame_mean'"
     ):
         open_cube(path)
+
+
+def test_chunks_of_a_damaged_shape_are_counted_not_listed(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = tmp_path / "damaged.zarr"
+    shutil.copytree(stored, damaged)
+    document = json.loads((damaged / "zarr.json").read_text())
+    arrays = document["consolidated_metadata"]["metadata"]
+    name, array = next((name, array) for name, array in arrays.items() if name.endswith("_mean"))
+    files = len(list((damaged / name).glob("c.*")))
+    array["shape"][-1] = 10**15
+    (damaged / "zarr.json").write_text(json.dumps(document))
+    named, plain = [], chunks._name_of
+    monkeypatch.setattr(chunks, "_name_of", lambda *of: named.append(of) or plain(*of))
+    with pytest.raises(
+        StoreMismatch, match=rf"[0-9,]{{15,}} chunks are missing, the first 'c\.[0-9.]+' of .*{name}"
+    ):
+        open_cube(damaged)
+    assert len(named) <= files + 1
 
 
 @pytest.mark.filterwarnings(
