@@ -10,7 +10,7 @@ import numpy as np
 
 from cubeengine.errors import SpecError
 from cubeengine.events.window import Computed, Window
-from cubeengine.spec.writing import flow
+from cubeengine.spec.conventions import unit_hint
 from cubeengine.types import Column
 from cubeengine.units import convert
 
@@ -86,7 +86,7 @@ def field_in(field: str, units: Mapping[str, str], unit: str, where: str) -> Fie
     if declared is None:
         raise SpecError(
             f"{where}: wants {field!r} in {unit!r}, but the unit of that field is declared nowhere; "
-            f"add it, for example  units: {flow({field: unit})}"
+            f"{unit_hint(field, unit)}"
         )
     found = FieldIn(field, declared, unit)
     try:

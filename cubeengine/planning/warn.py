@@ -14,6 +14,7 @@ from cubeengine.planning.derive import lacks_laser
 from cubeengine.planning.fates import Fates
 from cubeengine.schema.problems import Problem, SpecPath
 from cubeengine.spec.axes import axis_unit
+from cubeengine.spec.conventions import unit_hint
 from cubeengine.spec.links import member_fields, walk_members, walk_selections
 from cubeengine.spec.resolve import (
     declared_unit,
@@ -55,8 +56,8 @@ def _undeclared_unit(bound: Bound, number: int) -> Iterator[Problem]:
     if axis_unit(axis) is None and declared_unit(bound.spec, axis.field) is None:
         yield _warning(
             ("axes", number, "field"),
-            f"the unit of {axis.field!r} is declared nowhere; add it, for example  "
-            f"units: {flow({axis.field: 'mm'})}, or give the axis  unit: ''  if it has none",
+            f"the unit of {axis.field!r} is declared nowhere; {unit_hint(axis.field)}, or give the axis  "
+            "unit: ''  if it has none",
         )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from cubeengine.events.run import Run
 from cubeengine.events.scan import leaf
+from cubeengine.spec.conventions import usual_unit
 from cubeengine.spec.derived import DelayRecipe
 from cubeengine.spec.run_scalars import HasRun, Scalars
 from cubeengine.spec.timetool import TimeTool, find_timetool
@@ -40,7 +41,6 @@ ALIKE = 0.999
 _SCANNED = (r".*lxt.*", r"lasdelay2?")
 _ENCODERS = (r"enc\w*/lasdelay", r"enc\w*/lasdelay2", r"enc\w*/ch0")
 _EPICS = (r"epics(user|all)?/lxt_ttc", r"epics(user|all)?/lxt")
-_TIME_UNIT = re.compile(r".*_(fs|ps|ns|us|ms|s)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +157,7 @@ def _scanned(run: Scalars) -> Iterator[_Candidate]:
 
 
 def _motor_unit(run: Scalars, name: str) -> tuple[str, str]:
-    match = _TIME_UNIT.fullmatch(leaf(name))
-    if match is not None:
-        return match[1].lower(), "a name ends with the unit"
-    return (
-        ("s", "the laser's phase is in s")
-        if "lxt" in leaf(name).lower()
-        else _encoder_unit(_finite(run, name))
-    )
+    return usual_unit(name) or _encoder_unit(_finite(run, name))
 
 
 def _encoder_unit(values: FloatArray) -> tuple[str, str]:

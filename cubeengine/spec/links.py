@@ -13,6 +13,7 @@ from cubeengine.events.expressions import Expression
 from cubeengine.schema.problems import SpecPath
 from cubeengine.schema.texts import NAME, amount_in, is_variable_name
 from cubeengine.spec.axes import MAX_BINS, Axis, axis_unit, edges_of
+from cubeengine.spec.conventions import unit_hint
 from cubeengine.spec.derived import DelayRecipe
 from cubeengine.spec.resolve import (
     ALL_EVENTS,
@@ -24,7 +25,6 @@ from cubeengine.spec.resolve import (
     state_condition,
 )
 from cubeengine.spec.selections import Cut, Selection
-from cubeengine.spec.writing import flow
 from cubeengine.units import same_dimension
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _inherited_unit(spec: CubeSpec, name: str, source: str) -> Found:
 def _time_unit(spec: CubeSpec, field: str) -> str | None:
     unit = declared_unit(spec, field)
     if unit is None:
-        return f"the unit of {field!r} is declared nowhere; add it, for example  units: {flow({field: 'ps'})}"
+        return f"the unit of {field!r} is declared nowhere; {unit_hint(field)}"
     return (
         None
         if same_dimension(unit, "ps")
@@ -185,7 +185,7 @@ def _axis_unit(spec: CubeSpec, axis: Axis) -> str | None:
     if declared is None:
         return (
             f"the axis is in {unit!r}, but the unit of {axis.field!r} is declared nowhere; "
-            f"add it, for example  units: {flow({axis.field: unit})}"
+            f"{unit_hint(axis.field, unit)}"
         )
     if same_dimension(unit, declared):
         return None

@@ -219,7 +219,7 @@ def test_numbers_with_units_give_the_axis_its_unit():
 @pytest.mark.parametrize(
     ("units", "message"),
     [
-        ("", r"axes\[0\].*'scan/lxt' is declared nowhere.*scan/lxt: ps"),
+        ("", r"axes\[0\].*'scan/lxt' is declared nowhere.*scan/lxt: s"),
         ("units: {scan/lxt: eV}\n", "'scan/lxt' is in 'eV', which does not convert to 'ps'"),
     ],
 )
