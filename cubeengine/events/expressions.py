@@ -12,16 +12,8 @@ from cubeengine.errors import SpecError
 from cubeengine.events import grammar, parsing
 from cubeengine.events.functions import FUNCTIONS
 from cubeengine.events.logic import bitwise, conjunction, disjunction, negation
-from cubeengine.events.values import (
-    Value,
-    arithmetic,
-    blame,
-    compare,
-    element,
-    from_column,
-    number,
-    to_column,
-)
+from cubeengine.events.operators import arithmetic, compare, inverted, negative
+from cubeengine.events.values import Value, blame, element, from_column, number, to_column
 from cubeengine.types import BoolArray, Column, FieldInfo
 
 Columns = Callable[[str], Column]
@@ -164,11 +156,5 @@ def _unary(op: str, value: Value) -> Value:
     if op == "not" or (op == "~" and value.kind == "b"):
         return negation(value, op)
     if op == "~":
-        return _inverted(value)
-    return number(value) if op == "+" else arithmetic("-", Value(0), value)
-
-
-def _inverted(value: Value) -> Value:
-    if value.kind == "f":
-        raise SpecError("'~' negates a condition or the bits of integers, not floats")
-    return Value(~value.data, value.valid)
+        return inverted(value)
+    return number(value) if op == "+" else negative(value)

@@ -9,14 +9,23 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubeengine.errors import SpecError
-from cubeengine.events.logic import any_element, certainly_false, certainly_true, negation
-from cubeengine.events.values import Value, align, condition, floats, number, plain, spread
-
-WORD_BITS = 16
-"""Event codes come in words of 16 bits: code n is bit n % 16 of word n // 16."""
-MAX_EVENT_CODE = 2**16 - 1
+from cubeengine.events.eventcodes import eventcode
+from cubeengine.events.logic import any_element, negation
+from cubeengine.events.operators import absolute
+from cubeengine.events.values import (
+    Value,
+    align,
+    all_known,
+    floats,
+    known,
+    known_where,
+    number,
+    plain,
+    spread,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +49,14 @@ def _of_floats(ufunc: Callable[..., Any]) -> Function:
 
 
 def _of_numbers(ufunc: Callable[..., Any]) -> Function:
-    return Function(("x",), lambda x: plain(ufunc(number(x).data)))
+    """Return a function that has whole numbers of whole numbers."""
 
+    def compute(x: Value) -> Value:
+        value = number(x)
+        result = ufunc(value.data)
+        return plain(result) if value.is_constant else known_where(result, value.valid)
 
-def _of_pairs(ufunc: Callable[..., Any]) -> Function:
-    return Function(("a", "b"), lambda a, b: plain(ufunc(*align(number(a), number(b)))))
-
-
-def _round(x: Value) -> Value:
-    value = number(x)
-    return value if value.kind == "i" else plain(np.round(value.data))
+    return Function(("x",), compute)
 
 
 def _rounded(ufunc: Callable[..., Any]) -> Function:
@@ -60,85 +67,95 @@ def _rounded(ufunc: Callable[..., Any]) -> Function:
     return Function(("x",), compute)
 
 
-def _absolute(x: Value) -> Value:
-    value = number(x)
-    return _safe_integers(np.abs, value) if value.kind == "i" else plain(np.abs(value.data))
+def _of_pairs(ufunc: Callable[..., Any]) -> Function:
+    return Function(("a", "b"), lambda a, b: _chosen(ufunc, a, b))
 
 
-def _safe_integers(ufunc: Callable[..., Any], value: Value) -> Value:
-    # The lowest int64 has no positive counterpart.
-    lowest = np.any(np.equal(value.data, np.iinfo(np.int64).min))
-    return plain(ufunc(floats(value).data if lowest else value.data))
-
-
-def _isfinite(x: Value) -> Value:
-    data = np.isfinite(floats(x).data)
-    return Value(data) if isinstance(data, np.ndarray) else Value(bool(data))
-
-
-def _isnan(x: Value) -> Value:
-    data = np.isnan(floats(x).data)
-    return Value(data) if isinstance(data, np.ndarray) else Value(bool(data))
+def _chosen(ufunc: Callable[..., Any], left: Value, right: Value) -> Value:
+    """Return one of two numbers; unknown where either is, as numpy has it for NaN."""
+    result = ufunc(*align(number(left), number(right)))
+    if left.is_constant and right.is_constant:
+        return plain(result)
+    return known_where(result, all_known(left, right))
 
 
 def _clip(x: Value, low: Value, high: Value) -> Value:
-    raised = plain(np.maximum(*align(number(x), number(low))))
-    return plain(np.minimum(*align(raised, number(high))))
+    return _chosen(np.minimum, _chosen(np.maximum, x, low), high)
+
+
+def _isnan(x: Value) -> Value:
+    return negation(_is_known(x))
+
+
+def _isfinite(x: Value) -> Value:
+    if x.kind == "f" and not x.is_constant:
+        return Value(np.isfinite(x.data))
+    return _is_known(x)
+
+
+def _is_known(x: Value) -> Value:
+    if x.is_constant:
+        return Value(True)
+    valid = known(x)
+    return Value(np.ones(x.data.shape, bool) if valid is None else np.asarray(valid))
 
 
 def _where(test: Value, yes: Value, no: Value) -> Value:
     if test.kind != "b":
         raise SpecError("where() needs a condition as its first argument, not numbers; compare first")
-    if test.is_constant:
-        return yes if test.data else no
     if yes.kind == no.kind == "b":
-        return _where_condition(test, yes, no)
+        return (yes if test.data else no) if test.is_constant else _chosen_by(test, yes, no)
     chosen, other = number(yes), number(no)
-    if test.valid is not None and "f" not in (chosen.kind, other.kind):
-        chosen = floats(chosen)
-    take, a, b = align(test, chosen, other)
-    result = np.where(take, a, b)
-    return plain(result if test.valid is None else np.where(_spread_valid(test, result), result, np.nan))
+    if "f" in (chosen.kind, other.kind):
+        chosen, other = floats(chosen), floats(other)
+    if test.is_constant:
+        return chosen if test.data else other
+    return _chosen_by(test, chosen, other)
 
 
-def _where_condition(test: Value, yes: Value, no: Value) -> Value:
-    take, a, b = align(test, _as_array(yes, test), _as_array(no, test))
-    result = np.where(take, a, b)
-    known = [spread(~_unknown(_as_array(part, test)), result.ndim - 1) for part in (yes, no)]
-    valid = np.where(take, *known) & _spread_valid(test, result)
-    return condition(result, valid)
+def _chosen_by(test: Value, yes: Value, no: Value) -> Value:
+    """Return what a condition chooses; unknown where the condition or what it chooses is."""
+    take, a, b = align(test, yes, no)
+    n_axes = max(len(value.shape) for value in (test, yes, no))
+    of_test, of_yes, of_no = (
+        True if known(value) is None else spread(known(value), n_axes) for value in (test, yes, no)
+    )
+    return known_where(np.where(take, a, b), np.logical_and(of_test, np.where(take, of_yes, of_no)))
 
 
-def _spread_valid(test: Value, result: Any) -> Any:
-    return np.True_ if test.valid is None else spread(test.valid, result.ndim - 1)
+def _over_elements(name: str, reduce: Callable[[NDArray[Any]], NDArray[Any]], *, empty: bool) -> Function:
+    """Return a function over the element axes; `empty` tells whether it has a value of no elements."""
 
-
-def _as_array(value: Value, like: Value) -> Value:
-    return Value(np.full(len(like.data), value.data)) if value.is_constant else value
-
-
-def _unknown(value: Value) -> Any:
-    return ~(certainly_true(value) | certainly_false(value))
-
-
-def _elements(name: str, value: Value) -> Any:
-    if value.is_constant or not value.shape:
-        raise SpecError(f"{name}() works over the element axes, but its argument has one value per event")
-    return value.data.reshape(len(value.data), math.prod(value.shape))
-
-
-def _over_elements(name: str, reduce: Callable[[Any], Any]) -> Function:
     def compute(x: Value) -> Value:
-        return plain(reduce(_elements(name, number(x))))
+        data = _elements(name, x)
+        if not (data.shape[1] or empty):
+            raise SpecError(f"{name}() of no elements: its argument has shape {x.shape} per event")
+        result = reduce(data.view(np.uint8) if x.kind == "b" else data)
+        valid = None if x.valid is None else x.valid.reshape(data.shape).all(axis=1)
+        return number(known_where(result, valid))
 
     return Function(("x",), compute)
 
 
-def _sum(data: Any) -> Any:
-    if data.dtype.kind != "i":
-        return data.sum(axis=1, dtype=np.float64)
-    largest = max(abs(int(data.min())), abs(int(data.max()))) if data.size else 0
-    return data.sum(axis=1, dtype=np.int64 if largest * data.shape[1] < 2**63 else np.float64)
+def _elements(name: str, value: Value) -> NDArray[Any]:
+    if value.is_constant or not value.shape:
+        raise SpecError(f"{name}() works over the element axes, but its argument has one value per event")
+    flat: NDArray[Any] = value.data.reshape(len(value.data), math.prod(value.shape))
+    return flat
+
+
+def _sum(data: NDArray[Any]) -> NDArray[Any]:
+    """Add elements up: exactly for whole numbers, as floats where int64 does not hold a sum."""
+    total: NDArray[Any]
+    if data.dtype.kind == "f" or data.dtype.itemsize < 8:  # 2**31 elements of 32 bits do not overflow
+        total = data.sum(axis=1, dtype=np.float64 if data.dtype.kind == "f" else np.int64)
+        return total
+    low = (data & np.asarray(2**32 - 1, data.dtype)).sum(axis=1, dtype=np.int64)
+    high = (data >> np.asarray(32, data.dtype)).sum(axis=1, dtype=np.int64) + (low >> 32)
+    low &= 2**32 - 1
+    fits = ((high >= -(2**31)) & (high < 2**31)).all()
+    total = (high << 32) + low if fits else high * 2.0**32 + low
+    return total
 
 
 def _any(x: Value) -> Value:
@@ -157,23 +174,8 @@ def _condition_of(name: str, value: Value) -> Value:
     return value
 
 
-def _eventcode(field: Value, code: Value) -> Value:
-    word, bit = divmod(int(code.data), WORD_BITS)
-    if field.is_constant or field.kind != "i" or len(field.shape) != 1:
-        found = "a number" if field.is_constant else f"{field.data.dtype} of shape {field.shape}"
-        raise SpecError(
-            "eventcode() needs a field of integer words per event, as `timing/raw/sequenceValues`, but this "
-            f"is {found}"
-        )
-    if word >= field.shape[0]:
-        last = field.shape[0] * WORD_BITS - 1
-        raise SpecError(f"event code {code.data}: the field holds {field.shape[0]} words, codes 0 to {last}")
-    seen = (field.data[:, word] >> bit) & 1
-    return condition(seen.astype(bool), None if field.valid is None else field.valid[:, word])
-
-
 FUNCTIONS: Mapping[str, Function] = MappingProxyType({
-    "abs": Function(("x",), _absolute),
+    "abs": Function(("x",), absolute),
     "sqrt": _of_floats(np.sqrt),
     "log": _of_floats(np.log),
     "log10": _of_floats(np.log10),
@@ -183,7 +185,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({
     "tan": _of_floats(np.tan),
     "floor": _rounded(np.floor),
     "ceil": _rounded(np.ceil),
-    "round": Function(("x",), _round),
+    "round": _rounded(np.round),
     "sign": _of_numbers(np.sign),
     "minimum": _of_pairs(np.minimum),
     "maximum": _of_pairs(np.maximum),
@@ -191,12 +193,12 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType({
     "isnan": Function(("x",), _isnan),
     "where": Function(("condition", "yes", "no"), _where),
     "clip": Function(("x", "low", "high"), _clip),
-    "sum": _over_elements("sum", _sum),
-    "mean": _over_elements("mean", lambda data: data.mean(axis=1, dtype=np.float64)),
-    "max": _over_elements("max", lambda data: data.max(axis=1)),
-    "min": _over_elements("min", lambda data: data.min(axis=1)),
+    "sum": _over_elements("sum", _sum, empty=True),
+    "mean": _over_elements("mean", lambda data: _sum(data) / data.shape[1], empty=False),
+    "max": _over_elements("max", lambda data: data.max(axis=1), empty=False),
+    "min": _over_elements("min", lambda data: data.min(axis=1), empty=False),
     "any": Function(("x",), _any),
     "all": Function(("x",), _all),
-    "eventcode": Function(("field", "n"), _eventcode),
+    "eventcode": Function(("field", "n"), eventcode),
 })  # fmt: skip
 """Every function by name."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from cubeengine.errors import SpecError
-from cubeengine.events.values import Value, align, both, condition, number, plain, spread
+from cubeengine.events.operators import bits
+from cubeengine.events.values import Value, align, known_where, spread
 from cubeengine.types import BoolArray
-
-_BITS = {"&": np.bitwise_and, "|": np.bitwise_or}
 
 
 def conjunction(parts: Sequence[Value], word: str = "and") -> Value:
@@ -32,7 +32,7 @@ def negation(value: Value, word: str = "not") -> Value:
     value = _checked(value, word)
     if value.is_constant:
         return Value(not value.data)
-    return condition(~value.data, value.valid)
+    return known_where(~value.data, value.valid)
 
 
 def bitwise(op: str, left: Value, right: Value) -> Value:
@@ -50,37 +50,13 @@ def bitwise(op: str, left: Value, right: Value) -> Value:
             f"{op!r} needs two conditions or two integers; it binds more tightly than comparisons, "
             f"so write (a > 1) {op} (b > 2)"
         )
-    if left.valid is not None or right.valid is not None:
-        return _bitwise_known(op, left, right)
-    a, b = align(number(left), number(right))
-    return plain(_BITS[op](a, b))
-
-
-def _bitwise_known(op: str, left: Value, right: Value) -> Value:
-    a, b = align(number(Value(left.data)), number(Value(right.data)))
-    n_axes = max(len(left.shape), len(right.shape))
-    valid = both(*(None if v.valid is None else spread(v.valid, n_axes) for v in (left, right)))
-    data = _BITS[op](a, b)
-    return Value(data, np.broadcast_to(valid, data.shape))
+    return bits(op, left, right)
 
 
 def any_element(value: Value) -> Value:
-    """Give whether any element of an event is true; unknown if none is and some are unknown."""
-    certain = _any_of_event(value, certainly_true(value))
-    possible = _any_of_event(value, ~certainly_false(value))
-    return condition(certain, certain | ~possible)
-
-
-def certainly_true(value: Value) -> BoolArray:
-    """Give where a condition is known and true."""
-    truth: BoolArray = value.data if value.valid is None else value.data & value.valid
-    return truth
-
-
-def certainly_false(value: Value) -> BoolArray:
-    """Give where a condition is known and false."""
-    truth: BoolArray = ~value.data if value.valid is None else ~value.data & value.valid
-    return truth
+    """Return whether any element of an event is true; unknown if none is and some are unknown."""
+    certain = _any_of_event(value, value.data)
+    return known_where(certain, certain | ~_any_of_event(value, ~_false(value)))
 
 
 def _any_of_event(value: Value, truth: BoolArray) -> BoolArray:
@@ -92,20 +68,21 @@ def _any_of_event(value: Value, truth: BoolArray) -> BoolArray:
 def _either(left: Value, right: Value) -> Value:
     if left.is_constant and right.is_constant:
         return Value(left.data or right.data)
-    a, b = align(left, right)
+    true = np.logical_or(*align(left, right))
     if left.valid is None and right.valid is None:
-        return Value(np.logical_or(a, b))
+        return Value(true)
     n_axes = max(len(left.shape), len(right.shape))
-    true = np.logical_or(a, b)  # data is False wherever it is unknown
     false_left, false_right = (spread(_false(value), n_axes) for value in (left, right))
-    return condition(true, true | np.logical_and(false_left, false_right))
+    return known_where(true, true | np.logical_and(false_left, false_right))
 
 
-def _false(value: Value) -> BoolArray | np.bool_:
-    return np.bool_(not value.data) if value.is_constant else certainly_false(value)
+def _false(value: Value) -> Any:
+    """Return where a condition is known to be false."""
+    false = np.logical_not(value.data)
+    return false if value.valid is None else false & value.valid
 
 
 def _checked(value: Value, word: str) -> Value:
     if value.kind == "b":
-        return Value(value.data) if value.valid is None else Value(certainly_true(value), value.valid)
+        return value
     raise SpecError(f"{word!r} joins conditions, not numbers; compare first, for example with != 0")

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from cubeengine.errors import SpecError, nearest_names
-from cubeengine.events.functions import FUNCTIONS, MAX_EVENT_CODE
+from cubeengine.events.eventcodes import MAX_EVENT_CODE
+from cubeengine.events.functions import FUNCTIONS
 from cubeengine.events.grammar import (
     Binary,
     Call,
@@ -27,7 +28,7 @@ from cubeengine.events.grammar import (
     Span,
     Unary,
 )
-from cubeengine.events.values import MAX_POWER
+from cubeengine.events.operators import MAX_POWER
 
 MAX_LENGTH = 2000
 MAX_DEPTH = 50

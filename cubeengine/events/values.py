@@ -1,15 +1,25 @@
 """Three-valued arithmetic on arrays of events: what is NaN or missing stays unknown.
 
-Numbers follow numpy's rules with three exceptions that guard against silent wrong answers: integers
-are computed in 64 bits, integer results that 64 bits cannot hold become floats, and so do integers of
-which some are missing (NaN there) as soon as they are computed with.
+The rules, which the guide states for users and the tests apply to every operator and function:
+
+- A number that is NaN or missing is unknown, and so is all that is computed with it: also `x ** 0`, `1 ** x`,
+  `0 * x` and the greater of two. Exceptions: `and`, `or`, `any` and `all`, where what is known may decide;
+  `where`, which asks for the condition and the chosen number alone; `isnan` and `isfinite`, which always
+  answer. Infinity is a number like any other.
+- Numbers are computed in 64 bits, whatever the type of their field. Whole numbers are exact: a result that
+  int64 cannot hold becomes a float (as do whole numbers of 2**63 and more, where they are computed with), as
+  does a quotient by `/`. Bits (`&`, `|`, `~`) are those of int64, or of uint64 where a side is a field of
+  that type or a number of 2**63 and more.
+- Comparisons of whole numbers are exact, beside a condition too, which counts as 0 or 1. A number as written
+  is compared with a float field in the field's own type, so that `x == 0.1` finds 0.1 in a float32 field.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,9 +28,7 @@ from numpy.typing import NDArray
 from cubeengine.errors import SpecError
 from cubeengine.types import BoolArray, Column
 
-_INT64_BOUND = 2**63
-MAX_POWER = 64
-"""Largest whole exponent: `x ** 64` already leaves float32 for x = 4."""
+INT64 = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +38,11 @@ class Value:
     Attributes
     ----------
     data : (n_events, ...) array, or a Python number
-        Booleans, int64 or other integers, or floats; a Python number is the same for all events.
+        Conditions (booleans), whole numbers or floats. A Python number is the same for all events; a whole
+        one is at least -2**63 and less than 2**64.
     valid : bool array of the shape of `data`, or None
-        False where an integer or boolean is unknown; None where all are known, and for floats.
+        False where a whole number or condition is unknown, which then is 0 or False in `data`; None where
+        all are known, and for floats.
     """
 
     data: Any
@@ -50,9 +60,10 @@ class Value:
 
     @property
     def kind(self) -> str:
-        """One of "b" (condition), "i" (integers), "f" (floats)."""
-        kind = np.asarray(self.data).dtype.kind
-        return "i" if kind == "u" else kind
+        """One of "b" (condition), "i" (whole numbers), "f" (floats)."""
+        if self.is_constant:
+            return "b" if isinstance(self.data, bool) else "i" if isinstance(self.data, int) else "f"
+        return "i" if self.data.dtype.kind == "u" else str(self.data.dtype.kind)
 
 
 def from_column(name: str, column: Column) -> Value:
@@ -65,14 +76,12 @@ def from_column(name: str, column: Column) -> Value:
     """
     if column.data.dtype.kind not in "biuf":
         raise SpecError(f"field {name!r} holds {column.data.dtype}, expressions need numbers")
-    if column.valid is None or column.valid.all() or column.data.dtype.kind == "f":
-        return Value(column.data)
-    spread = column.valid.reshape(-1, *(1,) * (column.data.ndim - 1))
-    return Value(column.data, np.broadcast_to(spread, column.data.shape))
+    data, valid = column.data.astype(column.data.dtype.newbyteorder("="), copy=False), column.valid
+    return known_where(data, None if valid is None else valid.reshape(-1, *(1,) * (data.ndim - 1)))
 
 
 def to_column(value: Value, n_events: int) -> Column:
-    """Give a result as a column; an event is invalid where any of its elements is unknown."""
+    """Return a result as a column; an event is invalid where any of its elements is unknown."""
     if value.is_constant:
         return Column(np.full(n_events, value.data))
     if value.valid is None:
@@ -99,32 +108,49 @@ def blame(result: Column, damaged: Sequence[BoolArray]) -> BoolArray | None:
     return found if found.any() else None
 
 
+def known_where(data: NDArray[Any], valid: Any) -> Value:
+    """Return a result that is unknown where `valid` is False; `valid` may be None, or broadcast to it."""
+    if valid is None or np.all(valid):
+        return Value(data)
+    spread_valid = np.broadcast_to(valid, data.shape)
+    if data.dtype.kind == "f":
+        return Value(np.where(spread_valid, data, np.nan))
+    return Value(np.where(spread_valid, data, data.dtype.type(0)), spread_valid)
+
+
+def known(value: Value) -> Any:
+    """Return where a value is known; None where all of it is."""
+    if value.kind != "f" or value.is_constant:
+        return value.valid
+    return ~np.isnan(value.data)
+
+
+def all_known(*values: Value) -> Any:
+    """Return where all values are known, element axes aligned; None where that is everywhere."""
+    n_axes = max(len(value.shape) for value in values)
+    found = [spread(valid, n_axes) for value in values if (valid := known(value)) is not None]
+    return reduce(np.logical_and, found) if found else None
+
+
 def number(value: Value) -> Value:
-    """Give a value as it enters arithmetic: int64, or floats with NaN where it is unknown."""
+    """Return a value as it enters arithmetic: int64, or float64 also for whole numbers of 2**63 and more."""
     data = value.data
-    if value.valid is not None:
-        return floats(value)
     if value.is_constant:
-        return Value(float(data) if isinstance(data, int) and abs(data) >= _INT64_BOUND else data + 0)
-    if data.dtype.kind == "u" and data.dtype.itemsize == 8 and _magnitude(data) >= _INT64_BOUND:
+        return Value(float(data)) if value.kind == "f" or data > INT64.max else Value(int(data))
+    if value.kind == "f" or (data.dtype == np.uint64 and data.max(initial=0) > INT64.max):
         return floats(value)
-    if data.dtype.kind in "biu":
-        return Value(data.astype(np.int64, copy=False))
-    return value
+    return Value(data.astype(np.int64, copy=False), value.valid)
 
 
 def floats(value: Value) -> Value:
-    """Give a value as floats, NaN where it is unknown."""
-    if value.kind == "f":
-        return value
+    """Return a value as float64, NaN where it is unknown."""
     if value.is_constant:
         return Value(float(value.data))
-    data = value.data.astype(np.float64)
-    return Value(data if value.valid is None else np.where(value.valid, data, np.nan))
+    return known_where(value.data.astype(np.float64, copy=False), value.valid)
 
 
 def align(*values: Value) -> list[Any]:
-    """Give the data of values with their event axes matched and element axes broadcast as in numpy.
+    """Return the data of values with their event axes matched and element axes broadcast as in numpy.
 
     Raises
     ------
@@ -151,17 +177,6 @@ def spread(data: Any, n_axes: int) -> Any:
     return data.reshape(len(data), *(1,) * (n_axes - data.ndim + 1), *data.shape[1:])
 
 
-def arithmetic(op: str, left: Value, right: Value) -> Value:
-    """Compute `left op right` for one of + - * / // % **."""
-    if op == "**":
-        return _power(left, right)
-    first, second = number(left), number(right)
-    a, b = align(first, second)
-    if first.kind == second.kind == "i" and op != "/" and not _fits_int64(op, a, b):
-        a, b = _as_float(a), _as_float(b)
-    return plain(_ARITHMETIC[op](a, b))
-
-
 def plain(data: Any) -> Value:
     """Wrap a result of numpy; a result without an event axis becomes a Python number again.
 
@@ -173,93 +188,9 @@ def plain(data: Any) -> Value:
     if isinstance(data, np.ndarray) and data.ndim:
         return Value(data)
     constant = np.asarray(data).item()
-    if not np.isfinite(constant):
+    if not math.isfinite(constant):
         raise SpecError(f"a constant part of it gives {constant}")
     return Value(constant)
-
-
-def _fits_int64(op: str, a: Any, b: Any) -> bool:
-    high_a, high_b = _magnitude(a), _magnitude(b)
-    if op in {"//", "%"}:
-        return bool(np.all(np.not_equal(b, 0))) and high_a < _INT64_BOUND
-    return (high_a * high_b if op == "*" else high_a + high_b) < _INT64_BOUND
-
-
-def _power(left: Value, right: Value) -> Value:
-    base, exponent = number(left), number(right)
-    whole = exponent.is_constant and base.kind == exponent.kind == "i" and exponent.data >= 0
-    if whole and _magnitude(base.data) ** min(exponent.data, MAX_POWER) < _INT64_BOUND:
-        return plain(np.power(base.data, exponent.data))
-    a, b = align(floats(base), exponent)
-    return plain(np.power(a, b))
-
-
-def _magnitude(data: Any) -> int:
-    if not isinstance(data, np.ndarray):
-        return abs(int(data))
-    return max(abs(int(data.min())), abs(int(data.max()))) if data.size else 0
-
-
-def _as_float(data: Any) -> Any:
-    return data.astype(np.float64) if isinstance(data, np.ndarray) else float(data)
-
-
-_ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.true_divide,
-    "//": np.floor_divide,
-    "%": np.remainder,
-}
-
-_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-    "==": np.equal,
-    "!=": np.not_equal,
-}
-
-
-def compare(op: str, left: Value, right: Value) -> Value:
-    """Compare; unknown where either side is NaN or missing. Integers compare exactly."""
-    a, b = align(_exact_beside(left, right), _exact_beside(right, left))
-    n_axes = max(len(left.shape), len(right.shape))
-    valid = both(spread(known(left), n_axes), spread(known(right), n_axes))
-    result = _COMPARISONS[op](a, b)
-    if not (isinstance(result, np.ndarray) and result.ndim):
-        return Value(bool(result))
-    return condition(result, valid)
-
-
-def condition(truth: NDArray[np.bool_], valid: Any) -> Value:
-    """Build a condition; `valid` may be None or broadcast to it."""
-    if valid is None or (isinstance(valid, np.ndarray) and valid.all()):
-        return Value(truth)
-    spread_valid = np.broadcast_to(valid, truth.shape)
-    return Value(truth & spread_valid, spread_valid)
-
-
-def _exact_beside(value: Value, other: Value) -> Value:
-    """Give a whole float constant as an integer beside integers, whose 64 bits a float does not hold."""
-    whole = isinstance(value.data, float) and value.data.is_integer() and other.kind == "i"
-    return Value(int(value.data)) if whole else value
-
-
-def known(value: Value) -> Any:
-    """Give where a value is known; None where all of it is."""
-    if value.kind != "f" or value.is_constant:
-        return value.valid
-    return ~np.isnan(value.data)
-
-
-def both(a: Any, b: Any) -> Any:
-    """Give where both are known; None means everywhere."""
-    if a is None or b is None:
-        return b if a is None else a
-    return np.logical_and(a, b)
 
 
 def element(value: Value, index: tuple[int | slice, ...]) -> Value:

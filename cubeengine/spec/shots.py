@@ -15,13 +15,14 @@ import numpy as np
 
 from cubeengine.errors import SpecError
 from cubeengine.events import states
+from cubeengine.events.eventcodes import has_codes
 from cubeengine.events.run import Run
 from cubeengine.events.window import Window
 from cubeengine.spec.resolve import state_cut
 from cubeengine.types import BoolArray, FieldInfo, FieldKind
 
 LASER, XRAY = "lightStatus/laser", "lightStatus/xray"
-CODE_FIELDS = ("timing/raw/sequenceValues", "timing/raw/eventcodes")
+CODE_FIELDS = ("timing/eventcodes", "timing/raw/sequenceValues", "timing/raw/eventcodes")
 LASER_ON, LASER_OFF, BEAM, DROPPED = 90, 91, 137, 162
 """Event codes by the usual convention."""
 
@@ -82,15 +83,13 @@ def _code(events: Window, code: int) -> Shots:
         return _unknown(events)
     try:
         return _shots(events, f"eventcode(`{field}`, {code})")
-    except SpecError:  # the field has no such code
+    except SpecError:  # its numbers are not those of event codes
         return _unknown(events)
 
 
 def _holds_codes(fields: Mapping[str, FieldInfo], name: str) -> bool:
     info = fields.get(name)
-    return (
-        info is not None and info.kind is FieldKind.EVENT and info.dtype.kind in "iu" and len(info.shape) == 1
-    )
+    return info is not None and info.kind is FieldKind.EVENT and has_codes(info.shape, info.dtype)
 
 
 def _shots(events: Window, text: str) -> Shots:

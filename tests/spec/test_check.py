@@ -226,15 +226,19 @@ def test_any_data_make_a_spec_or_a_spec_error(data):
     ("field", "message"),
     [
         ("codes/u2", None),
-        ("codes/u1", None),
-        ("codes/few", r"event code 90: the field holds 5 words, codes 0 to 79"),
-        ("codes/f4", r"needs a field of integer words per event.*, but this is float32 of shape \(18,\)"),
+        ("codes/flags", None),
+        ("codes/u1", r"but this is uint8 of shape \(18,\)"),
+        ("codes/few", r"but this is uint16 of shape \(5,\) per event; .*write any\(field == 90\)"),
+        (
+            "codes/f4",
+            r"needs a field of 18 words of 16 bits.* or a flag.*, but this is float32 of shape \(18,\)",
+        ),
         ("codes/one", r"but this is uint16 of shape \(\)"),
     ],
 )
-def test_event_codes_need_a_field_of_integer_words(field, message):
-    shapes = {"u2": (18,), "u1": (18,), "few": (5,), "f4": (18,), "one": ()}
-    dtypes = {"u2": "u2", "u1": "u1", "few": "u2", "f4": "f4", "one": "u2"}
+def test_event_codes_need_a_field_of_words_or_flags(field, message):
+    shapes = {"flags": (288,), "u2": (18,), "u1": (18,), "few": (5,), "f4": (18,), "one": ()}
+    dtypes = {"flags": "i8", "u2": "u2", "u1": "u1", "few": "u2", "f4": "f4", "one": "u2"}
     fields = {
         f"codes/{name}": FieldInfo(f"codes/{name}", shape, np.dtype(dtypes[name]))
         for name, shape in shapes.items()
