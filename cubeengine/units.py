@@ -11,6 +11,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeVar
 
 import numpy as np
@@ -158,14 +159,42 @@ def convert(value: Number, from_unit: str, to_unit: str) -> Number:
     5.5
     """
     source, target = parse_unit(from_unit), parse_unit(to_unit)
-    if source.dimension != target.dimension:
-        raise SpecError(f"cannot convert {from_unit!r} to {to_unit!r}: they do not measure the same thing")
+    _check_dimensions(source, target, from_unit, to_unit)
     if source.factor != target.factor:
         value = value * (source.factor / target.factor)
     shift = source.power - target.power
     if shift == 0:
         return value
     return value * 10.0**shift if shift > 0 else value / 10.0**-shift
+
+
+def convert_written(value: float, from_unit: str, to_unit: str) -> float:
+    """Convert a number as a user wrote it: to the float nearest to the decimal number.
+
+    Raises
+    ------
+    SpecError
+        If the two units do not measure the same thing, one is unknown, or no float is as large.
+
+    Examples
+    --------
+    >>> 4.35 * 100, convert_written(4.35, "m", "cm")
+    (434.99999999999994, 435.0)
+    """
+    source, target = parse_unit(from_unit), parse_unit(to_unit)
+    if source == target:
+        return value
+    _check_dimensions(source, target, from_unit, to_unit)
+    factor = Fraction(source.factor) / Fraction(target.factor) * Fraction(10) ** (source.power - target.power)
+    try:
+        return float(Fraction(repr(value)) * factor)
+    except OverflowError:
+        raise SpecError(f"{value!r} {from_unit} is too large for a number in {to_unit!r}") from None
+
+
+def _check_dimensions(source: Unit, target: Unit, from_unit: str, to_unit: str) -> None:
+    if source.dimension != target.dimension:
+        raise SpecError(f"cannot convert {from_unit!r} to {to_unit!r}: they do not measure the same thing")
 
 
 def same_dimension(a: str, b: str) -> bool:

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubeengine.errors import SpecError
-from cubeengine.units import Quantity, convert, parse_quantity, parse_unit, same_dimension
+from cubeengine.units import (
+    Quantity,
+    convert,
+    convert_written,
+    parse_quantity,
+    parse_unit,
+    same_dimension,
+)
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
@@ -19,6 +26,19 @@ def test_seconds_become_picoseconds_by_one_multiplication(value):
 @given(st.integers(-(10**9), 10**9))
 def test_whole_femtoseconds_survive_the_way_to_seconds_and_back(value):
     assert convert(convert(float(value), "fs", "s"), "s", "fs") == pytest.approx(value, rel=1e-15)
+
+
+@given(st.decimals(-1000, 1000, places=6, allow_nan=False), st.sampled_from(["fs", "ps", "ms", "s"]))
+def test_written_numbers_become_the_float_nearest_to_their_decimal_number(number, unit):
+    exact = number.scaleb({"fs": -3, "ps": 0, "ms": 9, "s": 12}[unit])
+    assert convert_written(float(number), unit, "ps") == float(exact)
+
+
+def test_written_numbers_too_large_for_the_unit_are_refused():
+    with pytest.raises(SpecError, match=r"1e\+300 s is too large for a number in 'ps'"):
+        convert_written(1e300, "s", "ps")
+    with pytest.raises(SpecError, match="do not measure the same"):
+        convert_written(1.0, "s", "m")
 
 
 def test_arrays_convert_element_by_element():

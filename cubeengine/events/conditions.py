@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubeengine.errors import SpecError
 from cubeengine.events import states
 from cubeengine.events.expressions import Columns, Expression
+from cubeengine.events.operators import compare
 from cubeengine.events.states import States
+from cubeengine.events.values import Value, from_column
 from cubeengine.types import BoolArray, Column
 
 Bound: TypeAlias = int | float
@@ -54,11 +57,15 @@ class OneOf:
     known : tuple of numbers
         Where given, all values that mean something: any other stands for unknown, such as -1 in the
         state of the laser.
+    ulps : int
+        How many units in the last place a float may be off: a few where `values` were converted from
+        another unit, as 0.3 ps is 3e-13 s but for rounding.
     """
 
     field: str
     values: tuple[Bound, ...]
     known: tuple[Bound, ...] = ()
+    ulps: int = 0
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -117,9 +124,9 @@ def condition_text(condition: Condition) -> str:
             return f"{name} >= {low}"
         case Interval(name, low, high):
             return f"{low} <= {name} <= {high}"
-        case OneOf(name, (value,), _):
+        case OneOf(name, (value,)):
             return f"{name} == {value}"
-        case OneOf(name, values, _):
+        case OneOf(name, values):
             return f"{name} in [{', '.join(map(str, values))}]"
 
 
@@ -135,11 +142,11 @@ def condition_states(condition: Condition, columns: Columns, n_events: int) -> S
         truth = (
             _within(column, condition)
             if isinstance(condition, Interval)
-            else _equal(column, condition.values)
+            else equal_to(column.data, condition.values, condition.ulps)
         )
     result = states.from_truth(truth)
     if isinstance(condition, OneOf) and condition.known:
-        result[~_equal(column, condition.known)] = states.MISSING
+        result[~equal_to(column.data, condition.known)] = states.MISSING
     if column.data.dtype.kind == "f":
         result[np.isnan(column.data)] = states.NAN
     return _mark_missing(result, column)
@@ -178,35 +185,49 @@ def _check_scalar(field: str, column: Column) -> None:
 
 
 def _within(column: Column, interval: Interval) -> BoolArray:
-    data: Any = column.data
-    kept = np.ones(len(data), bool)
-    exact = data.dtype.kind != "f"
-    if interval.low is not None:
-        kept &= data >= (_whole(interval.low, math.ceil) if exact else interval.low)
-    if interval.high is not None:
-        kept &= data <= (_whole(interval.high, math.floor) if exact else interval.high)
+    data, kept = from_column(interval.field, Column(column.data)), np.ones(len(column), bool)
+    for op, bound in ((">=", interval.low), ("<=", interval.high)):
+        if bound is not None:
+            kept &= compare(op, data, Value(bound)).data
     return kept
 
 
-def _whole(bound: Bound, to_whole: Callable[[float], int]) -> Bound:
-    """Give a bound as an integer, as 64-bit integers lose digits when compared with floats."""
-    return to_whole(bound) if math.isfinite(bound) else bound
+def equal_to(data: NDArray[Any], values: Sequence[Bound], ulps: int = 0) -> BoolArray:
+    """Return where numbers are one of some values, which count as numbers of their type.
 
-
-def _equal(column: Column, values: tuple[Bound, ...]) -> BoolArray:
-    dtype = column.data.dtype
-    wanted = [value for value in values if dtype.kind == "f" or _holds(dtype, value)]
+    Parameters
+    ----------
+    data : (n,) array
+        Numbers or booleans.
+    values : sequence of numbers
+        Values wanted; those that the type does not hold equal nothing.
+    ulps : int
+        Units in the last place that floats may be off.
+    """
+    wanted = np.array([value for value in values if _holds(data.dtype, value)], data.dtype)
+    if ulps and data.dtype.kind == "f" and len(wanted):
+        return _close(data, np.sort(wanted), ulps)
     if len(wanted) > FEW_VALUES:
-        return np.isin(column.data, np.array(wanted, dtype))
-    found = np.zeros(len(column), bool)
-    for value in np.array(wanted, dtype):
-        found |= column.data == value
+        return np.isin(data, wanted)
+    found = np.zeros(len(data), bool)
+    for value in wanted:
+        found |= data == value
+    return found
+
+
+def _close(data: NDArray[Any], wanted: NDArray[Any], ulps: int) -> BoolArray:
+    above = np.minimum(np.searchsorted(wanted, data), len(wanted) - 1)
+    found = np.zeros(len(data), bool)
+    for nearest in (wanted[above], wanted[np.maximum(above - 1, 0)]):
+        found |= np.abs(data - nearest) <= ulps * np.abs(np.spacing(nearest))
     return found
 
 
 def _holds(dtype: np.dtype[Any], value: Bound) -> bool:
     if dtype.kind == "b":
         return value in {0, 1}
+    if dtype.kind == "f":
+        return math.isfinite(value) and bool(np.isfinite(dtype.type(value)))
     limits = np.iinfo(dtype)
     return math.isfinite(value) and int(value) == value and limits.min <= value <= limits.max
 

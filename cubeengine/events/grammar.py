@@ -118,6 +118,16 @@ def field_names(node: Node) -> Iterator[str]:
         yield from field_names(part)
 
 
+def constant(node: Node) -> int | float | None:
+    """Return the number that a node is, with its sign; None for anything else."""
+    match node:
+        case Number(value):
+            return value
+        case Unary("-", Number(value)):
+            return -value
+    return None
+
+
 def children(node: Node) -> tuple[Node, ...]:
     """Give the parts of a node."""
     match node:

@@ -30,7 +30,8 @@ from cubeengine.events.states import States
 
 __all__ = [
     "Bound", "Combine", "Condition", "Cut", "CutRow", "Expression", "Given", "Interval", "MaskCache", "Node",
-    "OneOf", "content_key", "cut_flow", "describe", "evaluate", "fields", "given_states", "rows",
+    "OneOf", "content_key", "cut_flow", "describe", "evaluate", "fields", "given_states", "leaves",
+    "rows",
 ]  # fmt: skip
 
 
@@ -88,6 +89,15 @@ def fields(node: Node) -> frozenset[str]:
     if isinstance(node, Cut):
         return condition_fields(node.condition)
     return frozenset().union(*map(fields, node.parts))
+
+
+def leaves(node: Node) -> Iterator[Cut]:
+    """Yield all cuts of a selection, however deep they stand."""
+    if isinstance(node, Cut):
+        yield node
+    else:
+        for part in node.parts:
+            yield from leaves(part)
 
 
 def describe(part: Node | Condition) -> str:

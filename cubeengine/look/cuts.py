@@ -119,7 +119,7 @@ def cut_lines(part: Node) -> CutLines | None:
     match part.condition:
         case Interval(field, low, high):
             return CutLines(field, tuple(float(value) for value in (low, high) if value is not None))
-        case OneOf(field, values, _):
+        case OneOf(field, values):
             return CutLines(field, tuple(map(float, values)) if len(values) <= MOST_LINES else ())
         case Expression(tree=grammar.Compare() as tree):
             return _compared(tree)
@@ -128,20 +128,13 @@ def cut_lines(part: Node) -> CutLines | None:
 
 def _compared(tree: grammar.Compare) -> CutLines | None:
     parts = [tree.first, *(part for _, part in tree.rest)]
-    numbers = [_number(part) for part in parts]
+    numbers = list(map(grammar.constant, parts))
     others = [part for part, number in zip(parts, numbers, strict=True) if number is None]
     if len(others) != 1 or not list(grammar.field_names(others[0])):
         return None
-    return CutLines(grammar.canonical(others[0]), tuple(number for number in numbers if number is not None))
-
-
-def _number(node: grammar.Node) -> float | None:
-    match node:
-        case grammar.Number(value):
-            return float(value)
-        case grammar.Unary("-", grammar.Number(value)):
-            return -float(value)
-    return None
+    return CutLines(
+        grammar.canonical(others[0]), tuple(float(number) for number in numbers if number is not None)
+    )
 
 
 def cut_histograms(run: RunLike, select: Select, *, bins: int = CUT_BINS) -> Mapping[str, xr.DataArray]:

@@ -16,6 +16,7 @@ from cubeengine.events.selections import Node
 from cubeengine.events.window import Window
 from cubeengine.kernels.bins import flat_index
 from cubeengine.planning.axes import Binned, BinnedAxis
+from cubeengine.planning.borders import Beside, Border, events_beside
 from cubeengine.planning.counts import Counts, count_window, near_edges
 from cubeengine.planning.grouping import Grouper, Grouping
 from cubeengine.planning.sample import Sample
@@ -41,6 +42,8 @@ class Census:
         Computed variables that are signals -> their values.
     digests : mapping
         Computed variables -> hash of their values, where windows do not differ in type.
+    beside : mapping
+        Number that a cut compares a field with -> events that are decided by rounding.
     considered : int
         Events that are looked at.
     window_nbytes : int
@@ -53,6 +56,7 @@ class Census:
     near: Mapping[str, NearCounts]
     values: Mapping[str, Column]
     digests: Mapping[str, str]
+    beside: Mapping[Border, Beside]
     considered: int
     window_nbytes: int
 
@@ -110,6 +114,7 @@ class _Counting:
         computed = [name for name, item in run.derived.items() if not isinstance(item, Column)]
         self._values = {name: GrowingColumn() for name in keep if name in computed}
         self._digests = {name: ContentDigest(run.n_events) for name in computed}
+        self._beside: dict[Border, Beside] = {}
         self._considered = self._window_nbytes = 0
 
     def add(self, window: Window) -> None:
@@ -121,6 +126,8 @@ class _Counting:
         for name, node in self._nodes.items():
             found = count_window(window, node, off=self._off, axes=axes, near=near, considered=considered)
             self._counts[name] = self._counts[name] + found if name in self._counts else found
+        for border, beside in events_beside(self._nodes.values(), window, considered).items():
+            self._beside[border] = self._beside[border] + beside if border in self._beside else beside
         kept = [considered & (window.states(node) == states.TRUE) for node in self._nodes.values()]
         self._grouper.add(kept, self._bins(window, axes))
         for name in self._digests:
@@ -154,6 +161,7 @@ class _Counting:
             near=self._near,
             values={name: values.column() for name, values in self._values.items()},
             digests={name: digest.text for name, digest in self._digests.items() if not digest.is_mixed},
+            beside=self._beside,
             considered=self._considered,
             window_nbytes=self._window_nbytes,
         )

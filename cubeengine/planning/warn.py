@@ -12,6 +12,7 @@ from cubeengine.planning.axes import BinnedAxis
 from cubeengine.planning.bind import Bound
 from cubeengine.planning.derive import lacks_laser
 from cubeengine.planning.fates import Fates
+from cubeengine.planning.warn_borders import rounding_warnings
 from cubeengine.schema.problems import Problem, SpecPath
 from cubeengine.spec.axes import axis_unit
 from cubeengine.spec.conventions import unit_hint
@@ -40,6 +41,8 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
     for number, axis in enumerate(bound.axes):
         yield from _near_edges(bound, axis, number)
         yield from _undeclared_unit(bound, number)
+    for path, message in rounding_warnings(bound.spec, bound.census.beside):
+        yield _warning(path, message)
     for name in bound.delays:
         yield from _no_laser_field(bound, name)
     for name in bound.near:

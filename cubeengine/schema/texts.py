@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from cubeengine.errors import SpecError
-from cubeengine.units import Quantity, convert, parse_quantity, parse_unit
+from cubeengine.units import Quantity, convert_written, parse_quantity, parse_unit
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
@@ -79,7 +79,7 @@ def amount_in(value: float | Quantity, unit: str | None, what: str) -> float:
         return value
     if unit is None:
         raise SpecError(f"{value} carries a unit, but {what} has none; declare it under `units`")
-    return convert(value.value, value.unit, unit)
+    return convert_written(value.value, value.unit, unit)
 
 
 def variable_name(field: str) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_CONDITIONS = 10_000
 MAX_DEPTH = 60  # of references; far below where Python's own stack ends
+CONVERSION_ULPS = 4
+"""Units in the last place that a setting in a file may be off one in another unit: a few products."""
 ALL_EVENTS = "all"
 """Name of the selection that keeps every event, unless the spec defines it otherwise."""
 
@@ -138,13 +140,16 @@ def state_cut(text: str, state: str) -> Node:
 
 def resolve_cut(spec: CubeSpec, cut: Cut) -> ResolvedCut:
     """Give a cut with its numbers in the declared unit of its field, labelled as it was written."""
-    number = partial(amount_in, unit=declared_unit(spec, cut.field), what=f"field {cut.field!r}")
+    unit = declared_unit(spec, cut.field)
+    number = partial(amount_in, unit=unit, what=f"field {cut.field!r}")
     if cut.equal is not None:
         values: tuple[float | Quantity, ...] = (cut.equal,)
     else:
         values = cut.in_ or ()
     if values:
-        condition: Condition = OneOf(cut.field, tuple(map(number, values)))
+        converted = any(isinstance(value, Quantity) and value.unit != unit for value in values)
+        ulps = CONVERSION_ULPS if converted else 0
+        condition: Condition = OneOf(cut.field, tuple(map(number, values)), ulps=ulps)
         written = f"== {_written(values[0])}" if cut.in_ is None else f"in {_listed(values)}"
         return ResolvedCut(f"{cut.field} {written}", condition)
     low = None if cut.min is None else number(cut.min)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -82,6 +83,27 @@ def test_bounds_are_rounded_to_the_precision_of_the_field() -> None:
     assert found(Interval("small", 0.02, 0.3)) == [T, T, F, F, F]
     assert found(OneOf("small", (0.02, 3))) == [T, F, F, F, T]
     assert found(expression("small >= 0.02 and small <= 0.3")) == [T, T, F, F, F]
+
+
+@pytest.mark.parametrize(
+    ("data", "cut", "kept"),
+    [
+        (np.array([True, False]), Interval("x", high=2**63), [True, True]),
+        (np.array([True, False]), Interval("x", low=-(2**70)), [True, True]),
+        (np.array([True, False]), Interval("x", low=0.5), [True, False]),
+        (np.array([True, False]), OneOf("x", (2**63, 1.0)), [True, False]),
+        (np.array([np.inf, 1.0], np.float32), Interval("x", high=1e39), [False, True]),
+        (np.array([-np.inf, 1.0], np.float32), Interval("x", low=-1e39), [False, True]),
+        (np.array([np.inf, 1.0], np.float32), OneOf("x", (1e39, 1.0)), [False, True]),
+        (np.array([2**63, 5], np.uint64), Interval("x", low=-1, high=2.0**63), [True, True]),
+        (np.array([-1, 5], np.int8), Interval("x", low=-300, high=300), [True, True]),
+        (np.array([2**53 + 1, 2**53], ">i8"), Interval("x", low=2**53 + 1), [True, False]),
+    ],
+)
+def test_bounds_that_the_type_does_not_hold_are_bounds_all_the_same(data, cut, kept):
+    with warnings.catch_warnings(action="error"):
+        found = evaluate(Cut("", cut), lambda _: Column(data), 2)
+    assert (found == states.TRUE).tolist() == kept
 
 
 def test_64_bit_integers_are_compared_exactly() -> None:
