@@ -131,7 +131,7 @@ def _measured(run: Run, folder: Path, options: dict[str, Any]) -> Pedestal:
 
 def default_output(run: Run, detector: str) -> str:
     """Name the file in the working directory, e.g. `jungfrau_xppdemo20_r0013_dark.h5`."""
-    name = detector.split("/")[0]
+    name = detector.replace("__", "/").split("/")[0]
     if run.run_id is not None:
         return f"{name}_{run.run_id.experiment}_r{run.run_id.run:04d}_dark.h5"
     return f"{name}_{run.source.files[0].path.stem}_dark.h5"

@@ -13,7 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cubeengine.combine.reading import ArrayReader
-from cubeengine.errors import StoreMismatch
+from cubeengine.errors import SpecError, StoreMismatch, nearest_names
+from cubeengine.schema.texts import variable_name
 from cubeengine.store.attributes import cube_facts
 from cubeengine.store.layout import Region
 from cubeengine.store.read import check_means, open_cube, signal_names
@@ -126,6 +127,19 @@ class Cube:
     def axes(self) -> tuple[str, ...]:
         """Binned axes, and `run` in a stack."""
         return self.dims[1:]
+
+    def axis(self, name: str) -> str:
+        """Return the axis of a name, which may be that of its field, as `ipm2/sum`.
+
+        Raises
+        ------
+        SpecError
+            Naming the nearest axes.
+        """
+        if variable_name(name) in self.axes:
+            return variable_name(name)
+        near = nearest_names(variable_name(name), self.axes) or self.axes
+        raise SpecError(f"{self.path}: has no axis {name!r}; nearest: {', '.join(map(repr, near))}")
 
     @property
     def selections(self) -> tuple[str, ...]:

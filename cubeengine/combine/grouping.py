@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from cubeengine.combine.content import Cube
-from cubeengine.errors import SpecError, nearest_names
+from cubeengine.errors import SpecError
 from cubeengine.types import FloatArray
 
 
@@ -44,16 +44,15 @@ def groupings(
     SpecError
         If there is no such axis, or one is named twice, or its bins cannot be joined like that.
     """
-    named = [*by, *edges, *drop]
+    named = [cube.axis(name) for name in (*by, *edges, *drop)]
     for axis in named:
-        if axis not in cube.axes:
-            near = nearest_names(axis, cube.axes) or cube.axes
-            raise SpecError(f"{cube.path}: has no axis {axis!r}; nearest: {', '.join(map(repr, near))}")
         if named.count(axis) > 1:
             raise SpecError(f"axis {axis!r}: is named twice; give one of by, edges and drop")
-    found = {axis: _by(axis, _edges(cube, axis), number) for axis, number in by.items()}
-    found |= {axis: _to_edges(axis, _edges(cube, axis), wanted) for axis, wanted in edges.items()}
-    return found | {axis: Grouping(((0, _size(cube, axis)),), None) for axis in drop}
+    by_axis = {cube.axis(name): number for name, number in by.items()}
+    to_edges = {cube.axis(name): wanted for name, wanted in edges.items()}
+    found = {axis: _by(axis, _edges(cube, axis), number) for axis, number in by_axis.items()}
+    found |= {axis: _to_edges(axis, _edges(cube, axis), wanted) for axis, wanted in to_edges.items()}
+    return found | {axis: Grouping(((0, _size(cube, axis)),), None) for axis in map(cube.axis, drop)}
 
 
 def _size(cube: Cube, axis: str) -> int:

@@ -31,6 +31,8 @@ class Expression:
         Names of the fields and derived variables it needs.
     tree : Node
         What the text says.
+    written : str
+        The text as the user wrote it, for messages.
 
     Examples
     --------
@@ -41,6 +43,7 @@ class Expression:
     text: str
     fields: frozenset[str]
     tree: grammar.Node = field(repr=False, compare=False)
+    written: str = field(default="", repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Expression:
@@ -54,7 +57,7 @@ class Expression:
             A SpecError that names the column, what is not allowed and the nearest name.
         """
         tree = parsing.parse(text)
-        return cls(grammar.canonical(tree), frozenset(grammar.field_names(tree)), tree)
+        return cls(grammar.canonical(tree), frozenset(grammar.field_names(tree)), tree, text)
 
     def evaluate(self, columns: Columns, n_events: int) -> Column:
         """Compute the value of every event.

@@ -29,6 +29,7 @@ from cubeengine.events.grammar import (
     Unary,
 )
 from cubeengine.events.operators import MAX_POWER
+from cubeengine.events.spelling import probable_field, spelled
 
 MAX_LENGTH = 2000
 MAX_DEPTH = 50
@@ -163,7 +164,8 @@ class _Parser:
         if node.id in _CONSTANTS:
             return Number(_CONSTANTS[node.id])
         if node.id in FUNCTIONS:
-            raise self._error(at, f"{node.id!r} is a function; a field of that name stands in backticks")
+            hint = spelled(self.text, probable_field(FUNCTIONS)) or "a field of that name stands in backticks"
+            raise self._error(at, f"{node.id!r} is a function; {hint}")
         return FieldName(node.id.replace("__", "/"))
 
     def _unary(self, node: ast.UnaryOp, depth: int) -> Node:

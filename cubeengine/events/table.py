@@ -8,6 +8,8 @@ from pathlib import PurePath
 
 from cubeengine.budget import format_size
 from cubeengine.errors import FieldNotFound
+from cubeengine.events.expressions import Expression
+from cubeengine.events.spelling import spelled
 from cubeengine.types import FieldInfo, FieldKind
 
 FRAMES = ("raw", "array", "image")
@@ -76,9 +78,26 @@ class FieldTable(Mapping[str, FieldInfo]):
         """
         known = self._known(name)
         if known is None:
-            hint = below_words(name, self._fields) or self._hint
-            raise FieldNotFound(name, self._where, list(self._fields), hint)
+            raise self.not_found(name)
         return known
+
+    def not_found(self, name: str, hint: str = "") -> FieldNotFound:
+        """Return the error that there is no field of a name; `hint` says what to do instead of the usual."""
+        hint = hint or below_words(name, self._fields) or self._hint
+        return FieldNotFound(name, self._where, list(self._fields), hint)
+
+    def infos(self, expression: Expression) -> list[FieldInfo]:
+        """Return the fields that an expression uses.
+
+        Raises
+        ------
+        FieldNotFound
+            Naming the nearest fields, or how the expression is written that was meant.
+        """
+        for name in sorted(expression.fields):
+            if name not in self:
+                raise self.not_found(name, spelled(expression.written, self.__contains__))
+        return [self[name] for name in expression.fields]
 
     def _known(self, name: str) -> str | None:
         for candidate in (name, name.replace("__", "/")):

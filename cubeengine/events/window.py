@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -135,7 +135,7 @@ class Window:
 
     def evaluate(self, expression: Expression) -> Column:
         """Compute an expression for every event; arrays it reduces are read block by block."""
-        wide = _wide(self.run, expression.fields)
+        wide = _wide(self.run, expression)
         part = partial(_part, self.run, self.events.start, self.column)
         return joined(list(in_blocks(wide, part, self.n_events, expression.evaluate)))
 
@@ -196,11 +196,11 @@ def _cut_states(run: Run, first: int, cut: Cut, columns: Columns, n_events: int)
         return selections.evaluate(cut, columns, n_events)
     part = partial(_part, run, first, columns)
     evaluated = partial(selections.evaluate, cut)
-    return np.concatenate(list(in_blocks(_wide(run, cut.condition.fields), part, n_events, evaluated)))
+    return np.concatenate(list(in_blocks(_wide(run, cut.condition), part, n_events, evaluated)))
 
 
-def _wide(run: Run, names: Iterable[str]) -> list[FieldInfo]:
-    infos = (run.fields[name] for name in names)
+def _wide(run: Run, expression: Expression) -> list[FieldInfo]:
+    infos = run.fields.infos(expression)
     return [info for info in infos if info.shape and info.kind is FieldKind.EVENT]
 
 

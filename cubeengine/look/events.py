@@ -14,6 +14,7 @@ from cubeengine.events.expressions import Expression
 from cubeengine.events.field import variable
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
+from cubeengine.events.spelling import spelled
 from cubeengine.events.window import Window
 from cubeengine.look.selecting import RunLike, Select, kept_events, node_of, origin, run_of, words
 from cubeengine.planning.derive import Formula
@@ -195,11 +196,10 @@ def _with_quantity(run: Run, name: str) -> tuple[Run, str]:
         resolved = run.fields.resolve(name)
     elif "`" in name or _is_formula(run, name):
         expression = Expression.parse(name)
-        for field in expression.fields:
-            run.fields.resolve(field)
+        run.fields.infos(expression)
         run, resolved = _derived(run, expression)
     else:
-        resolved = run.fields.resolve(name)  # says what is near
+        raise run.fields.not_found(name, spelled(name, run.fields.__contains__))
     _check_number(run, resolved)
     return run, resolved
 

@@ -11,9 +11,11 @@ import numpy as np
 
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.events import states
+from cubeengine.events.conditions import condition_fields
+from cubeengine.events.expressions import Expression
 from cubeengine.events.given import Array, given_mask, is_mask
 from cubeengine.events.run import Run
-from cubeengine.events.selections import Combine, Given, Node, describe, fields
+from cubeengine.events.selections import Combine, Given, Node, describe, leaves
 from cubeengine.events.selections import Cut as ResolvedCut
 from cubeengine.events.window import Window
 from cubeengine.spec.model import CubeSpec, RunSpec
@@ -75,8 +77,11 @@ def node_of(source: RunLike, select: Select) -> Node | None:
         node = with_masks(run, select, partial(_resolved, run))
     else:
         node = source.node(select)
-    for name in sorted(fields(node)):
-        run.fields.resolve(name)
+    for cut in leaves(node):
+        if isinstance(cut.condition, Expression):
+            run.fields.infos(cut.condition)
+        for name in condition_fields(cut.condition):
+            run.fields.resolve(name)
     return node
 
 

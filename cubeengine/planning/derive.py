@@ -15,6 +15,7 @@ from cubeengine.events.expressions import Expression
 from cubeengine.events.neighbours import ANY_TIME
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Cut, Node, fields
+from cubeengine.events.spelling import spelled
 from cubeengine.events.states import States
 from cubeengine.events.window import Computed, Variable, Window
 from cubeengine.planning.nearby import NeighbourValue, RunningValue, ShiftedValue
@@ -197,7 +198,8 @@ def lacks_laser(run: Run, spec: CubeSpec) -> bool:
     """
     missing = sorted(name for name in fields(state_cut(spec.run.laser, "on")) if name not in run.fields)
     if missing and spec.run.laser != RunSpec().laser:
-        raise SpecError(f"run.laser: field {missing[0]!r} is not in {run.label}")
+        hint = spelled(spec.run.laser, run.fields.__contains__)
+        raise SpecError(f"run.laser: {run.fields.not_found(missing[0], hint)}")
     return bool(missing)
 
 

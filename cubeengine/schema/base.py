@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -91,6 +91,20 @@ class Model(BaseModel, metaclass=_SpecMeta):
 
     hints: ClassVar[Mapping[str, str]] = {}
     """What to say of a key that is not known here but elsewhere, or that is needed and not there."""
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """Return the part that is given, as an object or as plain data that may stand for it in YAML.
+
+        Raises
+        ------
+        SpecError
+            With every problem in it.
+        """
+        try:
+            return value if isinstance(value, cls) else cls.model_validate(value)
+        except ValidationError as err:
+            raise spec_error(problems_of(err), cls.__name__) from None
 
     @model_validator(mode="wrap")
     @classmethod

@@ -98,7 +98,7 @@ def axes_of(
     return tuple(
         binning.axis(run.fields.resolve(field), run, spec, nodes)
         if isinstance(field, str)
-        else field if isinstance(field, Axis) else Axis.model_validate(field)
+        else Axis.of(field)
         for field in asked
     )  # fmt: skip
 
@@ -112,8 +112,7 @@ def cube_name(axes: Sequence[Axis]) -> str:
 def signals_of(signals: object, folder: Path) -> tuple[Signal, ...]:
     """Read signals as a spec has them, one alone or several; files of their stages get full names."""
     several = signals if isinstance(signals, list | tuple) else [signals]
-    made = [signal if isinstance(signal, Signal) else Signal.model_validate(signal) for signal in several]
-    return tuple(_with_full_names(signal, folder) for signal in made)
+    return tuple(_with_full_names(Signal.of(signal), folder) for signal in several)
 
 
 def _with_full_names(signal: Signal, folder: Path) -> Signal:

@@ -28,5 +28,5 @@ def as_derived(value: object) -> Derived:
     """
     if isinstance(value, Model) and not isinstance(value, Derived):
         keys = [key for key, info in Derived.model_fields.items() if type(value) in get_args(info.annotation)]
-        return Derived(**dict.fromkeys(keys[:1], value)) if keys else Derived.model_validate(value)
-    return value if isinstance(value, Derived) else Derived.model_validate(value)
+        return Derived(**dict.fromkeys(keys[:1], value)) if keys else Derived.of(value)
+    return Derived.of(value)

@@ -9,6 +9,7 @@ import numpy as np
 
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.events.expressions import Expression
+from cubeengine.events.spelling import spelled
 from cubeengine.events.table import below_words
 from cubeengine.schema.problems import SpecPath
 from cubeengine.spec.derived import DelayRecipe, Derived
@@ -152,6 +153,9 @@ class _Checker:
     def _expression(self, path: SpecPath, text: str, answer_to: str | None) -> Found:
         """Check the fields of an expression; `answer_to` names what needs yes or no per event."""
         expression = Expression.parse(text)
+        if not all(map(self._is_known, expression.fields)) and (hint := spelled(text, self._is_known)):
+            yield path, f"expression {expression.text}: {hint}"
+            return
         found = [
             problem
             for field in sorted(expression.fields)
@@ -195,8 +199,11 @@ class _Checker:
             held = f"it holds {info.dtype}, not numbers of at most 64 bits"
             yield path, f"field {field!r} cannot be {_used(use)}: {held}"
 
+    def _is_known(self, field: str) -> bool:
+        return field in self._fields or field in self._spec.derive
+
     def _exists(self, path: SpecPath, field: str) -> Found:
-        if field not in self._fields and field not in self._spec.derive:
+        if not self._is_known(field):
             known, hint = (*self._fields, *self._spec.derive), below_words(field, self._fields)
             yield path, str(FieldNotFound(field, self._where, known, hint))
 
