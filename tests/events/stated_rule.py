@@ -407,8 +407,8 @@ def _value(node: ast.expr, fields: Mapping[str, Stated]) -> Stated:
         case ast.Call(ast.Name(name), args):
             return FUNCTIONS[name](*map(of, args))
         case ast.Subscript(value, index):
-            place = eval(f"lambda cells: cells[:, {ast.unparse(index)}]")
-            return Stated(of(value).kind, place(of(value).cells))
+            parts = ", ".join(map(ast.unparse, index.elts if isinstance(index, ast.Tuple) else [index]))
+            return Stated(of(value).kind, eval(f"lambda cells: cells[:, {parts}]")(of(value).cells))
     raise TypeError(ast.dump(node))
 
 

@@ -261,7 +261,9 @@ def test_leading_zeros_that_are_declared_missing_are_missing_for_arrays_as_well(
     session.declare(missing={"code": "leading_zeros"})
     session.add("same", "code + mine")
 
-    np.testing.assert_array_equal(values(session, "same"), [np.nan, np.nan, 3, 3])
+    same = session["same"].read()
+    known = same.where(same.coords["valid"]) if "valid" in same.coords else same
+    np.testing.assert_array_equal(known, [np.nan, np.nan, 3, 3])
 
 
 def test_run_itself_stays_as_it_was(session: Session) -> None:
