@@ -99,5 +99,5 @@ def _found(events: Events, axis: Axis) -> BinnedAxis:
     finder = AxisFinder(run, axis, units)
     if finder.needs_values:
         for part in events.parts():
-            finder.add(part.window, part.kept)
+            finder.add(part.window, part.finite)
     return finder.found()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -9,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from cubeengine.errors import SpecError
-from cubeengine.look.events import Events, dim_of
+from cubeengine.look.events import LARGEST, Events, dim_of
 from cubeengine.planning.distinct import Distinct, quantiles
 from cubeengine.types import FloatArray
 
@@ -51,8 +52,11 @@ def find_edges(
     """
     for wanted, given in zip(bins, limits, strict=True):
         _check_bins(wanted)
-        if given is not None and not given[0] < given[1]:
-            raise SpecError(f"range must be two numbers, rising, got {given[0]} and {given[1]}")
+        if given is not None and not -LARGEST <= given[0] < given[1] <= LARGEST:
+            raise SpecError(
+                f"range: must be two numbers that rise, none beyond {LARGEST:g}, "
+                f"got {given[0]} and {given[1]}"
+            )
     ranges = list(limits)
     if any(isinstance(wanted, int) and given is None for wanted, given in zip(bins, limits, strict=True)):
         found = find_limits(events, percentiles)
@@ -69,6 +73,8 @@ def find_edges(
 def find_limits(events: Events, percentiles: Limits | None = None) -> list[Limits | None]:
     """Give the lowest and highest finite value of each quantity, or percentiles; None where there is none.
 
+    Values beyond `LARGEST` count as infinite.
+
     Notes
     -----
     Percentiles are exact, as `numpy.percentile` gives them: values are sorted window by window, and those
@@ -82,9 +88,15 @@ def find_limits(events: Events, percentiles: Limits | None = None) -> list[Limit
         for i, column in enumerate(part.columns):
             values = column.data[part.alone(i).finite]
             if values.size:
-                lows[i] = min(lows[i], float(values.min()))
-                highs[i] = max(highs[i], float(values.max()))
+                lows[i] = min(lows[i], _at_most(values.min().item()))
+                highs[i] = max(highs[i], -_at_most(-values.max().item()))
     return [(float(a), float(b)) if a <= b else None for a, b in zip(lows, highs, strict=True)]
+
+
+def _at_most(value: float) -> float:
+    """Return the largest float64 that is not above a value: integers beyond 2^53 may lie between two."""
+    nearest = float(value)
+    return nearest if nearest <= value else math.nextafter(nearest, -math.inf)
 
 
 def _percentiles(events: Events, percentiles: Limits) -> list[Limits | None]:
@@ -123,8 +135,7 @@ def even_edges(low: float, high: float, n_bins: int, dtype: np.dtype[np.generic]
     if not low < high:
         half = abs(low) * 1e-3 or 0.5
         low, high = low - half, low + half
-    edges = np.unique(np.linspace(low, high, n_bins + 1))
-    return edges if np.isfinite(edges).all() else np.array([low, high])
+    return np.unique(np.linspace(low, high, n_bins + 1))
 
 
 def _check_bins(bins: Bins) -> None:
@@ -133,8 +144,12 @@ def _check_bins(bins: Bins) -> None:
             raise SpecError(f"bins: must be from 1 to {MOST_BINS:,}, got {bins}")
         return
     edges = np.asarray(bins, np.float64)
-    if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all() or not np.isfinite(edges).all():
-        raise SpecError(f"bins: must be a number, or 2 edges or more that rise strictly, got {bins!r}")
+    listed = edges.ndim == 1 and len(edges) >= 2 and bool((np.abs(edges) <= LARGEST).all())
+    if not listed or not (np.diff(edges) > 0).all():
+        raise SpecError(
+            f"bins: must be a number, or 2 edges or more that rise strictly, none beyond {LARGEST:g}, "
+            f"got {bins!r}"
+        )
 
 
 def bin_coords(events: Events, name: str, edges: FloatArray) -> dict[str, xr.Variable]:

@@ -10,7 +10,7 @@ from cubeengine.look.bins import Limits
 from cubeengine.look.correlations import MOST_POINTS, correlation
 from cubeengine.look.draw_histograms import draw_counts
 from cubeengine.look.events import tally_of
-from cubeengine.look.figures import axes_for, finish, label_of, legend_text, note
+from cubeengine.look.figures import axes_for, finish, label_of, legend_text, note, say_empty
 from cubeengine.look.histograms import BINS_EACH_WAY
 from cubeengine.look.selecting import RunLike, Select
 from cubeengine.plots.panels import COLOURS
@@ -62,6 +62,8 @@ def draw_correlation(data: xr.Dataset, ax: Axes) -> None:
     x, y = map(str, data["counts"].dims)
     limits = [(float(data[f"{dim}_low"][0]), float(data[f"{dim}_high"][-1])) for dim in (x, y)]
     if "points" in data:
+        if not data.sizes["event"]:
+            say_empty(ax, "no event has both")
         ax.plot(*data["points"].values.T, ".", ms=4.0, color=COLOURS[1], alpha=0.6, mew=0)
         finish(ax, label_of(data[x]), label_of(data[y]))
     else:
@@ -71,7 +73,9 @@ def draw_correlation(data: xr.Dataset, ax: Axes) -> None:
     if np.isfinite(line).all():
         ax.plot(at, line, color=COLOURS[0], lw=1.0, ls="--", scalex=False, scaley=False)
     ax.set(xlim=_padded(*limits[0]), ylim=_padded(*limits[1]))
-    note(ax, legend_text(data.attrs, f"{tally_of(data.attrs)}, r = {float(data['correlation']):.3f}"))
+    coefficient = float(data["correlation"])
+    words = f"r = {coefficient:.3f}" if np.isfinite(coefficient) else "no r, as one does not vary"
+    note(ax, legend_text(data.attrs, f"{tally_of(data.attrs)}, {words}"))
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from cubeengine.look.figures import (
     label_of,
     new_figure,
     plain,
+    say_empty,
     write_powers,
 )
 from cubeengine.look.selecting import RunLike, Select
@@ -70,7 +71,7 @@ def draw_cut_flow(data: xr.Dataset, ax: Axes) -> None:
     )
     ax.barh(places, [total, *kept], height=0.46, color=COLOURS[1], label="kept so far")
     for place, (after, rejected) in enumerate(zip(kept, data["rejected"].values, strict=True), 1):
-        words = f" {after:,} ({_percent(after, total)}); rejects {rejected:.1%}"
+        words = f" {after:,} ({_percent(after, total)}); {_rejects(rejected)}"
         ax.text(total * 1.02, place, words, va="center", fontsize="small", color=GREY)
     ax.text(total * 1.02, 0, f" {total:,}", va="center", fontsize="small", color=GREY)
     ax.set_yticks(places, names, fontsize="small")
@@ -84,6 +85,10 @@ def draw_cut_flow(data: xr.Dataset, ax: Axes) -> None:
 
 def _percent(part: int, total: int) -> str:
     return f"{part / total:.1%}" if total else "-"
+
+
+def _rejects(fraction: float) -> str:
+    return f"rejects {fraction:.1%}" if np.isfinite(fraction) else "finds no event"
 
 
 def plot_cuts(run: RunLike, select: Select, *, bins: int = CUT_BINS) -> list[Axes]:
@@ -127,15 +132,17 @@ def draw_cut(cut: str, data: xr.DataArray, ax: Axes) -> None:
     dim = str(data.dims[1])
     edges = edges_of(data, dim)
     everything, others = data.values
+    if not everything.any():
+        say_empty(ax, "no event in the bins")
     ax.stairs(everything, edges, fill=True, color="#c9ced3", label="all events")
     ax.stairs(others, edges, color=COLOURS[1], lw=1.4, label="kept by all other cuts")
     for number, value in enumerate(data.attrs["lines"]):
         ax.axvline(value, color=COLOURS[0], lw=1.2, ls="--", label=None if number else "cut")
-    ax.set_yscale("log")
-    ax.set(ylim=(0.5, None), xlim=(edges[0], edges[-1]))
+    if everything.any():  # no logarithm of counts that are all 0
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=0.5)
+    ax.set_xlim(edges[0], edges[-1])
     finish(ax, label_of(data[dim]), label_of(data))
     ax.get_legend().remove()  # type: ignore[union-attr]
     fit_ticks(ax, "x", data[dim])
-    ax.set_title(
-        plain(f"{cut}: rejects {data.attrs['rejected']:.1%}", LABEL + 8), fontsize="small", color=GREY
-    )
+    ax.set_title(plain(f"{cut}: {_rejects(data.attrs['rejected'])}", LABEL + 8), fontsize="small", color=GREY)

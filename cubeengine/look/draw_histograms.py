@@ -19,6 +19,7 @@ from cubeengine.look.figures import (
     legend_text,
     note,
     plain,
+    say_empty,
 )
 from cubeengine.look.histograms import BINS, BINS_EACH_WAY, histogram, histogram2d
 from cubeengine.look.selecting import RunLike, Select
@@ -70,7 +71,7 @@ def plot_histogram(
     data = histogram(run, name, bins=bins, range=range, percentiles=percentiles, select=select)
     drawn = axes_for(ax, data)
     draw_histogram(data if label is None else data.assign_attrs(selection=label), drawn)
-    if log:
+    if log and data.values.any():  # no logarithm of counts that are all 0
         drawn.set_yscale("log")
         drawn.set_ylim(bottom=0.5)
     return drawn
@@ -79,6 +80,8 @@ def plot_histogram(
 def draw_histogram(data: xr.DataArray, ax: Axes) -> None:
     """Draw counts as steps."""
     (dim,) = map(str, data.dims)
+    if not data.values.any():
+        say_empty(ax, "no event in the bins")
     colour = next_colour(ax)
     label = legend_text(data.attrs, str(tally_of(data.attrs)))
     edges = edges_of(data, dim)
@@ -139,6 +142,8 @@ def draw_counts(data: xr.DataArray, ax: Axes, *, log: bool = False) -> QuadMesh:
     from matplotlib.colors import LogNorm, Normalize
 
     x, y = map(str, data.dims)
+    if not data.values.any():
+        say_empty(ax, "no event in the bins")
     counts = np.where(data.values > 0, data.values, np.nan).astype(np.float64)
     most = max(int(data.values.max(initial=1)), 1)
     norm: Any = LogNorm(0.8, max(most, 2)) if log else Normalize(0, most)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cubeengine.look.bins import Limits
-from cubeengine.look.events import tally_of
+from cubeengine.look.events import in_reach, tally_of
 from cubeengine.look.figures import (
     GREY,
     axes_for,
@@ -112,7 +112,8 @@ def draw_image(data: xr.Dataset, ax: Axes, *, show: str, percentiles: Limits) ->
     from matplotlib.colors import Normalize
 
     frame, laid = data[show], montage_of(data[show])
-    finite = frame.values[np.isfinite(frame.values)]
+    finite = frame.values[in_reach(frame.values)]
+    frame = frame.where(in_reach(frame.values))
     low, high = np.percentile(finite, percentiles) if finite.size else (0.0, 1.0)
     norm = Normalize(low, high if high > low else low + 1.0)
     colours = mpl.colormaps["viridis"].with_extremes(bad=MISSING)

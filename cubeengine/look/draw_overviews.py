@@ -101,7 +101,7 @@ def _draw_rate(data: xr.DataArray, ax: Axes) -> None:
     ax.plot(data["time"].values, data.values, color=COLOURS[1], lw=1.2, drawstyle="steps-post")
     ax.set_ylim(0, 1.1 * max(float(data.max()), 1.0))
     finish(ax, label_of(data["time"]), label_of(data))
-    fit_time(ax)
+    fit_time(ax, data["time"])
 
 
 def _draw_missing(data: xr.DataArray, ax: Axes) -> None:

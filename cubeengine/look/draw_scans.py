@@ -25,6 +25,7 @@ from cubeengine.look.figures import (
     label_of,
     new_figure,
     plain,
+    say_empty,
 )
 from cubeengine.look.ratios import Statistic
 from cubeengine.look.scans import SELECTION, TIMETOOL, scan_curve
@@ -113,6 +114,8 @@ def _draw_both(data: xr.Dataset) -> Axes:
 def draw_curves(data: xr.Dataset, ax: Axes) -> None:
     """Draw each selection as points with errors."""
     dim = _axis(data)
+    if not np.isfinite(data["value"].values).any():
+        say_empty(ax, "no event has a value")
     for number, name in enumerate(data[SELECTION].values):
         one = data.isel({SELECTION: number})
         tally = _tally(data, number)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cubeengine.look.draw_histograms import next_colour
 from cubeengine.look.events import tally_of
-from cubeengine.look.figures import axes_for, finish, label_of, legend_text
+from cubeengine.look.figures import axes_for, finish, label_of, legend_text, say_empty
 from cubeengine.look.selecting import RunLike, Select
 from cubeengine.look.traces import Over, trace
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
+
+ONE_SECOND = np.timedelta64(1, "s")
 
 
 def plot_trace(
@@ -56,25 +60,32 @@ def plot_trace(
 def draw_trace(data: xr.Dataset, ax: Axes) -> None:
     """Draw points where bins hold one event, else mean and spread."""
     (over,) = map(str, data.dims)
-    mean, std = data["mean"].values, data["std"].values
+    at, mean, std = data[over].values, data["mean"].values, data["std"].values
+    there = np.isfinite(mean)
+    if not there.any():
+        say_empty(ax, "no event has a value")
+        ax.set_xlim(*at[[0, -1]] if len(at) > 1 else (None, None))
+    elif over == "time" and len(at) == 1:
+        ax.set_xlim(at[0] - ONE_SECOND, at[0] + ONE_SECOND)  # of one moment matplotlib shows four years
     single = int(data["count"].values.max(initial=0)) <= 1
     colour = next_colour(ax)
     words = str(tally_of(data.attrs)) + ("" if single else "; mean and spread")
-    style: Any = {"marker": ".", "ls": "", "ms": 3.0} if single else {"lw": 1.2}
-    ax.plot(data[over].values, mean, color=colour, label=legend_text(data.attrs, words), **style)
+    alone = np.flatnonzero(there & ~np.append(False, there[:-1]) & ~np.append(there[1:], False))
+    style: Any = {"ls": ""} if single else {"lw": 1.2, "markevery": alone.tolist()}  # a line needs two points
+    ax.plot(at, mean, marker=".", ms=3.0, color=colour, label=legend_text(data.attrs, words), **style)
     if not single:
-        ax.fill_between(data[over].values, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
+        ax.fill_between(at, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
     finish(ax, label_of(data[over]), label_of(data["mean"]))
     if over == "time" and data.sizes[over]:
-        fit_time(ax)
+        fit_time(ax, data["time"])
 
 
-def fit_time(ax: Axes) -> None:
+def fit_time(ax: Axes, time: xr.DataArray) -> None:
     """Write times as short as they can be, and the day in the label."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
-    first = num2date(ax.dataLim.x0)  # type: ignore[no-untyped-call]
-    ax.set_xlabel(f"time (UTC), from {first:%Y-%m-%d %H:%M}")
+    first = str(time.values[0].astype("datetime64[m]")).replace("T", " ")
+    ax.set_xlabel(f"time (UTC), from {first}")

@@ -20,6 +20,9 @@ from cubeengine.look.selecting import RunLike, Select, kept_events, node_of, ori
 from cubeengine.planning.derive import Formula
 from cubeengine.types import BoolArray, Column, FieldKind
 
+LARGEST = 1e140
+"""Values further from 0 count as infinite: ranges, squares and sums of what is nearer do not overflow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -32,7 +35,7 @@ class Tally:
     missing : int
         Of these, events without a value: missing, damaged or NaN.
     outside : int
-        Of these, events whose value lies outside the bins; infinite ones do.
+        Of these, events whose value lies outside the bins; infinite ones, and those beyond `LARGEST`, do.
     """
 
     selected: int = 0
@@ -101,10 +104,10 @@ class Part:
 
     @property
     def finite(self) -> BoolArray:
-        """(n,) kept events that have a finite value of everything."""
+        """(n,) kept events that have a finite value of everything, none beyond `LARGEST`."""
         found = self.known
         for column in self.columns:
-            found &= np.isfinite(column.data)
+            found &= in_reach(column.data)
         return found
 
 
@@ -183,6 +186,13 @@ def has_value(column: Column) -> BoolArray:
     if column.data.dtype.kind == "f":
         there &= ~np.isnan(column.data)
     return there
+
+
+def in_reach(values: NDArray[Any]) -> BoolArray:
+    """Tell which values are finite and not beyond `LARGEST`."""
+    reaches = values.dtype.kind == "f" and values.dtype.itemsize >= 8  # narrower types do not get so far
+    near: BoolArray = np.abs(values) <= LARGEST if reaches else np.isfinite(values)
+    return near
 
 
 def floats(column: Column, where: BoolArray) -> NDArray[np.float64]:

@@ -147,6 +147,12 @@ def tick_text(value: float) -> str:
     return f"{value / 1e6:.6g}M" if 1e5 <= abs(value) < 1e9 else f"{value:.6g}"
 
 
+def say_empty(ax: Axes, words: str) -> None:
+    """Say in the middle of axes why nothing is to be seen, unless something is drawn there already."""
+    if not ax.has_data():
+        ax.text(0.5, 0.6, words, ha="center", va="center", color=GREY, transform=ax.transAxes)
+
+
 def note(ax: Axes, text: str) -> None:
     """Put words above the axes; what was there stays."""
     before = ax.get_title(loc="left")

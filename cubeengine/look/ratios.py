@@ -47,11 +47,11 @@ def ratio_of_means(moments: Moments) -> tuple[FloatArray, FloatArray]:
     (array([2.1]), array([0.076]))
     """
     mean, covariance = moments.means(), moments.covariances()
-    base = np.where(mean[1] != 0, mean[1], np.nan)
-    ratio = mean[0] / base
-    residual = covariance[0, 0] - 2 * ratio * covariance[0, 1] + ratio**2 * covariance[1, 1]
-    count = np.maximum(moments.count, 1)
-    return ratio, np.sqrt(np.maximum(residual, 0) / count) / np.abs(base)  # rounding may fall below 0
+    base, count = np.where(mean[1] != 0, mean[1], np.nan), np.maximum(moments.count, 1)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a mean that is nearly 0
+        ratio = mean[0] / base
+        residual = covariance[0, 0] - 2 * ratio * covariance[0, 1] + ratio**2 * covariance[1, 1]
+        return ratio, np.sqrt(np.maximum(residual, 0) / count) / np.abs(base)  # rounding may fall below 0
 
 
 def mean_with_error(moments: Moments) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,7 @@ from cubeengine.events.selections import Combine, Node
 from cubeengine.events.window import Window
 from cubeengine.look.axes import AxisLike, find_axis
 from cubeengine.look.bins import Bins
-from cubeengine.look.events import floats, has_value, look_at
+from cubeengine.look.events import floats, has_value, in_reach, look_at
 from cubeengine.look.moments import Moments, moments_of, no_moments
 from cubeengine.look.ratios import Statistic, mean_with_error, ratio_of_means
 from cubeengine.look.selecting import RunLike, Select, kept_events, node_of, run_of, states_of, words
@@ -205,7 +205,7 @@ def _on_axis(axis: BinnedAxis, window: Window) -> tuple[IntArray, FloatArray]:
     """Give the bin of every event, and where it is on the axis: NaN where that is not known."""
     binned = axis.bins(window)
     position = np.where(has_value(binned.values), binned.values.data.astype(np.float64), np.nan)
-    return np.where(np.isfinite(position), binned.index, -1).astype(np.int64), position
+    return np.where(in_reach(position), binned.index, -1).astype(np.int64), position
 
 
 def _values(scan: _Scan, window: Window) -> tuple[list[FloatArray], BoolArray]:
@@ -217,7 +217,7 @@ def _values(scan: _Scan, window: Window) -> tuple[list[FloatArray], BoolArray]:
     if scan.by_event and len(values) == 2:
         with np.errstate(all="ignore"):
             values = [values[0] / values[1]]
-    return values, there & np.logical_and.reduce([np.isfinite(row) for row in values])
+    return values, there & np.logical_and.reduce([in_reach(row) for row in values])
 
 
 def _data(found: _Gathered, statistic: Statistic, selection: str) -> xr.Dataset:

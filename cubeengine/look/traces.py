@@ -95,7 +95,7 @@ class _Clock:
 def _clock(run: Run, over: Over, bins: int | None) -> _Clock:
     """Give every event a bin of its own while they are few, else bins of equal length."""
     n_events = run.n_events
-    if bins is None and n_events <= MOST_SINGLE:
+    if not n_events or (bins is None and n_events <= MOST_SINGLE):
         numbers = np.arange(n_events + 1)
         return _Clock(run.time if over == "time" else numbers[:-1], numbers, None)
     n_bins = max(min(bins or TRACE_BINS, n_events), 1)

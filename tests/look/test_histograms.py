@@ -139,7 +139,7 @@ def test_mistakes_are_answered():
         look.histogram(run, "x", bins=[1.0, 0.0])
     with pytest.raises(SpecError, match="must be from 1 to 1,000,000"):
         look.histogram(run, "x", bins=0)
-    with pytest.raises(SpecError, match="range must be two numbers, rising"):
+    with pytest.raises(SpecError, match="range: must be two numbers that rise"):
         look.histogram(run, "x", range=(1, -1))
     with pytest.raises(SpecError, match="percentiles"):
         look.histogram(run, "x", percentiles=(99, 1))
