@@ -50,6 +50,21 @@ def test_only_axis_needs_no_name(call: Call, line: str) -> None:
     assert ce.open_cube("b.zarr")["delay_bnds"].values.tolist() == [[-2.25, -0.25], [-0.25, 8.25]]
 
 
+def test_axis_may_be_named_as_its_field(call: Call, cube: str) -> None:
+    assert call("rebin", cube, "-o", "one.zarr", "--drop", "ipm2/sum", "--by", "delay=2").code == 0
+    assert call("rebin", cube, "-o", "two.zarr", "--edges", "ipm2/sum=0.3,1.3").code == 0
+    assert call("rebin", cube, "-o", "three.zarr", "--axis", "ipm2/sum", "--by", "3").code == 0
+    outcome = call("rebin", cube, "-o", "four.zarr", "--drop", "ipm2/sum", "--by", "ipm2__sum=3")
+
+    events = ce.open_cube(cube)["n_events"]
+    assert ce.open_cube("one.zarr")["n_events"].dims == ("selection", "delay")
+    assert ce.open_cube("one.zarr")["n_events"].sum() == events.sum()
+    assert ce.open_cube("two.zarr")["n_events"].sum() == events[:, :, :2].sum()
+    assert ce.open_cube("three.zarr").sizes["ipm2__sum"] == 1
+    assert outcome.code == 2
+    assert "'ipm2__sum': is named twice" in outcome.err
+
+
 def test_axes_are_dropped(call: Call, cube: str) -> None:
     assert call("rebin", cube, "-o", "one.zarr", "--drop", "delay", "--drop", "ipm2__sum").code == 0
     shown = call("show", "one.zarr")
