@@ -45,8 +45,10 @@ def command(
 
 def _against_run(arguments: SpecArguments, checked: Checked) -> list[Problem]:
     """Give the problems that show on the run only; plans where there are no errors so far."""
+    from cubeengine.errors import SpecError
     from cubeengine.picking.api import plan_any
-    from cubeengine.planning.bind import prepare_run
+    from cubeengine.planning.bind import prepare_run, signal_problems
+    from cubeengine.schema.problems import problems_in
     from cubeengine.spec.check import check_fields
 
     if checked.remains is None:
@@ -55,9 +57,13 @@ def _against_run(arguments: SpecArguments, checked: Checked) -> list[Problem]:
     known = prepare_run(run, checked.remains)
     found = check_fields(checked.remains, checked.positions, known.fields, f"run {known.label}")
     errors = any(problem.severity == "error" for problem in found)
+    folder = arguments.path.parent
     if checked.spec is None or errors:
-        return found
-    warnings = plan_any(run, checked.spec.at(arguments.path.parent)).warnings
+        return found + signal_problems(known, checked.remains.at(folder), checked.positions)
+    try:
+        warnings = plan_any(run, checked.spec.at(folder)).warnings
+    except SpecError as err:
+        return found + problems_in(err)
     return found + [checked.positions.problem(w.path, w.message, "warning") for w in warnings]
 
 

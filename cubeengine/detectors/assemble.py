@@ -33,6 +33,7 @@ class StageOptions(Options):
 
     name = "assemble"
     shorthand = "geometry"
+    files = ("geometry",)
 
     geometry: Text
 

@@ -105,6 +105,7 @@ class StageOptions(Options):
     """
 
     name = "azav"
+    files = ("poni", "geometry")
 
     bins: Annotated[int, Field(strict=True, ge=1, le=_MAX_BINS)]
     poni: Text | None = None

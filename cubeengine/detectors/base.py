@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -153,6 +153,19 @@ class Options(Model):
     """
 
     name: ClassVar[str] = ""
+
+    files: ClassVar[tuple[str, ...]] = ()
+    """Options that name a file, relative to the spec's."""
+
+    keeps_shape: ClassVar[bool] = False
+    """Whether frames keep their shape whatever the options, so that what comes next can be checked anyway."""
+
+    def missing_files(self, folder: Path) -> Iterator[tuple[str, Path]]:
+        """Give the options whose files do not exist, and the files."""
+        for key in self.files:
+            named = getattr(self, key)
+            if named is not None and not (folder / named).is_file():
+                yield key, folder / named
 
     def build(self, frame: Frame, context: Context) -> Stage:
         """Make the stage for frames of one shape; reads files of constants, checks them against the shape.

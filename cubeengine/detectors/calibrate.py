@@ -138,6 +138,8 @@ class StageOptions(Options):
 
     name = "calibrate"
     shorthand = "constants"
+    files = ("constants",)
+    keeps_shape = True
 
     constants: Text
     kind: Annotated[str, PlainValidator(_kind_name)] | None = None

@@ -86,6 +86,8 @@ class StageOptions(Options):
 
     name = "mask"
     shorthand = "file"
+    files = ("file", "constants")
+    keeps_shape = True
 
     file: Text | None = None
     dataset: Text | None = None

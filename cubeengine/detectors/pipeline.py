@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from cubeengine.detectors.base import Context, Coordinate, Elements, Frame, Options, Stage
 from cubeengine.detectors.dims import carried
+from cubeengine.errors import MissingExtra, SourceFormatError, SpecError
+from cubeengine.schema.problems import Problem, spec_error
 from cubeengine.shared import SharedArray, held_nbytes
 from cubeengine.types import IntArray
 
@@ -152,10 +154,33 @@ class Work:
 
 
 def build_pipeline(frame: Frame, options: Sequence[Options], context: Context) -> Pipeline:
-    """Make the stages of a signal, one after another; see `Options.build` for the errors."""
+    """Make the stages of a signal, one after another.
 
-    def extended(stages: tuple[Stage, ...], option: Options) -> tuple[Stage, ...]:
-        return (*stages, option.build(stages[-1].output if stages else frame, context))
-
-    stages: tuple[Stage, ...] = reduce(extended, options, ())
-    return Pipeline(frame, stages, context.field)
+    Raises
+    ------
+    SpecError
+        With everything that is wrong, as far as it can be known: behind a stage that cannot be made these are
+        files that do not exist, and what does not fit the shape of the frames, while that is known. The
+        paths of its problems begin with the number and the name of the stage.
+    """
+    stages: list[Stage] = []
+    problems: list[Problem] = []
+    current: Frame | None = frame
+    for number, option in enumerate(options):
+        path = number, option.name
+        absent = list(option.missing_files(context.folder))
+        problems += [Problem((*path, key), f"there is no file {str(file)!r}") for key, file in absent]
+        made = None
+        if current is not None and not absent and not (problems and option.keeps_shape):
+            try:
+                made = option.build(current, context)
+            except (SpecError, SourceFormatError, MissingExtra) as err:
+                problems.append(Problem(path, str(err)))
+        if made is not None:
+            stages.append(made)
+            current = made.output
+        elif not option.keeps_shape:
+            current = None
+    if problems:
+        raise spec_error(problems)
+    return Pipeline(frame, tuple(stages), context.field)

@@ -109,6 +109,8 @@ class StageOptions(Options):
 
     name = "threshold"
     shorthand = "min"
+    files = ("constants",)
+    keeps_shape = True
 
     min: Amount | None = None
     max: Amount | None = None

@@ -25,11 +25,12 @@ from cubeengine.planning.fates import Fates
 from cubeengine.planning.grouping import Grouping
 from cubeengine.planning.sample import Sample
 from cubeengine.planning.units import FieldIn
-from cubeengine.schema.problems import spec_error
-from cubeengine.spec.check import check_fields
-from cubeengine.spec.model import CubeSpec, Signal
+from cubeengine.schema.problems import Problem, SpecPath, in_order, problems_in, spec_error
+from cubeengine.spec.check import check_fields, positions_of
+from cubeengine.spec.model import CubeSpec
+from cubeengine.spec.positions import Positions
 from cubeengine.spec.resolve import resolve_selection, selections_of, state_cut
-from cubeengine.types import IntArray
+from cubeengine.types import FieldKind, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,23 +194,28 @@ def bind(
     Raises
     ------
     SpecError
-        With all problems of names, kinds and units.
+        With all problems of names and kinds of fields, and of stages.
     PlanError
         If edges cannot be found in the data.
     """
     sample = sample or Sample()
     run = prepare_run(run, spec)
+    positions = positions_of(spec)
     if errors := [
-        found for found in check_fields(spec, None, run.fields, run.label) if found.severity == "error"
+        found for found in check_fields(spec, positions, run.fields, run.label) if found.severity == "error"
     ]:
-        raise spec_error(errors)
+        more = signal_problems(run, spec, positions)
+        raise spec_error(in_order([*errors, *more]), positions.name)
     run, units = add_derived(run, spec)
+    pipelines, wrong = _pipelines(run, spec, units)
+    if wrong:
+        raise spec_error([positions.problem(*problem) for problem in wrong], positions.name)
     nodes = {name: resolve_selection(spec, name) for name in selections_of(spec)}
     axes = _find_axes(run, spec, units, nodes, sample)
     converted = {_converted_name(axis.source): axis.source for axis in axes if axis.source.converts}
     run = run.with_columns(converted)
     plain = (_plain_signal(name, field, units) for name, field in (further or {}).items())
-    signals = (*_signals(run, spec, axes, units), *plain)
+    signals = (*_signals(run, spec, axes, units, pipelines), *plain)
     census = take_census(
         run,
         nodes,
@@ -237,6 +243,45 @@ def prepare_run(run: Run, spec: CubeSpec) -> Run:
     return run.with_missing(dict(spec.missing)) if spec.missing else run
 
 
+def signal_problems(run: Run, spec: CubeSpec, positions: Positions) -> list[Problem]:
+    """Give what is wrong with the signals that are fields of a run: with their shapes and their stages.
+
+    Parameters
+    ----------
+    run : Run
+        The run, as `prepare_run` gives it.
+    spec : CubeSpec
+        The spec, or what remains of one with problems.
+    positions : Positions
+        Where its values stand in the text.
+    """
+    return [positions.problem(*problem) for problem in _pipelines(run, spec, spec.units)[1]]
+
+
+def _pipelines(
+    run: Run, spec: CubeSpec, units: Mapping[str, str]
+) -> tuple[Mapping[int, Pipeline], list[tuple[SpecPath, str]]]:
+    """Make the stages of signals, by number; also all that is wrong, as path and message."""
+    made: dict[int, Pipeline] = {}
+    problems: list[tuple[SpecPath, str]] = []
+    for number, signal in enumerate(spec.signals):
+        info, path = run.fields.get(signal.field), ("signals", number)
+        if info is None or info.kind is not FieldKind.EVENT or info.dtype.kind not in "biuf":
+            continue  # that is told elsewhere
+        if not info.n_elements:
+            problems.append(
+                ((*path, "field"), f"signal {signal.field!r}: holds no values, its shape is {info.shape}")
+            )
+        elif signal.stages:
+            frame = Frame(info.shape, info.dtype, units.get(signal.field, ""))
+            context = Context(signal.field, spec.folder, run.detector(signal.field))
+            try:
+                made[number] = build_pipeline(frame, signal.stages, context)
+            except SpecError as err:
+                problems += [((*path, "stages", *one.path), one.message) for one in problems_in(err)]
+    return made, problems
+
+
 def _find_axes(
     run: Run, spec: CubeSpec, units: Mapping[str, str], nodes: Mapping[str, Node], sample: Sample
 ) -> tuple[BinnedAxis, ...]:
@@ -255,7 +300,11 @@ def _converted_name(source: FieldIn) -> str:
 
 
 def _signals(
-    run: Run, spec: CubeSpec, axes: Sequence[BinnedAxis], units: Mapping[str, str]
+    run: Run,
+    spec: CubeSpec,
+    axes: Sequence[BinnedAxis],
+    units: Mapping[str, str],
+    pipelines: Mapping[int, Pipeline],
 ) -> tuple[BoundSignal, ...]:
     """Axes first, then what the spec asks for; an axis that is also asked for comes once."""
     signals = {}
@@ -263,25 +312,15 @@ def _signals(
         axis, converted = binned.axis, _converted_name(binned.source)
         source = converted if converted in run.fields else axis.field
         signals[axis.name] = BoundSignal(axis.name, axis.field, source, binned.source.unit, "float64")
-    for signal in spec.signals:
-        if not run.fields[signal.field].n_elements:
-            raise SpecError(
-                f"signal {signal.field!r}: holds no values, its shape is {run.fields[signal.field].shape}"
-            )
+    for number, signal in enumerate(spec.signals):
         if signal.variable not in signals:
-            signals[signal.variable] = _bind_signal(run, spec, signal, units.get(signal.field, ""))
+            pipeline = pipelines.get(number)
+            unit = pipeline.output.unit if pipeline else units.get(signal.field, "")
+            signals[signal.variable] = BoundSignal(
+                signal.variable, signal.field, signal.field, unit, signal.dtype, signal.stages, pipeline
+            )
     return tuple(signals.values())
 
 
 def _plain_signal(name: str, field: str, units: Mapping[str, str]) -> BoundSignal:
     return BoundSignal(name, field, field, units.get(field, ""), "float64")
-
-
-def _bind_signal(run: Run, spec: CubeSpec, signal: Signal, unit: str) -> BoundSignal:
-    plain = BoundSignal(signal.variable, signal.field, signal.field, unit, signal.dtype)
-    if not signal.stages:
-        return plain
-    info = run.fields[signal.field]
-    context = Context(signal.field, spec.folder, run.detector(signal.field))
-    pipeline = build_pipeline(Frame(info.shape, info.dtype, unit), signal.stages, context)
-    return replace(plain, unit=pipeline.output.unit, stages=signal.stages, pipeline=pipeline)

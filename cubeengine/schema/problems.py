@@ -95,6 +95,11 @@ def spec_error(problems: Sequence[Problem], name: str = "") -> SpecError:
     return SpecError("\n".join(lines), problems)
 
 
+def problems_in(error: SpecError) -> list[Problem]:
+    """Give the problems that an error lists; itself as one where it lists none."""
+    return [one for one in error.problems if isinstance(one, Problem)] or [Problem((), str(error))]
+
+
 _WANTED = {
     "dict_type": "a mapping", "mapping_type": "a mapping", "model_type": "a mapping",
     "model_attributes_type": "a mapping", "tuple_type": "a list", "list_type": "a list",

@@ -21,7 +21,6 @@ from cubeengine.spec.axes import Axis
 from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.resolve import declared_unit
 
-FILE_OPTIONS = ("constants", "file", "geometry", "poni")
 """Options of stages that name files."""
 
 FORMS = ("edges", "centers", "bins", "quantiles", "steps")
@@ -122,6 +121,6 @@ def _with_full_names(signal: Signal, folder: Path) -> Signal:
 
 
 def _full(stage: Options, folder: Path) -> Options:
-    named = {key: getattr(stage, key, None) for key in FILE_OPTIONS}
+    named = {key: getattr(stage, key) for key in stage.files}
     full = {key: str(folder / name) for key, name in named.items() if isinstance(name, str)}
     return stage.model_copy(update=full) if full else stage

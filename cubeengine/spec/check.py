@@ -97,7 +97,9 @@ def check_document(
     document = override_document(document, overrides or {})
     remains, problems, positions = _what_remains(document, kind)
     spec = None if problems or document.problems else remains
-    warnings = [] if remains is None else _warnings(remains, positions)
+    warnings = []
+    if remains is not None:
+        remains._positions, warnings = positions, _warnings(remains, positions)
     return Checked(spec, remains, tuple(in_order([*document.problems, *problems, *warnings])), positions)
 
 
@@ -111,14 +113,19 @@ def check_fields(
     spec : CubeSpec
         The spec, or what remains of one with problems.
     positions : Positions or None
-        Where its values stand in the text (`Checked.positions`); None for a spec without text.
+        Where its values stand in the text (`Checked.positions`); None for those that the spec knows.
     fields : mapping of name to FieldInfo
         The run's fields, of all kinds.
     where : str
         What the run is called in messages.
     """
-    positions = positions or Positions(Document(spec.to_dict()), spec.to_dict())
+    positions = positions or positions_of(spec)
     return in_order([positions.problem(path, text) for path, text in field_problems(spec, fields, where)])
+
+
+def positions_of(spec: CubeSpec) -> Positions:
+    """Give where the values of a spec stand in the text that it was read from, if it was."""
+    return spec._positions or Positions(Document(spec.to_dict()), spec.to_dict())
 
 
 def load_spec(kind: type[Spec], text: str | bytes, name: str, overrides: Mapping[str, object] | None) -> Spec:
@@ -126,7 +133,9 @@ def load_spec(kind: type[Spec], text: str | bytes, name: str, overrides: Mapping
     checked = check_document(text, overrides, kind)
     if checked.spec is None:
         raise spec_error(checked.problems, name)
-    return kind.model_validate(checked.positions.data)
+    spec = kind.model_validate(checked.positions.data)
+    spec._positions = replace(checked.positions, name=name)
+    return spec
 
 
 def read_text(path: Path) -> bytes:

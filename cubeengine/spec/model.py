@@ -35,6 +35,9 @@ from cubeengine.spec.stages import StageOptions, plain_stage
 from cubeengine.spec.templates import check_template, expand_template
 from cubeengine.spec.writing import write_yaml
 
+if TYPE_CHECKING:  # it would bring the reader of YAML
+    from cubeengine.spec.positions import Positions
+
 MAX_ENTRIES = 1000
 MAX_STAGES = 50
 _MAX_MEMORY = 2**50
@@ -226,6 +229,7 @@ class CubeSpec(Model):
     on_error: Literal["stop", "skip"] = "stop"
 
     _folder: Path = PrivateAttr(default_factory=Path)
+    _positions: Positions | None = PrivateAttr(default=None)
 
     @property
     def folder(self) -> Path:

@@ -25,11 +25,14 @@ class Positions:
         What the spec was made of: the document's data, perhaps without its wrong parts.
     origin : mapping of path to path
         Where parts of `data` stand in the document, where wrong parts were left out.
+    name : str
+        Name of the text, e.g. of its file.
     """
 
     document: Document
     data: Any
     origin: Mapping[SpecPath, SpecPath] = field(default_factory=dict)
+    name: str = ""
 
     def find(self, path: SpecPath) -> SpecPath:
         """Give the path in the document of a value in the model.

@@ -85,3 +85,67 @@ def test_undeclared_unit_is_told_once_with_its_place(call: Call, folder: Path) -
     (found,) = [line for line in outcome.err.splitlines() if "declared nowhere" in line]
     line = 1 + next(i for i, row in enumerate(text.splitlines()) if "field: ipm2/sum, edges" in row)
     assert found.startswith(f"unit.yaml:{line}:13: axes[1].field: warning: the unit of 'ipm2/sum'")
+
+
+STAGED = """\
+  - {field: epix/ROI_0_area, name: a, stages: [{azav: {bins: 5}}]}
+  - {field: epix/ROI_0_area, name: b, stages: [{calibrate: absent.h5}, {threshold: 3 keV}, {roi: [[2, 99]]}]}
+  - field: epix/ROI_0_area
+    name: c
+    stages:
+      - mask: {file: absent.npy, invert: true}
+      - rebin: 5
+  - {field: epix/ROI_1_area, name: d, stages: [sum]}
+  - {field: ipm2/channels, name: e, stages: [{assemble: absent.data}, {azav: {poni: absent.poni, bins: 3}}]}
+  - {field: ipm2/channels, name: f, stages: [{project: columns}]}
+"""
+PROBLEMS = {  # what stands where the problem is -> what is said of it
+    "azav: {bins: 5}": "signals[2].stages[0].azav: needs either 'poni', or 'distance'",
+    "absent.h5": "signals[3].stages[0].calibrate: there is no file 'absent.h5'",
+    "roi: [[2, 99]]": "signals[3].stages[2].roi: field 'epix/ROI_0_area': the region takes columns [2, 99)",
+    "absent.npy": "signals[4].stages[0].mask.file: there is no file 'absent.npy'",
+    "5\n": "signals[4].stages[1].rebin: field 'epix/ROI_0_area': 12 rows cannot be rebinned by 5",
+    "epix/ROI_1_area": "signals[5].field: field 'epix/ROI_1_area' is not in run",
+    "absent.data": "signals[6].stages[0].assemble: there is no file 'absent.data'",
+    "absent.poni": "signals[6].stages[1].azav.poni: there is no file 'absent.poni'",
+    "columns}": "signals[7].stages[0].project: field 'ipm2/channels': cannot be projected",
+}
+
+
+def test_every_problem_of_stages_is_told_at_its_place(call: Call, folder: Path) -> None:
+    """One stage hides no other: neither of its own signal nor of another, nor a field that is not there."""
+    text = SPEC + STAGED
+    (folder / "wrong.yaml").write_text(text)
+
+    outcome = call("check", "wrong.yaml")
+
+    errors = [line for line in outcome.err.splitlines() if "warning" not in line]
+    assert (outcome.code, errors[-1]) == (2, f"{len(PROBLEMS)} errors")
+    for error, (part, message) in zip(errors, PROBLEMS.items(), strict=False):
+        before = text[: text.index(part, len(SPEC))]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        assert error.startswith(f"wrong.yaml:{line}:{column}: {message}")
+
+
+def test_run_and_plan_tell_them_as_well(call: Call, folder: Path) -> None:
+    lines = [line for line in STAGED.splitlines() if "bins: 5" not in line]
+    (folder / "wrong.yaml").write_text("\n".join([*SPEC.splitlines(), *lines]))
+
+    for command in (("plan", "wrong.yaml"), ("run", "wrong.yaml", "-o", "no.zarr")):
+        outcome = call(*command)
+
+        assert (outcome.code, outcome.err.count("\n  wrong.yaml:")) == (2, len(PROBLEMS) - 1)
+        assert "\n  wrong.yaml:21:60: signals[2].stages[0].calibrate: there is no file" in outcome.err
+        assert "Traceback" not in outcome.err
+
+
+def test_damaged_file_of_a_stage_is_told_at_its_place(call: Call, folder: Path) -> None:
+    (folder / "bad.h5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
+    (folder / "wrong.yaml").write_text(
+        SPEC + "  - {field: epix/ROI_0_area, name: b, stages: [{calibrate: bad.h5}]}\n"
+    )
+
+    outcome = call("check", "wrong.yaml")
+
+    assert outcome.code == 2
+    assert "wrong.yaml:21:60: signals[2].stages[0].calibrate: bad.h5: cannot be read" in outcome.err
