@@ -50,20 +50,28 @@ def test_image_is_filled_pixel_after_pixel(tmp_path: Path) -> None:
     assert images.dtype == np.float32
     assert stage.output.unit == "ADU"
     wanted = np.full(images.shape, np.nan, np.float32)
-    x, y = image_places(stage)
+    x, y = image_places()
     for number in range(FRAME.n_elements):
         wanted[:, x[number], y[number]] = frames[:, number]
     assert_array_equal(images, wanted)
     assert np.isnan(wanted).any()
 
 
-def image_places(stage: Assembly) -> tuple[np.ndarray, np.ndarray]:
-    """Give the cell of each pixel, from its distance to the first row and column."""
-    from cubeengine.detectors.geometry import read_geometry
-
-    pixels = read_geometry(stage.file.path).pixels()
-    places = [np.floor((c - c.min() + 5) / 10).astype(int).ravel() for c in (pixels.x, pixels.y)]
-    return places[0], places[1]
+def image_places() -> tuple[np.ndarray, np.ndarray]:
+    """Give the cell of each pixel, from the numbers in `PANELS` by plain trigonometry."""
+    down, right = np.mgrid[:3, :5]
+    x, y = (right - 2) * 10.0, (1 - down) * 10.0  # row 0 at the top
+    angles = np.radians([0, 90, 181])
+    lying = [(x * np.cos(a) - y * np.sin(a), x * np.sin(a) + y * np.cos(a)) for a in angles]
+    lying[2] = lying[2][0], -lying[2][1]  # turned by 180 degrees about x after that
+    centres = [
+        np.concatenate(
+            [(panel[axis] + origin[axis]).ravel() for panel, origin in zip(lying, PANELS, strict=True)]
+        )
+        for axis in (0, 1)
+    ]
+    rows, columns = (np.floor((c - c.min() + 5) / 10).astype(int) for c in centres)
+    return rows, columns
 
 
 def test_gather_makes_the_same_image_of_a_finished_cube(tmp_path: Path) -> None:
