@@ -99,7 +99,7 @@ def _next(spec: Path, cube: Path, home: Path) -> str:
     tries = (
         f"cubeengine show {cube}",
         f"cubeengine show {cube} --plot frames.png --signal frame --difference on,off",
-        f"cubeengine show {cube} --plot azav.png --signal azav --over ipm2/sum --difference on,off",
+        f"cubeengine show {cube} --plot azav.png --signal azav --difference on,off",
         f"cubeengine fields {home} --stats",
         f"cubeengine pedestal {home / DARK_FOLDER} --detector jungfrau --merge "
         f"{home / CONSTANTS_FOLDER / 'jungfrau.h5'} -o dark.h5 --plot dark.png",

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 def command(
     cube: str, plot: str | None, signal: str | None, over: str | None, difference: str | None
 ) -> None:
-    """Print a summary of CUBE; with --plot, draw one of its signals as well.
+    """Print a summary of CUBE; with --plot, draw one of its signals instead.
 
-    Errors of --over and --difference are approximate, and the picture says so.
+    --over divides sums over the same events and draws no errors, as a cube does not tell how two signals vary
+    together. Where a signal lacks events, it is refused, with ways out.
     """
     from cubeengine.plots import describe_cube
     from cubeengine.store.read import open_cube
@@ -33,10 +34,11 @@ def command(
     if plot is None and (signal or over or difference):
         raise click.UsageError("--signal, --over and --difference go with --plot FILE")
     dataset = open_cube(cube)
-    click.echo(printable(describe_cube(dataset)))
-    if plot is not None:
-        done = save_plot(dataset, Path(plot), signal=signal, over=over, difference=difference)
-        click.echo(f"\n{done} {printable(plot)}")
+    if plot is None:
+        click.echo(printable(describe_cube(dataset)))
+        return
+    done = save_plot(dataset, Path(plot), signal=signal, over=over, difference=difference)
+    click.echo(f"{done} {printable(plot)}")
 
 
 def save_plot(

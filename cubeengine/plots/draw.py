@@ -18,6 +18,7 @@ from cubeengine.plots.values import (
     SELECTION,
     Drawable,
     axes_of,
+    check_same_events,
     default_signal,
     drawable,
     element_dims,
@@ -87,7 +88,7 @@ def plot_cube(
     signal : str, optional
         Name of a signal or its field; the first that is no axis by default.
     over : str, optional
-        A scalar signal to divide by (ratio of sums; approximate errors).
+        A scalar signal to divide by: ratio of sums over the same events, without errors.
     difference : str or two names, optional
         Two selections, "on,off": the first minus the second (approximate errors).
 
@@ -102,7 +103,7 @@ def plot_cube(
     MissingExtra
         If matplotlib is not installed.
     FieldNotFound, SpecError
-        If signal or selections are not in the cube, or it has more than two axes.
+        If signal or selections are not in the cube, it has more than two axes, or `over` is of other events.
 
     Examples
     --------
@@ -121,6 +122,8 @@ def plot_cube(
         )
     if len(axes) == 1 and len(elements) > 1:
         dataset = dataset.isel({axes[0]: _spread(dataset, axes[0])})
+    if over is not None:
+        check_same_events(dataset, name, find_signal(dataset, over))
     if len(axes) == 2 and elements:
         dataset, elements = mean_over_elements(dataset, name), ()
     scene = Scene(dataset, drawable(dataset, name, over=over, difference=difference), axes, elements)

@@ -130,7 +130,7 @@ def drawable(
     signal : str
         Name of a signal, or of its field.
     over : str, optional
-        A scalar signal to divide by: ratio of the sums over the events of each bin.
+        A scalar signal to divide by: ratio of the sums over the events of each bin, which must be the same.
     difference : str or two names, optional
         Two selections, "on,off": the first minus the second.
 
@@ -144,7 +144,8 @@ def drawable(
     FieldNotFound
         If the cube has no such signal.
     SpecError
-        If `over` is not scalar, or `difference` does not name two selections of the cube.
+        If `over` is not scalar, or of other events than the signal; or `difference` does not name two
+        selections of the cube.
     """
     found = _mean(dataset, find_signal(dataset, signal))
     if over is not None:
@@ -163,7 +164,7 @@ def mean_over_elements(dataset: xr.Dataset, signal: str) -> xr.Dataset:
     count, mean, std = (f"{signal}_{part}" for part in ("count", "mean", "std"))
     one_bin = dict.fromkeys(dataset["n_events"].dims, 1)
     values = dataset[mean].chunk(one_bin).mean(element_dims(dataset, signal), keep_attrs=True).compute()
-    values = values.assign_attrs(field=f"{field_of(dataset, signal)}, mean of all elements")
+    values = values.assign_attrs(label=f"{label_of(dataset, signal)}, mean of all elements")
     small = dataset.drop_vars([count, mean, std])
     return small.assign({count: dataset["n_events"], mean: values, std: xr.full_like(values, np.nan)})
 
@@ -173,31 +174,68 @@ def field_of(dataset: xr.Dataset, signal: str) -> str:
     return str(dataset[f"{signal}_mean"].attrs.get("field", signal))
 
 
+def label_of(dataset: xr.Dataset, signal: str) -> str:
+    """Return what a signal is called in pictures: its own name, where it has one, else that of its field."""
+    mean = dataset[f"{signal}_mean"]
+    own = str(mean.attrs.get("label", signal))
+    field = field_of(dataset, signal)
+    return field if own == field.replace("/", "__") else own
+
+
 def _mean(dataset: xr.Dataset, signal: str) -> Drawable:
     mean = dataset[f"{signal}_mean"]
     unit = str(mean.attrs.get("units", ""))
-    return Drawable(mean, sem(dataset, signal), field_of(dataset, signal), unit)
+    return Drawable(mean, sem(dataset, signal), label_of(dataset, signal), unit)
 
 
 def _ratio(dataset: xr.Dataset, signal: str, over: str) -> Drawable:
-    """Give sum(signal) / sum(over); its error to first order, as if the two did not vary together."""
+    """Return sum(signal) / sum(over) of the same events; a cube does not tell its error."""
+    check_same_events(dataset, signal, over)
+    top, bottom = _mean(dataset, signal), _mean(dataset, over)
+    value = (top.value / bottom.value.where(bottom.value != 0)).transpose(*top.value.dims)
+    return Drawable(
+        value,
+        xr.full_like(value, np.nan, dtype=np.float64),
+        f"{top.label} / {bottom.label}",
+        _ratio_unit(top.unit, bottom.unit),
+        error_notes=(
+            f"no errors: how {top.label} and {bottom.label} vary together is not in the cube; "
+            "ce.look.plot_scan draws the run with them",
+        ),
+    )
+
+
+def check_same_events(dataset: xr.Dataset, signal: str, over: str) -> None:
+    """Raise where a signal and what it is to be divided by are not of the same events.
+
+    Raises
+    ------
+    SpecError
+        If `over` has elements; or if either lacks a selected event in a bin where the signal has values: then
+        the sums are over different events, or nobody knows that they are not.
+    """
     if element_dims(dataset, over):
         raise SpecError(
             f"over {over!r}: must be one number per event, but it has {_shape(dataset, over)} elements"
         )
-    top, bottom = _mean(dataset, signal), _mean(dataset, over)
-    counts = dataset[f"{signal}_count"] / dataset[f"{over}_count"].where(dataset[f"{over}_count"] > 0)
-    base = bottom.value.where(bottom.value != 0)
-    slope = top.value / base
-    error = counts * _quadrature(top.error, slope * bottom.error) / abs(base)
-    differ = bool((counts.where(dataset["n_events"] > 0, 1.0) != 1).any())
-    return Drawable(
-        (counts * slope).transpose(*top.value.dims),
-        error.transpose(*top.value.dims),
-        f"{top.label} / {bottom.label}",
-        _ratio_unit(top.unit, bottom.unit),
-        notes=(f"some sums are over other events than those of {bottom.label}",) if differ else (),
-        error_notes=(f"errors are approximate: covariance with {bottom.label} is neglected",),
+    selected, below = dataset["n_events"], dataset[f"{over}_count"]
+    count = dataset[f"{signal}_count"]
+    elements = [dim for dim in count.dims if dim not in selected.dims]
+    most, least = count.max(elements), count.where(count > 0, selected).min(elements)
+    wrong = ((most > 0) & ((most != selected) | (least != selected) | (below != selected))).values
+    if not wrong.any():
+        return
+    place = tuple(int(number[0]) for number in np.nonzero(wrong))
+    where = dict(zip(selected.dims, place, strict=True))
+    bins = ", ".join(f"{dim} {selected[dim].values[number]}" for dim, number in where.items())
+    field, base = field_of(dataset, signal), field_of(dataset, over)
+    has_value = f"isfinite(sum(`{field}`))" if element_dims(dataset, signal) else f"isfinite(`{field}`)"
+    raise SpecError(
+        f"{signal} over {over}: their sums are not surely of the same events in {int(wrong.sum()):,} of "
+        f"{wrong.size:,} bins, the first at {bins}: of {int(selected[where]):,} selected events "
+        f"{int(least[where]):,} have {signal} and {int(below[where]):,} have {over}. Make the cube of events "
+        f'that have both, with  select: ["{has_value}", "isfinite(`{base}`)"]; or divide shot by shot, '
+        "with a derived variable; or look at the run, with ce.look.plot_scan, which also knows the errors"
     )
 
 

@@ -69,7 +69,7 @@ class Album:
         if self.refusal:
             return paragraph(self.refusal)
         counts = self._dataset["n_events"]
-        shown = counts.astype(np.float64).assign_attrs(field="events per bin", units="")
+        shown = counts.astype(np.float64).assign_attrs(label="events per bin", units="")
         own = {"events_count": counts, "events_mean": shown, "events_std": xr.zeros_like(shown)}
         edges = [name for axis in axes_of(self._dataset) if (name := f"{axis}_bnds") in self._dataset]
         return self._picture(self._dataset[["n_events", *edges]].assign(own), "events")

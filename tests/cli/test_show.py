@@ -46,7 +46,8 @@ def test_picture_of_ours_is_replaced_and_any_other_stays(call: Call, cube: Path,
 def test_picture_of_a_ratio_and_difference(call: Call, cube: Path) -> None:
     options = ("--signal", "roi", "--over", "ipm2/sum", "--difference", "on,off")
 
-    assert call("show", cube, "--plot", "ratio.png", *options).code == 0
+    drawn = call("show", cube, "--plot", "ratio.png", *options)
+    assert (drawn.code, drawn.out) == (0, "wrote ratio.png\n")
 
 
 def test_signal_without_plot_is_an_error(call: Call, cube: Path) -> None:

@@ -78,7 +78,7 @@ def test_summary_pictures_and_report_are_the_same_of_a_cube_from_netcdf(stored: 
 
     with xr.open_dataset(file, engine="h5netcdf") as back:
         assert ce.describe_cube(back).splitlines()[1:] == ce.describe_cube(cube).splitlines()[1:]
-        assert ce.plot_cube(back, "diode2").get_suptitle() == "xpptut15 run 252: diode2/channels"
+        assert ce.plot_cube(back, "diode2").get_suptitle() == "xpptut15 run 252: diode2"
         assert "ipm2/sum in [0.3, 2.0]" in report_html(back, "cube.nc")
 
 
