@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -119,14 +122,26 @@ def _submit(request: Request, run: int) -> Outcome:
 
 
 def check_command(request: Request) -> None:
-    """See to it that the job can find the command: it inherits this environment."""
-    from cubeengine.errors import SpecError
+    """Check that the job finds the command, and mpi4py where it needs that: it inherits this environment.
 
+    What setup lines of the site bring along is not known here.
+    """
+    from cubeengine.errors import MissingExtra, SpecError
+
+    if request.site.job.setup:
+        return
     program = request.site.job.command[0]
-    if not request.site.job.setup and shutil.which(program) is None:
+    found = shutil.which(program)
+    if found is None:
         raise SpecError(
             f"there is no command {program!r} on the PATH that jobs inherit; activate the environment that "
             "has it, or give setup lines under [job] in the site file"
+        )
+    ours = Path(found).parent == Path(sys.executable).parent
+    if request.launcher == "mpi" and ours and find_spec("mpi4py") is None:
+        raise MissingExtra(
+            f"the jobs would use the launcher mpi, but {found} has no mpi4py; install it with: "
+            "pip install 'cubeengine[mpi]', or choose --launcher threads or processes, which use one node"
         )
 
 

@@ -189,6 +189,18 @@ def test_command_that_the_job_would_not_find_is_told(
     assert "there is no command 'cubeengine'" in outcome.err
 
 
+@pytest.mark.parametrize(("launcher", "code"), [("mpi", 2), ("threads", 0)])
+def test_mpi_job_that_would_not_find_mpi4py_is_not_submitted(
+    call: Call, runs: Path, cluster: Path, monkeypatch: pytest.MonkeyPatch, launcher: str, code: int
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(cluster / "python"))  # the environment of the command
+    monkeypatch.setattr("cubeengine.cli.submit.find_spec", lambda _: None)
+    outcome = call("submit", "delay.yaml", "--site", "site.toml", "--launcher", launcher)
+
+    assert outcome.code == code
+    assert ("has no mpi4py; install it with: pip install 'cubeengine[mpi]'" in outcome.err) == bool(code)
+
+
 def test_interactive_makes_the_cubes_of_the_runs_that_are_there(
     call: Call, runs: Path, cluster: Path
 ) -> None:
