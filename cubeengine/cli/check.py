@@ -25,6 +25,7 @@ def command(
 
     Warns of what is allowed but probably not meant. Ends with 2 if there are errors.
     """
+    from cubeengine.cli.progress import working
     from cubeengine.picking.spec import kind_of_spec
     from cubeengine.spec.check import check_document, read_text
 
@@ -34,7 +35,8 @@ def command(
     checked = check_document(text, arguments.overrides, kind)
     problems = list(checked.problems)
     try:
-        problems += _against_run(arguments, checked)
+        with working("checking: reading times and scalars of all events"):
+            problems += _against_run(arguments, checked)
     finally:
         # Also where the run cannot be opened: what is wrong with the spec is known by then.
         n_errors = _print(problems, spec)

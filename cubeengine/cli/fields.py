@@ -37,8 +37,11 @@ def command(
 
     SOURCE is smallData or raw data (xtc2), or a directory with both, which are joined by time.
     """
-    run = open_source(source, xtc)
-    summaries, unreadable = column_summaries(run) if stats else ({}, {})
+    from cubeengine.cli.progress import working
+
+    with working("reading the scalars" if stats else "opening the run"):
+        run = open_source(source, xtc)
+        summaries, unreadable = column_summaries(run) if stats else ({}, {})
     if as_json:
         import json
 

@@ -22,13 +22,16 @@ def command(source: str, xtc: tuple[str, ...]) -> None:
       cubeengine run cube.yaml
     """
     from cubeengine import api
+    from cubeengine.cli.progress import working
     from cubeengine.events.opening import open_located
     from cubeengine.spec.starter import starter
 
     located = api.locate_source(source, xtc)
     raw = [_full(path) for path in located.xtc]
     smalldata = None if located.smalldata is None else _full(located.smalldata)
-    click.echo(starter(open_located(located), smalldata, raw or None), nl=False)
+    with working("looking at the run: reading times and scalars"):
+        text = starter(open_located(located), smalldata, raw or None)
+    click.echo(text, nl=False)
 
 
 def _full(path: Path) -> str:

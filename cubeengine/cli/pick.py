@@ -8,7 +8,7 @@ import click
 
 from cubeengine.cli.base import Command
 from cubeengine.cli.options import SpecArguments, launch_options, sample_options, spec_options
-from cubeengine.cli.run import default_output, keeping, print_result, print_warnings
+from cubeengine.cli.run import PLANNING, default_output, keeping, print_result, print_warnings
 
 
 @click.command("pick", cls=Command, short_help="Pick the best events of every bin, with their frames.")
@@ -38,12 +38,13 @@ def command(
 
     # Before anything else is imported: see there.
     with taking_part(launcher):
-        from cubeengine.cli.progress import ProgressDisplay
+        from cubeengine.cli.progress import ProgressDisplay, working
         from cubeengine.picking.api import open_pick_spec, pick
 
         arguments = SpecArguments.of(spec, experiment, run, settings)
-        loaded, opened = open_pick_spec(arguments.path, overrides=arguments.overrides)
-        plan = pick(opened, loaded, memory=memory, events=events, every=every)
+        with working(PLANNING):
+            loaded, opened = open_pick_spec(arguments.path, overrides=arguments.overrides)
+            plan = pick(opened, loaded, memory=memory, events=events, every=every)
         print_warnings(plan.warnings)
         n_picked = plan.picked.n_picked
         empty = f", {(n_picked == 0).sum():,} of them empty" if (n_picked == 0).any() else ""

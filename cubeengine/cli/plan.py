@@ -27,11 +27,14 @@ def command(
     That is: cut flow, bins and their occupancy, bytes to read, the strategy and why, tasks, projected memory,
     output size, and warnings.
     """
+    from cubeengine.cli.progress import working
+    from cubeengine.cli.run import PLANNING
     from cubeengine.picking.api import open_any_spec, plan_any
 
     arguments = SpecArguments.of(spec, experiment, run, settings)
-    loaded, opened = open_any_spec(arguments.path, overrides=arguments.overrides)
-    plan = plan_any(opened, loaded, memory=memory, events=events, every=every)
+    with working(PLANNING):
+        loaded, opened = open_any_spec(arguments.path, overrides=arguments.overrides)
+        plan = plan_any(opened, loaded, memory=memory, events=events, every=every)
     if as_json:
         import json
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,6 +23,45 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0
 """Least time between two plain lines, which end up in log files."""
+
+MOMENT_SECONDS = 1.0
+"""What is over sooner needs no spinner."""
+
+
+@contextmanager
+def working(words: str) -> Iterator[None]:
+    """Say on standard error what is done while a block runs, once that takes longer than a moment.
+
+    On a terminal that is a spinner, which is gone in the end; elsewhere a plain line now and then.
+    """
+    ended = threading.Event()
+    show = _spin if sys.stderr.isatty() else _print_lines
+    teller = threading.Thread(target=show, args=(words, ended), daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
+
+
+def _spin(words: str, ended: threading.Event) -> None:
+    if ended.wait(MOMENT_SECONDS):
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(words, total=None)
+        ended.wait()
+
+
+def _print_lines(words: str, ended: threading.Event) -> None:
+    begin, pause = time.perf_counter(), LINE_SECONDS
+    while not ended.wait(pause):
+        click.echo(f"{words}, {time.perf_counter() - begin:.0f} s so far", err=True)
+        pause *= 2  # ever more rarely: logs stay short
 
 
 class ProgressDisplay:

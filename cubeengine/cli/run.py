@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cubeengine.spec.model import CubeSpec
 
 
+PLANNING = "planning: reading times and scalars of all events"
+
+
 @click.command("run", cls=Command, short_help="Make the cube, with a progress bar.")
 @spec_options
 @click.option("-o", "--output", metavar="OUT.zarr", help="Default: ./<experiment>_r<run>_<cube>.zarr")
@@ -52,14 +55,16 @@ def command(
     # Before anything else is imported: see there.
     with taking_part(launcher):
         from cubeengine import api
-        from cubeengine.cli.progress import ProgressDisplay
+        from cubeengine.cli.progress import ProgressDisplay, working
         from cubeengine.cli.report import check_place, report_on
 
         if report is not None:
             check_place(report)
-        loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
-        plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
-        print_warnings(plan.warnings)
+        with working(PLANNING):
+            loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
+            plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
+            warnings = plan.warnings
+        print_warnings(warnings)
         target = Path(output) if output else default_output(loaded, opened)
         with keeping(resume), ProgressDisplay() as display:
             result = plan.to_zarr(
