@@ -28,7 +28,7 @@ from cubeengine.planning.output import Output, cube_output, statistic_attrs, sta
 from cubeengine.planning.plan import CubePlan
 from cubeengine.planning.provenance import cube_attributes
 from cubeengine.planning.sample import Sample
-from cubeengine.planning.warn import plan_warnings
+from cubeengine.planning.warn import check_bins, plan_warnings
 from cubeengine.progress import OnProgress
 from cubeengine.schema.problems import Problem
 from cubeengine.spec.model import CubeSpec, RunPaths, resolve_paths
@@ -179,6 +179,7 @@ def plan(
     events: int | None = None,
     every: int | None = None,
     tuning: Tuning | None = None,
+    force: bool = False,
 ) -> Plan:
     """Plan a cube: select and bin the events, decide all work; reads scalars only.
 
@@ -194,6 +195,8 @@ def plan(
         A quick try on the first so many events, or on every n-th; marked as such in the cube.
     tuning : Tuning, optional
         Sizes the planner aims at.
+    force : bool
+        Whether nearly all events may be in one of several bins, which mostly comes of a wrong unit.
 
     Returns
     -------
@@ -203,7 +206,8 @@ def plan(
     Raises
     ------
     SpecError
-        If the spec does not fit the run; lists all problems.
+        If the spec does not fit the run; lists all problems. If more than 99 % of the selected events are in
+        one of several bins, unless `force` is given.
     BudgetExceeded
         If the cube does not fit the memory.
 
@@ -218,6 +222,8 @@ def plan(
         raise SpecError(f"this is a {type(spec).__name__}, no spec of a cube: use {spec.planned_by}")
     budget = Budget(parse_size(memory) if memory is not None else spec.resources.memory)
     bound = bind(run, spec, sample=Sample(events, every))
+    if not force:
+        check_bins(bound)
     return Plan(bound, make_plan(bound, budget, tuning), budget)
 
 

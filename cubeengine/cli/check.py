@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cubeengine.cli.base import Command, printable
-from cubeengine.cli.options import SpecArguments, spec_options
+from cubeengine.cli.options import SpecArguments, force_option, spec_options
 
 if TYPE_CHECKING:
     from cubeengine.schema.problems import Problem
@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 @click.command("check", cls=Command, short_help="Check a spec against its run: every problem at once.")
 @spec_options
+@force_option
 @click.pass_context
 def command(
-    ctx: click.Context, spec: str, experiment: str | None, run: int | None, settings: tuple[str, ...]
+    ctx: click.Context,
+    spec: str,
+    experiment: str | None,
+    run: int | None,
+    settings: tuple[str, ...],
+    force: bool,
 ) -> None:
     """Check SPEC by itself and against its run, and report every problem with its line.
 
@@ -36,7 +42,7 @@ def command(
     problems = list(checked.problems)
     try:
         with working("checking: reading times and scalars of all events"):
-            problems += _against_run(arguments, checked)
+            problems += _against_run(arguments, checked, force=force)
     finally:
         # Also where the run cannot be opened: what is wrong with the spec is known by then.
         n_errors = _print(problems, spec)
@@ -45,11 +51,12 @@ def command(
     click.echo(f"{printable(spec)}: no errors")
 
 
-def _against_run(arguments: SpecArguments, checked: Checked) -> list[Problem]:
+def _against_run(arguments: SpecArguments, checked: Checked, *, force: bool) -> list[Problem]:
     """Give the problems that show on the run only; plans where there are no errors so far."""
     from cubeengine.errors import SpecError
     from cubeengine.picking.api import plan_any
     from cubeengine.planning.bind import prepare_run, signal_problems
+    from cubeengine.planning.warn import crowded_bins
     from cubeengine.schema.problems import problems_in
     from cubeengine.spec.check import check_fields
 
@@ -63,10 +70,21 @@ def _against_run(arguments: SpecArguments, checked: Checked) -> list[Problem]:
     if checked.spec is None or errors:
         return found + signal_problems(known, checked.remains.at(folder), checked.positions)
     try:
-        warnings = plan_any(run, checked.spec.at(folder)).warnings
+        plan = plan_any(run, checked.spec.at(folder), force=True)
+        warnings = plan.warnings
     except SpecError as err:
         return found + problems_in(err)
-    return found + [checked.positions.problem(w.path, w.message, "warning") for w in warnings]
+    refused = () if force else crowded_bins(plan.bound)
+    messages = [problem.message for problem in refused]
+    return [
+        *found,
+        *(checked.positions.problem(problem.path, problem.message) for problem in refused),
+        *(
+            checked.positions.problem(warning.path, warning.message, "warning")
+            for warning in warnings
+            if not any(message.startswith(warning.message) for message in messages)
+        ),
+    ]
 
 
 def _print(problems: Sequence[Problem], name: str) -> int:

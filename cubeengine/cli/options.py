@@ -109,6 +109,12 @@ def sample_options(command: F) -> F:
     return command
 
 
+def force_option(command: F) -> F:
+    """Add --force."""
+    words = "Accept that nearly all events are in one of several bins."
+    return click.option("--force", is_flag=True, help=words)(command)
+
+
 def launch_options(command: F) -> F:
     """Add --launcher, --workers, --resume and --overwrite."""
     for decorate in reversed(

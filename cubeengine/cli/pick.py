@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cubeengine.cli.base import Command
-from cubeengine.cli.options import SpecArguments, launch_options, sample_options, spec_options
+from cubeengine.cli.options import SpecArguments, force_option, launch_options, sample_options, spec_options
 from cubeengine.cli.run import PLANNING, default_output, keeping, print_result, print_warnings
 
 
@@ -15,6 +15,7 @@ from cubeengine.cli.run import PLANNING, default_output, keeping, print_result, 
 @spec_options
 @click.option("-o", "--output", metavar="OUT.zarr", help="Default: ./<experiment>_r<run>_<cube>.zarr")
 @sample_options
+@force_option
 @launch_options
 def command(
     spec: str,
@@ -25,6 +26,7 @@ def command(
     events: int | None,
     every: int | None,
     memory: str | None,
+    force: bool,
     launcher: str,
     workers: int | None,
     resume: bool,
@@ -44,7 +46,7 @@ def command(
         arguments = SpecArguments.of(spec, experiment, run, settings)
         with working(PLANNING):
             loaded, opened = open_pick_spec(arguments.path, overrides=arguments.overrides)
-            plan = pick(opened, loaded, memory=memory, events=events, every=every)
+            plan = pick(opened, loaded, memory=memory, events=events, every=every, force=force)
         print_warnings(plan.warnings)
         n_picked = plan.picked.n_picked
         empty = f", {(n_picked == 0).sum():,} of them empty" if (n_picked == 0).any() else ""

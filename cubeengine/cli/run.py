@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cubeengine.cli.base import Command, printable
-from cubeengine.cli.options import SpecArguments, launch_options, sample_options, spec_options
+from cubeengine.cli.options import SpecArguments, force_option, launch_options, sample_options, spec_options
 
 if TYPE_CHECKING:
     from cubeengine.engine import Result
@@ -26,6 +26,7 @@ PLANNING = "planning: reading times and scalars of all events"
 @spec_options
 @click.option("-o", "--output", metavar="OUT.zarr", help="Default: ./<experiment>_r<run>_<cube>.zarr")
 @sample_options
+@force_option
 @launch_options
 @click.option("--report", metavar="FILE.html", help="Write a page about the cube as well.")
 def command(
@@ -37,6 +38,7 @@ def command(
     events: int | None,
     every: int | None,
     memory: str | None,
+    force: bool,
     launcher: str,
     workers: int | None,
     resume: bool,
@@ -62,7 +64,7 @@ def command(
             check_place(report)
         with working(PLANNING):
             loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
-            plan = api.plan(opened, loaded, memory=memory, events=events, every=every)
+            plan = api.plan(opened, loaded, memory=memory, events=events, every=every, force=force)
             warnings = plan.warnings
         print_warnings(warnings)
         target = Path(output) if output else default_output(loaded, opened)

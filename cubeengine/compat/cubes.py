@@ -190,7 +190,12 @@ class Cubes(Derivations):
         base = self._selected(cube.useFilter, state)
         good = {damage: self._undamaged(base, damage) for damage in damaged.values()}
         plan = self.session.cube(
-            *axes, select=[base, *good.values()], signals=fields, name=cube.cubeName, memory=memory
+            *axes,
+            select=[base, *good.values()],
+            signals=fields,
+            name=cube.cubeName,
+            memory=memory,
+            force=True,
         )
         variables = [*(axis.field for axis in axes), *fields]
         selections = {

@@ -23,7 +23,7 @@ from cubeengine.planning.bind import Bound, bind
 from cubeengine.planning.cost import Tuning
 from cubeengine.planning.output import Output
 from cubeengine.planning.sample import Sample
-from cubeengine.planning.warn import plan_warnings
+from cubeengine.planning.warn import check_bins, plan_warnings
 from cubeengine.progress import OnProgress
 from cubeengine.schema.problems import Problem
 from cubeengine.spec.check import read_text
@@ -58,11 +58,12 @@ def plan_any(
     memory: str | int | None = None,
     events: int | None = None,
     every: int | None = None,
+    force: bool = False,
 ) -> Plan | PickPlan:
     """Plan what a spec of either kind asks for; see `plan` and `pick`."""
     if isinstance(spec, PickSpec):
-        return pick(run, spec, memory=memory, events=events, every=every)
-    return plan(run, spec, memory=memory, events=events, every=every)
+        return pick(run, spec, memory=memory, events=events, every=every, force=force)
+    return plan(run, spec, memory=memory, events=events, every=every, force=force)
 
 
 def pick(
@@ -73,6 +74,7 @@ def pick(
     events: int | None = None,
     every: int | None = None,
     tuning: Tuning | None = None,
+    force: bool = False,
 ) -> PickPlan:
     """Pick events: select and bin the events and choose the best of every bin; reads scalars only.
 
@@ -88,6 +90,8 @@ def pick(
         A quick try on the first so many events, or on every n-th; marked as such in the store.
     tuning : Tuning, optional
         Sizes that the work is cut by.
+    force : bool
+        Whether nearly all events may be in one of several bins, which mostly comes of a wrong unit.
 
     Returns
     -------
@@ -119,6 +123,8 @@ def pick(
         raise SpecError("this spec has no section 'pick', so it is for a cube: use ce.plan, or ce.PickSpec")
     budget = Budget(parse_size(memory) if memory is not None else spec.resources.memory)
     bound = bind(run, spec, sample=Sample(events, every), further=_further(run, spec))
+    if not force:
+        check_bins(bound)
     return PickPlan(bound, spec, pick_events(bound, spec, budget), budget, tuning)
 
 

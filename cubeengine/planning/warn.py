@@ -13,7 +13,7 @@ from cubeengine.planning.bind import Bound
 from cubeengine.planning.derive import lacks_laser
 from cubeengine.planning.fates import Fates
 from cubeengine.planning.warn_borders import rounding_warnings
-from cubeengine.schema.problems import Problem, SpecPath
+from cubeengine.schema.problems import Problem, SpecPath, spec_error
 from cubeengine.spec.axes import axis_unit
 from cubeengine.spec.conventions import unit_hint
 from cubeengine.spec.links import member_fields, walk_members, walk_selections
@@ -30,6 +30,8 @@ LOST = 0.9  # of the events, to one cut
 NEAR_EDGE = 0.01  # of the selected events
 CHANCE = 1e-3  # below it, zeros in a row are taken for more than chance
 LOPSIDED = 0.99  # of the selected events, outside or in one bin
+ENOUGH = 100  # events: of fewer, more than 99 % are all of them, which may be chance
+ALL_THE_SAME = "if all is as it should be, give --force, or force=True in Python"
 MOST_LOOKED_AT = 64 * 2**20  # bytes of an array that is looked through for zeros: a plan reads no frames
 
 
@@ -134,11 +136,40 @@ def _lopsided(bound: Bound, name: str) -> Iterator[Problem]:
         yield _warning(
             ("axes",), f"selection {name!r}: {fates.outside:,} of {kept:,} events lie outside the bins"
         )
-    counts = bound.n_events[list(bound.selections).index(name)]
-    if len(counts) > 1 and fates.binned and counts.max() > LOPSIDED * fates.binned:
-        yield _warning(
-            ("axes",), f"selection {name!r}: {counts.max():,} of {fates.binned:,} events are in one bin"
-        )
+    if _is_crowded(bound, name):
+        yield _warning(("axes",), _crowd(bound, name))
+
+
+def _is_crowded(bound: Bound, name: str) -> bool:
+    counts, binned = bound.n_events[list(bound.selections).index(name)], bound.fates[name].binned
+    return bool(len(counts) > 1 and binned and counts.max() > LOPSIDED * binned)
+
+
+def _crowd(bound: Bound, name: str) -> str:
+    counts, binned = bound.n_events[list(bound.selections).index(name)], bound.fates[name].binned
+    return (
+        f"selection {name!r}: {counts.max():,} of {binned:,} events are in one bin of {len(counts):,}; see "
+        "whether the unit of the axis is right, and its range"
+    )
+
+
+def crowded_bins(bound: Bound) -> tuple[Problem, ...]:
+    """Return the selections of which nearly all events are in one of several bins, as errors.
+
+    They are errors only where no selection spreads over the bins, as laser-off events of a run at one delay
+    may well be in one bin; where there are events enough to tell; and not for a quick try on part of a run.
+    """
+    filled = [name for name, fates in bound.fates.items() if fates.binned]
+    if str(bound.sample) or not all(_is_crowded(bound, name) for name in filled):
+        return ()
+    many = (name for name in filled if bound.fates[name].binned >= ENOUGH)
+    return tuple(Problem(("axes",), f"{_crowd(bound, name)}; {ALL_THE_SAME}") for name in many)
+
+
+def check_bins(bound: Bound) -> None:
+    """Raise SpecError where nearly all events are in one of several bins; see `crowded_bins`."""
+    if errors := crowded_bins(bound):
+        raise spec_error(errors)
 
 
 def _near_edges(bound: Bound, axis: BinnedAxis, number: int) -> Iterator[Problem]:

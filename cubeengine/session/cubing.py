@@ -47,6 +47,7 @@ class Cubing(RunView):
         memory: str | int | None = None,
         events: int | None = None,
         every: int | None = None,
+        force: bool = False,
         **binning: Any,
     ) -> Plan:
         """Plan a cube; reads scalars only.
@@ -66,6 +67,8 @@ class Cubing(RunView):
             Memory per worker; part of the spec.
         events, every : int, optional
             A quick try on the first so many events, or on every n-th.
+        force : bool
+            Whether nearly all events may be in one of several bins, which mostly comes of a wrong unit.
         **binning
             One of: `edges`, a list or ``{"start", "stop", "step" or "bins"}``; `centers`,
             ``{"start", "stop", "step"}`` or a list; `bins`, a number, with ``range=(low, high)`` or over all
@@ -83,7 +86,7 @@ class Cubing(RunView):
             If it does not fit the run.
         """
         run, spec = self._asked(axes, select, signals, name=name, memory=memory, binning=binning)
-        planned = plan(run, spec, events=events, every=every)
+        planned = plan(run, spec, events=events, every=every, force=force)
         self._keeper.notes = replace(self._keeper.notes, cube=spec)
         return planned
 
@@ -97,6 +100,7 @@ class Cubing(RunView):
         signals: object = (),
         name: str | None = None,
         memory: str | int | None = None,
+        force: bool = False,
         **binning: Any,
     ) -> PickPlan:
         """Plan to pick, of every bin, the events that are best in a variable; reads scalars only.
@@ -109,7 +113,7 @@ class Cubing(RunView):
             The variable they are judged by; "first" and "random" need none.
         events : int
             How many per bin.
-        *axes, select, signals, name, memory, **binning
+        *axes, select, signals, name, memory, force, **binning
             As for `cube`.
 
         Returns
@@ -120,7 +124,7 @@ class Cubing(RunView):
         run, asked = self._asked(axes, select, signals, name=name, memory=memory, binning=binning)
         chosen = {"which": which, "events": events} | ({} if field is None else {"field": field})
         spec = PickSpec.from_dict({**asked.to_dict(), "pick": chosen}).at(asked.folder)
-        planned = pick(run, spec)
+        planned = pick(run, spec, force=force)
         self._keeper.notes = replace(self._keeper.notes, cube=spec)
         return planned
 

@@ -58,4 +58,4 @@ def plan_of(run: Run, text: str, **options: Any) -> api.Plan:
 
 
 def warnings_of(run: Run, text: str) -> list[str]:
-    return [warning.message for warning in plan_of(run, text).warnings]
+    return [warning.message for warning in plan_of(run, text, force=True).warnings]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cubeengine.errors import SpecError
+from cubeengine.picking.api import pick
+from cubeengine.picking.spec import PickSpec
 from tests.planning.runs import DELAY, delay_scan, memory_run, plan_of, warnings_of
 
 UNIT = 'units: {x: ""}\n'
@@ -123,9 +126,44 @@ def test_nearly_all_events_outside(outside, warned):
 
 @pytest.mark.parametrize(("together", "warned"), [(98, False), (100, True)])
 def test_nearly_all_events_in_one_bin(together, warned):
-    values = np.where(np.arange(100) < together, 0.3, 1.7)
-    messages = warnings_of(memory_run({"x": values}), UNIT + "axes: [{field: x, edges: [0, 1, 2]}]")
-    assert has(messages, "100 of 100 events are in one bin") == warned
+    run = memory_run({"x": np.where(np.arange(100) < together, 0.3, 1.7)})
+    text = UNIT + "axes: [{field: x, edges: [0, 1, 2]}]"
+    messages = [warning.message for warning in plan_of(run, text, force=True).warnings]
+    assert has(messages, "100 of 100 events are in one bin of 2") == warned
+    if not warned:
+        return
+    with pytest.raises(SpecError, match=r"100 of 100 events are in one bin of 2.*force=True"):
+        plan_of(run, text)
+    assert plan_of(run, text, force=True).compute()["n_events"].values.tolist() == [[100, 0]]
+
+
+def test_few_events_and_quick_tries_may_be_in_one_bin():
+    text = UNIT + "axes: [{field: x, edges: [0, 1, 2]}]"
+    few = memory_run({"x": np.full(99, 0.3)})
+    assert has(warnings_of(few, text), "99 of 99 events are in one bin")
+    late = memory_run({"x": np.repeat([0.3, 1.7], 200)})
+    assert plan_of(late, text, events=150).bound.n_events.tolist() == [[150, 0]]
+
+
+def test_one_selection_may_be_in_one_bin_where_another_spreads():
+    """As laser-off events of a run at one delay, which have no time tool."""
+    laser = np.arange(600) % 2
+    run = memory_run({"x": np.where(laser == 1, np.linspace(0.1, 1.9, 600), 0.3), "lightStatus/laser": laser})
+    text = UNIT + (
+        "select: {on: {laser: on}, off: {laser: off}}\ncubes: [%s]\naxes: [{field: x, edges: [0, 1, 2]}]"
+    )
+    assert has(warnings_of(run, text % "on, off"), "selection 'off': 300 of 300 events are in one bin")
+    with pytest.raises(SpecError, match="selection 'off'"):
+        plan_of(run, text % "off")
+
+
+def test_picked_events_of_one_bin_alone_are_refused():
+    run = memory_run({"x": np.full(200, 0.3)})
+    text = "cube: c\n" + UNIT + "axes: [{field: x, edges: [0, 1, 2]}]\npick: {field: x, which: largest}"
+    spec = PickSpec.loads(text)
+    with pytest.raises(SpecError, match="200 of 200 events are in one bin"):
+        pick(run, spec)
+    assert pick(run, spec, force=True).picked.n_picked.tolist() == [[1, 0]]
 
 
 def test_single_bin_may_hold_all_events():
