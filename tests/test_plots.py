@@ -125,6 +125,14 @@ def test_difference_has_errors_in_quadrature_and_says_what_is_approximate(cube: 
     assert drawable(cube, "diode2", difference=("off", "on")).value[3] == -drawn.value[3]
 
 
+def test_difference_of_selections_that_share_events_has_no_errors(cube: xr.Dataset) -> None:
+    apart = drawable(cube.assign_attrs(shared_events={}), "diode2", difference="on,off")
+    sharing = drawable(cube.assign_attrs(shared_events={"on": {"off": 12}}), "diode2", difference="off,on")
+    assert (np.isfinite(apart.error[:-1]).all(), apart.error_notes) == (True, ())
+    assert np.isnan(sharing.error).all()
+    assert sharing.error_notes == ("no errors: off and on have 12 events in common",)
+
+
 def test_part_of_a_run_is_said(cube: xr.Dataset) -> None:
     part = cube.assign_attrs(partial_run="every 10th event")
     assert drawable(part, "diode2").notes == ("part of the run only: every 10th event",)

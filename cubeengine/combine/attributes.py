@@ -15,8 +15,8 @@ from cubeengine.types import IntArray
 PACKAGES = ("numpy", "xarray", "zarr")
 
 _OF_ONE = (
-    "run", "title", "cubeengine", "spec", "stages", "cut_flow", "fates", "delays", "near", "join", "left_out",
-    "n_events_total", "partial_run", "inputs", "versions", "history",
+    "run", "title", "cubeengine", "spec", "stages", "cut_flow", "fates", "delays", "near", "shared_events",
+    "join", "left_out", "n_events_total", "partial_run", "inputs", "versions", "history",
 )  # fmt: skip
 """What is kept of each cube that was merged."""
 
@@ -63,6 +63,7 @@ def merged_attributes(
         "fates": _of_all(cubes, "fates", _summed),
         "delays": _of_all(cubes, "delays", _summed),
         "near": _of_all(cubes, "near", _summed),
+        "shared_events": _of_all(cubes, "shared_events", _summed),
         "join": _summed([joins for cube in cubes if (joins := cube.attrs.get("join"))]) or None,
         "left_out": _summed([cube.attrs.get("left_out") or {} for cube in cubes]),
         "n_events_total": _of_all(cubes, "n_events_total", sum),

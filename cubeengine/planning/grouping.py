@@ -46,6 +46,8 @@ class Grouping:
         Pairs of each group.
     n_distinct : int
         Events that are in some group.
+    shared : (n_selections, n_selections) int64
+        Events in a bin that each two selections have in common.
     """
 
     n_bins: int
@@ -56,6 +58,7 @@ class Grouping:
     disjoint: bool
     per_group: IntArray
     n_distinct: int
+    shared: IntArray
 
     @property
     def n_groups(self) -> int:
@@ -166,7 +169,17 @@ class Grouper:
             disjoint=disjoint,
             per_group=_count(groups, self._n_bins * width),
             n_distinct=len(self._events),
+            shared=self._shared(),
         )
+
+    def _shared(self) -> IntArray:
+        """Count the events that each two selections have in common, (n_selections, n_selections)."""
+        table = np.array(list(self._sets), bool).reshape(-1, self._n_selections).astype(np.int64)
+        per_set = np.zeros(len(table), np.int64)
+        for _, _, sets in self._pieces():
+            per_set += np.bincount(sets, minlength=len(table))
+        counts: IntArray = (table * per_set[:, None]).T @ table
+        return counts
 
     def _numbered(self, order: NDArray[np.int32], width: int) -> NDArray[np.int32]:
         """Give the groups of all events, each in one; `order` has the member of each set."""

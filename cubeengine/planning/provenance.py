@@ -46,6 +46,7 @@ def bound_attributes(bound: Bound, work: Mapping[str, Any]) -> dict[str, Any]:
         "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
         "delays": delay_facts(bound.run, bound.spec, bound.delays),
         "near": {name: asdict(counts) for name, counts in bound.near.items()},
+        "shared_events": _shared_events(bound),
         "n_events_total": bound.considered,
         "partial_run": str(bound.sample) or None,
         "join": bound.run.join.facts if bound.run.join else None,
@@ -55,6 +56,16 @@ def bound_attributes(bound: Bound, work: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }  # fmt: skip
+
+
+def _shared_events(bound: Bound) -> dict[str, dict[str, int]]:
+    """Give the selections that have binned events in common, with how many; none where all are disjoint."""
+    names, counts = list(bound.selections), bound.grouping.shared.tolist()
+    rows = {
+        name: {names[other]: counts[i][other] for other in range(i + 1, len(names)) if counts[i][other]}
+        for i, name in enumerate(names)
+    }
+    return {name: row for name, row in rows.items() if row}
 
 
 def _signal_facts(signal: SignalPlan) -> dict[str, Any]:

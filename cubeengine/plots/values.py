@@ -151,7 +151,8 @@ def drawable(
     if over is not None:
         found = _ratio(dataset, find_signal(dataset, signal), find_signal(dataset, over))
     if difference is not None:
-        found = _difference(found, *_pair(dataset, difference))
+        first, second = _pair(dataset, difference)
+        found = _difference(found, first, second, _shared_events(dataset, first, second))
     partial = dataset.attrs.get("partial_run")
     return replace(found, notes=(*found.notes, f"part of the run only: {partial}")) if partial else found
 
@@ -239,17 +240,30 @@ def check_same_events(dataset: xr.Dataset, signal: str, over: str) -> None:
     )
 
 
-def _difference(drawn: Drawable, first: str, second: str) -> Drawable:
+def _shared_events(dataset: xr.Dataset, first: str, second: str) -> int | None:
+    """Return how many events two selections have in common; None where the cube does not say."""
+    known = cube_facts(dataset).get("shared_events")
+    if known is None:
+        return None
+    return int(known.get(first, {}).get(second, 0) or known.get(second, {}).get(first, 0))
+
+
+def _difference(drawn: Drawable, first: str, second: str, shared: int | None) -> Drawable:
     value, error = (part.sel({SELECTION: first}, drop=True) for part in (drawn.value, drawn.error))
     other, other_error = (part.sel({SELECTION: second}, drop=True) for part in (drawn.value, drawn.error))
-    note = f"errors are approximate: {first} and {second} are taken as independent"
+    total, notes = _quadrature(error, other_error), drawn.error_notes
+    if shared is None:
+        notes = (*notes, f"errors are approximate: {first} and {second} are taken as independent")
+    elif shared:
+        total = xr.full_like(total, np.nan)
+        notes = (*notes, f"no errors: {first} and {second} have {shared:,} events in common")
     return replace(
         drawn,
         value=value - other,
-        error=_quadrature(error, other_error),
+        error=total,
         label=f"{drawn.label}, {first}{_MINUS}{second}",
         centred=True,
-        error_notes=(*drawn.error_notes, note),
+        error_notes=notes,
     )
 
 

@@ -59,6 +59,15 @@ def cube(store):
         return dataset.load()
 
 
+def test_events_that_selections_share_are_counted() -> None:
+    run = memory_run({"x": np.arange(10.0)})
+    text = "select: {low: ['x < 6'], high: ['x >= 6'], odd: ['x > 3', 'x < 8']}\n"
+    text += "axes: [{field: x, edges: [0.5, 9.5]}]\ncubes: [low, high, odd]\nsignals: [x]\n"
+    shared = cube_facts(plan_of(run, text).lazy())["shared_events"]
+
+    assert shared == {"low": {"odd": 2}, "high": {"odd": 2}}
+
+
 def test_variables_are_those_of_the_contract(cube):
     statistics = {f"{name}_{statistic}" for name in FRAMES for statistic in ("count", "mean", "std")}
     assert set(cube.data_vars) == {"n_events", *statistics}
