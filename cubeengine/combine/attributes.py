@@ -15,7 +15,8 @@ from cubeengine.types import IntArray
 PACKAGES = ("numpy", "xarray", "zarr")
 
 _OF_ONE = (
-    "run", "title", "cubeengine", "spec", "stages", "cut_flow", "fates", "delays", "near", "shared_events",
+    "run", "title", "cubeengine", "spec", "stages", "cut_flow", "percentiles", "fates", "delays", "near",
+    "shared_events",
     "join", "left_out", "n_events_total", "partial_run", "inputs", "versions", "history",
 )  # fmt: skip
 """What is kept of each cube that was merged."""

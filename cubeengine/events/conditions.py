@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,11 @@ from cubeengine.events.expressions import Columns, Expression
 from cubeengine.events.operators import compare
 from cubeengine.events.states import States
 from cubeengine.events.values import Value, from_column
+from cubeengine.schema.texts import Percentile
 from cubeengine.types import BoolArray, Column
+
+if TYPE_CHECKING:
+    from cubeengine.events.selections import Node
 
 Bound: TypeAlias = int | float
 
@@ -43,6 +47,28 @@ class Interval:
             raise SpecError(
                 f"cut on {self.field!r}: the lower bound {self.low} is above the upper, {self.high}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A field between two bounds of which one, or both, is a percentile of its values; both are included.
+
+    It has no answer before the numbers are found; see `planning.percentiles`.
+
+    Attributes
+    ----------
+    field : str
+        The field.
+    low, high : number, Percentile or None
+        The bounds; None leaves a side open.
+    scope : Node
+        The percentiles are those of the finite values of the events that this keeps.
+    """
+
+    field: str
+    low: Bound | Percentile | None
+    high: Bound | Percentile | None
+    scope: Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +124,7 @@ class Given:
         return cls(hashlib.sha256(found.tobytes()).hexdigest(), found)
 
 
-Condition: TypeAlias = Interval | OneOf | Expression | Given
+Condition: TypeAlias = Interval | Ranked | OneOf | Expression | Given
 
 
 def condition_fields(condition: Condition) -> frozenset[str]:
@@ -118,6 +144,8 @@ def condition_text(condition: Condition) -> str:
             return condition.text
         case Given():
             return "mask"
+        case Ranked(name, low, high, _):
+            return f"{low} <= {name} <= {high}"
         case Interval(name, None, high):
             return f"{name} <= {high}"
         case Interval(name, low, None):
@@ -136,6 +164,8 @@ def condition_states(condition: Condition, columns: Columns, n_events: int) -> S
         return _expression_states(condition, columns, n_events)
     if isinstance(condition, Given):
         return given_states(condition, slice(0, n_events))
+    if isinstance(condition, Ranked):
+        raise SpecError(f"cut on {condition.field!r}: its percentiles have not been found yet")
     column = columns(condition.field)
     _check_scalar(condition.field, column)
     with np.errstate(all="ignore"):

@@ -397,6 +397,7 @@ class Run:
         }  # fmt: skip
         run = Run(self.source, self.run_id, **{**parts, **changed})
         run.whole.share_columns(self.whole)
+        run.notes.update(self.notes)
         return run
 
     def with_inputs(self, files: Sequence[InputFile]) -> Run:

@@ -20,6 +20,7 @@ from cubeengine.events.conditions import (
     Given,
     Interval,
     OneOf,
+    Ranked,
     condition_fields,
     condition_states,
     condition_text,
@@ -30,8 +31,8 @@ from cubeengine.events.states import States
 
 __all__ = [
     "Bound", "Combine", "Condition", "Cut", "CutRow", "Expression", "Given", "Interval", "MaskCache", "Node",
-    "OneOf", "content_key", "cut_flow", "describe", "evaluate", "fields", "given_states", "leaves",
-    "rows",
+    "OneOf", "Ranked", "content_key", "cut_flow", "describe", "evaluate", "fields", "given_states", "leaves",
+    "needed_fields", "rows",
 ]  # fmt: skip
 
 
@@ -98,6 +99,14 @@ def leaves(node: Node) -> Iterator[Cut]:
     else:
         for part in node.parts:
             yield from leaves(part)
+
+
+def needed_fields(node: Node) -> frozenset[str]:
+    """Return the same with the fields that percentiles rest on, which `fields` leaves out."""
+    if isinstance(node, Combine):
+        return frozenset().union(*map(needed_fields, node.parts))
+    scope = node.condition.scope if isinstance(node.condition, Ranked) else None
+    return fields(node) | (frozenset() if scope is None else needed_fields(scope))
 
 
 def describe(part: Node | Condition) -> str:

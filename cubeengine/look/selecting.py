@@ -15,9 +15,10 @@ from cubeengine.events.conditions import condition_fields
 from cubeengine.events.expressions import Expression
 from cubeengine.events.given import Array, given_mask, is_mask
 from cubeengine.events.run import Run
-from cubeengine.events.selections import Combine, Given, Node, describe, leaves
+from cubeengine.events.selections import Combine, Given, Node, describe, leaves, needed_fields
 from cubeengine.events.selections import Cut as ResolvedCut
 from cubeengine.events.window import Window
+from cubeengine.planning.percentiles import with_numbers
 from cubeengine.spec.model import CubeSpec, RunSpec
 from cubeengine.spec.resolve import resolve_selection
 from cubeengine.spec.selections import Cut, Selection
@@ -82,7 +83,9 @@ def node_of(source: RunLike, select: Select) -> Node | None:
             run.fields.infos(cut.condition)
         for name in condition_fields(cut.condition):
             run.fields.resolve(name)
-    return node
+    for name in sorted(needed_fields(node)):
+        run.fields.resolve(name)
+    return with_numbers(run, node)
 
 
 def with_masks(run: Run, select: object, resolve: Callable[[Any], Node]) -> Node:

@@ -22,6 +22,7 @@ from cubeengine.pedestals.dark import check_names
 from cubeengine.pedestals.limits import Limits
 from cubeengine.pedestals.merging import Others, read_others
 from cubeengine.pedestals.slots import Slots, slots_of
+from cubeengine.planning.percentiles import with_numbers
 from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.resolve import resolve_selection
 from cubeengine.spec.selections import Cut, Selection
@@ -214,7 +215,7 @@ def _choose(run: Run, field: str, select: Select) -> tuple[BoolArray, str]:
         text = "a mask"
     else:
         spec = CubeSpec(cube="pedestal", select={"dark": select}, signals=[field])
-        chosen = run.states(resolve_selection(spec, "dark")) == states.TRUE
+        chosen = run.states(with_numbers(run, resolve_selection(spec, "dark"))) == states.TRUE
         text = select if isinstance(select, str) else str(spec.to_dict()["select"]["dark"])
     if not chosen.any():
         raise SpecError(f"no event to take: {text or 'the run is empty'} keeps none of {run.n_events:,}")

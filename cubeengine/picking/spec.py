@@ -201,7 +201,10 @@ def _names(spec: PickSpec) -> Iterator[tuple[SpecPath, str]]:
     taken = Counter(RESERVED)
     claims: list[tuple[SpecPath, str]] = []
     for i, axis in enumerate(spec.axes):
-        claims += [(("axes", i, "field"), axis.variable + ending) for ending in ("", "_bnds", VALUE)]
+        claims += [
+            (("axes", i, "name" if axis.name else "field"), axis.variable + ending)
+            for ending in ("", "_bnds", VALUE)
+        ]
     value, axes = spec.pick.value_name, {axis.variable for axis in spec.axes}
     if value is not None and spec.pick.field not in {axis.field for axis in spec.axes}:
         claims.append((("pick", "field"), value))

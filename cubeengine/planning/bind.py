@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from cubeengine.planning.census import Census, take_census
 from cubeengine.planning.derive import add_derived
 from cubeengine.planning.fates import Fates
 from cubeengine.planning.grouping import Grouping
+from cubeengine.planning.percentiles import FoundPercentile, found_percentiles, with_numbers
 from cubeengine.planning.sample import Sample
 from cubeengine.planning.units import FieldIn
 from cubeengine.schema.problems import Problem, SpecPath, in_order, problems_in, spec_error
@@ -112,6 +113,8 @@ class Bound:
         Axes included.
     sample : Sample
         Which events are looked at.
+    percentiles : mapping
+        Selection -> the numbers of its cuts at percentiles.
     """
 
     run: Run
@@ -121,6 +124,7 @@ class Bound:
     census: Census
     signals: tuple[BoundSignal, ...]
     sample: Sample
+    percentiles: Mapping[str, tuple[FoundPercentile, ...]] = field(default_factory=dict)
 
     @property
     def cut_flows(self) -> Mapping[str, tuple[CutRow, ...]]:
@@ -210,7 +214,9 @@ def bind(
     pipelines, wrong = _pipelines(run, spec, units)
     if wrong:
         raise spec_error([positions.problem(*problem) for problem in wrong], positions.name)
-    nodes = {name: resolve_selection(spec, name) for name in selections_of(spec)}
+    asked = {name: resolve_selection(spec, name) for name in selections_of(spec)}
+    nodes = {name: with_numbers(run, node) for name, node in asked.items()}
+    percentiles = found_percentiles(run, asked)
     axes = _find_axes(run, spec, units, nodes, sample)
     converted = {_converted_name(axis.source): axis.source for axis in axes if axis.source.converts}
     run = run.with_columns(converted)
@@ -233,6 +239,7 @@ def bind(
         census=census,
         signals=signals,
         sample=sample,
+        percentiles=percentiles,
     )
 
 

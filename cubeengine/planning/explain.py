@@ -39,6 +39,9 @@ def plan_facts(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[
         "events": {"run": bound.run.n_events, "considered": bound.considered, "sample": str(bound.sample)},
         "join": bound.run.join.facts if bound.run.join else None,
         "cut_flow": {name: [asdict(row) for row in rows] for name, rows in bound.cut_flows.items()},
+        "percentiles": {
+            name: [asdict(found) for found in numbers] for name, numbers in bound.percentiles.items()
+        },
         "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
         "delays": delay_facts(bound.run, bound.spec, bound.delays),
         "near": {name: asdict(counts) for name, counts in bound.near.items()},

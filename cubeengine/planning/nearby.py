@@ -39,6 +39,7 @@ from cubeengine.events.running import (
 from cubeengine.events.selections import Node, content_key
 from cubeengine.events.values import blame
 from cubeengine.events.window import Computed, Window
+from cubeengine.planning.percentiles import with_numbers
 from cubeengine.types import BoolArray, Column, FloatArray, IntArray
 
 LOOK_EVENTS = 2**16
@@ -233,7 +234,7 @@ def _numbers_and_times(window: Window) -> tuple[IntArray, IntArray]:
 
 def _chosen(value: NeighbourValue, window: Window) -> Chosen:
     """Give the events of a window that may be neighbours."""
-    kept = window.states(value.among) == states.TRUE
+    kept = window.states(with_numbers(window.run, value.among)) == states.TRUE
     return chosen(window.column(value.field), kept, *_numbers_and_times(window))
 
 

@@ -99,6 +99,8 @@ def axis_arrays(axis: Axis) -> Iterator[tuple[ArrayLayout, NDArray[Any]]]:
     """Give the labels and the edges of an axis as arrays."""
     bounds = f"{axis.name}_bnds"
     attrs: dict[str, object] = {"units": axis.unit, "long_name": axis.long_name, "bounds": bounds}
+    if axis.is_named:
+        attrs["field"] = axis.field
     if axis.steps:
         attrs |= {"steps": axis.steps, "tolerance": axis.tolerance}
     edges, n = np.asarray(axis.edges), axis.n_bins

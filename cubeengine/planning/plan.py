@@ -14,6 +14,7 @@ import numpy as np
 
 from cubeengine.budget import WORKER_BASELINE
 from cubeengine.events.scan import is_counter
+from cubeengine.schema.texts import variable_name
 from cubeengine.types import FieldInfo, FloatArray
 
 
@@ -185,6 +186,11 @@ class Axis:
         return len(self.labels)
 
     @property
+    def is_named(self) -> bool:
+        """Whether it was given a name of its own."""
+        return self.name != variable_name(self.field)
+
+    @property
     def centers(self) -> FloatArray:
         """(n_bins,) labels of the bins."""
         return np.asarray(self.labels, np.float64)
@@ -196,7 +202,9 @@ class Axis:
 
     @property
     def long_name(self) -> str:
-        """What the labels are values of."""
+        """What the labels are values of; the name of an axis that was given one."""
+        if self.is_named:
+            return self.name
         return self.steps if self.counts_steps else self.field
 
 

@@ -43,6 +43,8 @@ def bound_attributes(bound: Bound, work: Mapping[str, Any]) -> dict[str, Any]:
         "stages": {signal.name: stage_facts(signal) for signal in bound.signals if signal.pipeline},
         "cut_flow": {name: [[row.label, row.alone, row.after] for row in rows]
                      for name, rows in bound.cut_flows.items()},
+        "percentiles": {name: [asdict(found) for found in numbers]
+                        for name, numbers in bound.percentiles.items()} or None,
         "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
         "delays": delay_facts(bound.run, bound.spec, bound.delays),
         "near": {name: asdict(counts) for name, counts in bound.near.items()},

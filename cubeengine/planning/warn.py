@@ -40,6 +40,7 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
     for name in bound.selections:
         yield from _lost_to_one_cut(bound, name)
         yield from _lopsided(bound, name)
+    yield from _unlike_percentiles(bound)
     for number, axis in enumerate(bound.axes):
         yield from _near_edges(bound, axis, number)
         yield from _undeclared_unit(bound, number)
@@ -99,6 +100,21 @@ def _lost_to_one_cut(bound: Bound, name: str) -> Iterator[Problem]:
         if before and row.after < (1 - LOST) * before and part not in explained:
             yield _warning(("select", name), f"{row.label} leaves {row.after:,} of {before:,} events")
         before = row.after
+
+
+def _unlike_percentiles(bound: Bound) -> Iterator[Problem]:
+    """Tell of a percentile that is another number in another selection, which a difference would show."""
+    first: dict[tuple[str, float], tuple[str, float]] = {}
+    for name, numbers in bound.percentiles.items():
+        for found in numbers:
+            other, value = first.setdefault((found.field, found.percentile), (name, found.value))
+            if value != found.value:
+                yield _warning(
+                    ("select", name),
+                    f"{found.percentile:g} % of {found.field!r} is {found.value:.6g} in {name!r} and "
+                    f"{value:.6g} in {other!r}, as their other cuts differ; for one number put the cut "
+                    "into a selection that both refer to",
+                )
 
 
 def _blind_cuts(bound: Bound, name: str, node: Node) -> Iterator[tuple[Cut, int, int]]:

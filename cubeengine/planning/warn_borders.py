@@ -38,6 +38,8 @@ def _written_borders(spec: CubeSpec, member: Cut | str) -> Iterator[tuple[Border
     if isinstance(member, str):
         yield from ((border, None) for border in borders(Expression.parse(member)))
         return
+    if member.by_percentile:  # the number is found in the values, and is one of them or between two
+        return
     amounts = (member.min, member.max, member.equal, *(member.in_ or ()))
     units = (a.unit if isinstance(a, Quantity) else None for a in amounts if a is not None)
     yield from zip(borders(resolve_cut(spec, member).condition), units, strict=True)

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NoReturn, Self, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.schema.problems import SpecPath, explain_type, problems_of, spec_error
-from cubeengine.schema.texts import check_field_name, check_name, check_unit, kind_of, read_amount
+from cubeengine.schema.texts import (
+    Percentile,
+    check_field_name,
+    check_name,
+    check_unit,
+    kind_of,
+    plain_number,
+    read_amount,
+    read_bound,
+)
 from cubeengine.units import Quantity
 
 V = TypeVar("V")
@@ -55,6 +74,8 @@ Name: TypeAlias = Annotated[str, PlainValidator(lambda value: check_name(printab
 FieldName: TypeAlias = Annotated[str, PlainValidator(lambda value: check_field_name(printable_text(value)))]
 UnitText: TypeAlias = Annotated[str, PlainValidator(check_unit)]
 Amount: TypeAlias = Annotated[int | float | Quantity, PlainValidator(read_amount)]
+WholeNumber: TypeAlias = Annotated[int, BeforeValidator(plain_number), Strict()]
+AmountOrPercentile: TypeAlias = Annotated[int | float | Quantity | Percentile, PlainValidator(read_bound)]
 NameMap: TypeAlias = Annotated[Mapping[Name, V], AfterValidator(FrozenMap)]
 FieldMap: TypeAlias = Annotated[Mapping[FieldName, V], AfterValidator(FrozenMap)]
 
@@ -68,17 +89,35 @@ else:  # it has no public name
 class _SpecMeta(ModelMetaclass):
     """Makes a part that is made wrongly raise our error, with every problem in it.
 
-    The shorthand may stand alone in Python as well: `Signal("ipm2/sum")`.
+    In Python one value may stand without its name: `Signal("ipm2/sum")`, `Axis("delay", quantiles=4)`.
     """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        shorthand: str = getattr(cls, "shorthand", "")
-        if shorthand and len(args) == 1 and shorthand not in kwargs:
-            kwargs, args = {shorthand: args[0], **kwargs}, ()
+        if args:
+            kwargs = _named(cls, args, kwargs)
         try:
-            return super().__call__(*args, **kwargs)
+            return super().__call__(**kwargs)
         except ValidationError as err:
             raise spec_error(problems_of(err), cls.__name__) from None
+
+
+def _named(cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the value without a name its name; raise SpecError with the right call where there are more."""
+    first: str = cls.positional or cls.shorthand
+    if first in kwargs:
+        raise SpecError(f"{cls.__name__}: {first!r} is given twice, without its name and with it")
+    if first and (len(args) == 1 or cls.takes_several):
+        return {first: args[0] if len(args) == 1 else args, **kwargs}
+    names = [name for name in cls.model_fields if name != first and name not in kwargs]
+    given = [reprlib.repr(args[0])] if first else []
+    meant = [f"{name}={reprlib.repr(value)}" for name, value in zip(names, args[len(given) :], strict=False)]
+    known = [f"{name}={reprlib.repr(value)}" for name, value in kwargs.items()]
+    taken = f"only its {first!r} without a name" if first else "no value without a name"
+    hint = cls.hints.get("", "")
+    raise SpecError(
+        f"{cls.__name__} takes {taken}; write {cls.__name__}({', '.join([*given, *meant, *known])})"
+        f"{'; ' + hint if hint else ''}"
+    )
 
 
 class Model(BaseModel, metaclass=_SpecMeta):
@@ -89,8 +128,15 @@ class Model(BaseModel, metaclass=_SpecMeta):
     shorthand: ClassVar[str] = ""
     """Key that may stand alone: its value then means the whole part."""
 
+    positional: ClassVar[str] = ""
+    """Key whose value may stand without its name in Python, beside others; the shorthand where left out."""
+
+    takes_several: ClassVar[bool] = False
+    """Whether several values may stand so, as a list of them would."""
+
     hints: ClassVar[Mapping[str, str]] = {}
-    """What to say of a key that is not known here but elsewhere, or that is needed and not there."""
+    """What to say of a key that is not known here but elsewhere, or that is needed and not there; under ""
+    what to say where values stand without names."""
 
     @classmethod
     def of(cls, value: object) -> Self:
@@ -112,7 +158,21 @@ class Model(BaseModel, metaclass=_SpecMeta):
         try:
             return handler(cls._spelled_out(data))
         except ValidationError as err:
-            raise_problems(_explained(cls, err))
+            raise_problems(_explained(cls, err, data if isinstance(data, Mapping) else {}))
+
+    @classmethod
+    def hint(cls, key: str, given: Mapping[str, Any]) -> str:
+        """Return what to write instead of a key that is not known; "" where nothing is known of it.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        given : mapping
+            All that was given beside it.
+        """
+        del given
+        return cls.hints.get(key, "")
 
     @classmethod
     def _spelled_out(cls, data: Any) -> Any:
@@ -149,7 +209,9 @@ def raise_problems(problems: Iterable[tuple[SpecPath, str]]) -> NoReturn:
     )
 
 
-def _explained(cls: type[Model], error: ValidationError) -> list[tuple[SpecPath, str]]:
+def _explained(
+    cls: type[Model], error: ValidationError, given: Mapping[str, Any]
+) -> list[tuple[SpecPath, str]]:
     """Put the errors of one part into words; what its own parts have said already stays."""
     found: list[tuple[SpecPath, str]] = []
     meant: set[str] = set()
@@ -160,7 +222,7 @@ def _explained(cls: type[Model], error: ValidationError) -> list[tuple[SpecPath,
             key = str(path[-1])
             near = nearest_names(key, cls.keys())
             meant.update(near[:1])
-            found.append((path, cls.hints.get(key) or _unknown_key(key, near, cls.keys())))
+            found.append((path, cls.hint(key, given) or _unknown_key(key, near, cls.keys())))
         elif detail["type"] != "missing":
             found.append((path, explain_type(detail)))
     missing = [str(detail["loc"][-1]) for detail in details if detail["type"] == "missing"]
@@ -181,4 +243,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Quantity) else value
+    return str(value) if isinstance(value, Quantity | Percentile) else value

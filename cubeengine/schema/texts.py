@@ -5,9 +5,31 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from cubeengine.errors import SpecError
 from cubeengine.units import Quantity, convert_written, parse_quantity, parse_unit
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """A percentile of the values of events, as the bound of a cut.
+
+    Attributes
+    ----------
+    share : number
+        0 to 100.
+    """
+
+    share: int | float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 100:
+            raise SpecError(f"a percentile lies between 0 % and 100 %, not at {self.share!r} %")
+
+    def __str__(self) -> str:
+        return f"{repr(self.share).removesuffix('.0')} %"
+
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
@@ -46,6 +68,13 @@ def check_unit(text: object) -> str:
     return text.strip()
 
 
+def plain_number(value: object) -> object:
+    """Return a single number of numpy or xarray as one of Python's; anything else as it is."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return value.item()
+    return value
+
+
 def read_amount(value: object) -> int | float | Quantity:
     """Read a number that may carry a unit: 3, 0.5, "3 keV".
 
@@ -54,6 +83,7 @@ def read_amount(value: object) -> int | float | Quantity:
     SpecError
         If it is none, or not finite.
     """
+    value = plain_number(value)
     if isinstance(value, Quantity):
         parse_unit(value.unit)
         return value if value.unit else _finite(value.value)
@@ -65,6 +95,24 @@ def read_amount(value: object) -> int | float | Quantity:
     if isinstance(value, int | float):
         return _finite(value)
     raise SpecError(f"must be a number, or a number with a unit, but is {kind_of(value)}")
+
+
+def read_bound(value: object) -> int | float | Quantity | Percentile:
+    """Read the bound of a cut: an amount, or a percentile as "10 %".
+
+    Raises
+    ------
+    SpecError
+        If it is neither.
+    """
+    if isinstance(value, Percentile):
+        return value
+    if isinstance(value, str) and value.strip().endswith("%"):
+        quantity = parse_quantity(value.strip()[:-1])
+        if quantity.unit:
+            raise SpecError(f"{value!r} has a unit beside the percent; a percentile is written '10 %'")
+        return Percentile(quantity.value)
+    return read_amount(value)
 
 
 def amount_in(value: float | Quantity, unit: str | None, what: str) -> float:

@@ -104,7 +104,7 @@ def axes_of(
 
 def cube_name(axes: Sequence[Axis]) -> str:
     """Give the name of a cube without one: that of its first axis, as it can stand in a file name."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", axes[0].field)[:64] if axes else "average"
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", axes[0].name or axes[0].field)[:64] if axes else "average"
     return name if NAME.fullmatch(name) else "cube"
 
 

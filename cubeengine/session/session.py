@@ -19,6 +19,7 @@ from cubeengine.events.selections import Node
 from cubeengine.events.variables import check_variable_name
 from cubeengine.planning.bind import prepare_run
 from cubeengine.planning.derive import add_derived
+from cubeengine.planning.percentiles import with_numbers
 from cubeengine.session.cubing import Cubing
 from cubeengine.session.data import SessionData, new_variables
 from cubeengine.session.keeping import Keeper
@@ -253,7 +254,7 @@ class Session(Cubing, Looking):
 
     def node(self, select: object = None) -> Node:
         """Give what a selection asks of events; see `selecting.selection_node`."""
-        return selection_node(self.notes.spec, self._base, select)
+        return with_numbers(self._run, selection_node(self.notes.spec, self._base, select))
 
     def mask(self, select: object = None) -> xr.DataArray:
         """Give which events a selection keeps, as booleans over `event`.

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field, PlainValidator, TypeAdapter, model_validator
 
 from cubeengine.errors import SpecError
-from cubeengine.schema.base import Amount, FieldName, Model, UnitText, raise_problems
-from cubeengine.schema.texts import amount_in, kind_of, variable_name
+from cubeengine.schema.base import (
+    Amount,
+    FieldName,
+    Model,
+    Name,
+    UnitText,
+    WholeNumber,
+    printable_text,
+    raise_problems,
+)
+from cubeengine.schema.texts import amount_in, check_field_name, kind_of, variable_name
 from cubeengine.types import FloatArray
 from cubeengine.units import Quantity, same_dimension
 
@@ -39,7 +49,7 @@ class Spacing(Model):
     start: Amount
     stop: Amount
     step: Amount | None = None
-    bins: Annotated[int, Field(strict=True, ge=1, le=MAX_BINS)] | None = None
+    bins: Annotated[WholeNumber, Field(ge=1, le=MAX_BINS)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -57,8 +67,8 @@ def _listed_or_spaced(value: object, wanted: str) -> Any:
         return value
     if isinstance(value, Mapping):
         return Spacing.model_validate(value)
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
+    if hasattr(value, "__array__") and not isinstance(value, str):
+        value = np.asarray(value).tolist()
     if isinstance(value, Sequence) and not isinstance(value, str):
         return _LIST.validate_python(tuple(value))
     raise SpecError(f"must be {wanted}, but is {kind_of(value)}")
@@ -66,6 +76,18 @@ def _listed_or_spaced(value: object, wanted: str) -> Any:
 
 _EDGES = partial(_listed_or_spaced, wanted="a list of edges or {start, stop, step} or {start, stop, bins}")
 _CENTERS = partial(_listed_or_spaced, wanted="a list of centres or {start, stop, step}")
+
+
+def _steps_of(value: object) -> str:
+    """Read the field whose settings are the bins."""
+    if value is True:
+        raise SpecError("write  steps: auto,  in Python steps='auto'")
+    return check_field_name(printable_text(value))
+
+
+_BINS = ("bins", "nbins", "n_bins", "num", "n")
+_LIMITS = ("range", "start", "stop", "step", "min", "max", "low", "high", "width")
+"""What other programs call number, limits and width of bins."""
 
 
 class Axis(Model):
@@ -91,20 +113,65 @@ class Axis(Model):
     unit : str
         Unit of the numbers here and of the axis in the cube; default: the field's declared unit.
         "" says that the axis has none, where none is declared.
+    name : str
+        Name in the cube; default: the field's, with `__` for `/`.
+
+    Examples
+    --------
+    >>> axis = Axis("scan/lxt", steps="auto", unit="ps", name="delay")
+    >>> axis.form, axis.variable
+    ('steps', 'delay')
     """
+
+    positional = "field"
 
     field: FieldName
     edges: Annotated[tuple[Amount, ...] | Spacing, PlainValidator(_EDGES)] | None = None
     centers: Annotated[tuple[Amount, ...] | Spacing, PlainValidator(_CENTERS)] | None = None
-    quantiles: Annotated[int, Field(strict=True, ge=1, le=MAX_BINS)] | None = None
-    steps: FieldName | None = None
+    quantiles: Annotated[WholeNumber, Field(ge=1, le=MAX_BINS)] | None = None
+    steps: Annotated[str, PlainValidator(_steps_of)] | None = None
     tolerance: Amount | None = None
     unit: UnitText | None = None
+    name: Name | None = None
+
+    if TYPE_CHECKING:  # the field may stand without its name
+
+        def __init__(
+            self,
+            field: str,
+            *,
+            edges: object = None,
+            centers: object = None,
+            quantiles: int | None = None,
+            steps: str | None = None,
+            tolerance: float | str | Quantity | None = None,
+            unit: str | None = None,
+            name: str | None = None,
+        ) -> None: ...
 
     @property
     def variable(self) -> str:
         """Name of the axis in the cube."""
-        return variable_name(self.field)
+        return self.name or variable_name(self.field)
+
+    @classmethod
+    def hint(cls, key: str, given: Mapping[str, Any]) -> str:
+        """Return what to write for a number of bins, and for limits that stand beside the field."""
+        field, asked = given.get("field", "..."), _asked_bins(given)
+        if key in _BINS and isinstance(given[key], int):
+            edges = f'{{"start": {asked["start"]}, "stop": {asked["stop"]}, "bins": {given[key]}}}'
+            return (
+                f"an axis has its bins between two numbers:  edges: {edges},  in Python "
+                f"ce.Axis({field!r}, edges={edges}); or as many events in each:  quantiles: {given[key]}"
+            )
+        if key in _BINS:
+            return f"edges are called 'edges', in Python ce.Axis({field!r}, edges=[...])"
+        if key in _LIMITS and any(name in given for name in _BINS):
+            return "is the start and stop of the edges"
+        if key in _LIMITS:
+            edges = f'{{"start": {asked["start"]}, "stop": {asked["stop"]}, "step": {asked["step"]}}}'
+            return f"stands in the edges or centers:  edges: {edges}"
+        return ""
 
     @property
     def form(self) -> str:
@@ -116,7 +183,9 @@ class Axis(Model):
         given = [name for name in _FORMS if getattr(self, name) is not None]
         if len(given) != 1:
             found = f", but has {' and '.join(given)}" if given else ""
-            raise SpecError(f"an axis needs exactly one of {', '.join(_FORMS)}{found}")
+            raise SpecError(
+                f"an axis needs exactly one of {', '.join(_FORMS)}{found}; for a step scan  steps: auto"
+            )
         if self.tolerance is not None and self.steps is None:
             raise_problems([(("tolerance",), "goes with 'steps' only")])
         try:
@@ -124,6 +193,22 @@ class Axis(Model):
         except SpecError as err:
             raise_problems([((given[0],), str(err))])
         return self
+
+
+def _asked_bins(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return start, stop and step as they were meant where they stand beside the field."""
+    limits = given.get("range")
+    low, high = limits if isinstance(limits, list | tuple) and len(limits) == 2 else (None, None)
+    meant = {
+        "start": given.get("start", given.get("min", given.get("low", low))),
+        "stop": given.get("stop", given.get("max", given.get("high", high))),
+        "step": given.get("step", given.get("width")),
+    }
+    unknown = {"start": "LOW", "stop": "HIGH", "step": "STEP"}
+    return {
+        name: unknown[name] if value is None else json.dumps(value, default=str)
+        for name, value in meant.items()
+    }
 
 
 def axis_unit(axis: Axis) -> str | None:

@@ -51,6 +51,8 @@ class DelayRecipe(Model):
         "none" treats all events as laser-on.
     """
 
+    positional = "nominal"
+
     nominal: FieldName
     timetool: FieldName | None = None
     sign: Annotated[int, PlainValidator(_sign)] = 1
@@ -106,6 +108,8 @@ class Running(Model):
         its end.
     """
 
+    positional = "field"
+
     field: FieldName
     window: Annotated[int | Quantity, PlainValidator(_window)]
     statistic: Literal["median", "mean"] = "median"
@@ -141,6 +145,8 @@ class Neighbours(Model):
         No neighbour is farther in time ("1 s").
     """
 
+    positional = "field"
+
     field: FieldName
     among: Name
     n: Annotated[int, Field(strict=True, ge=1, le=MAX_NEIGHBOURS)] = 1
@@ -160,6 +166,8 @@ class Shift(Model):
     within : Quantity, or None
         The other event is not farther in time ("20 ms"): events may lack in the file.
     """
+
+    positional = "field"
 
     field: FieldName
     events: Annotated[int, Field(strict=True, ge=-MAX_EVENTS, le=MAX_EVENTS)]

@@ -101,6 +101,11 @@ def _member_problems(spec: CubeSpec) -> Found:
 def _check_member(spec: CubeSpec, member: Cut | str) -> None:
     if isinstance(member, Cut):
         resolve_cut(spec, member)
+        if member.by_percentile and "%" in (declared_unit(spec, member.field) or ""):
+            raise SpecError(
+                f"{member.field!r} is in %, and a bound in % is a percentile: write a plain number for a "
+                "value in %; for a percentile declare the field without a unit"
+            )
     elif not is_reference(spec, member):
         if NAME.fullmatch(member) and "__" not in member and member not in spec.derive:
             near = nearest_names(member, (*spec.select, *spec.derive))
@@ -217,7 +222,7 @@ def _cube_names(spec: CubeSpec) -> Found:
     taken = Counter({"selection": 1, "n_events": 1, "bnds": 1})
     axes = {axis.variable: axis.field for axis in spec.axes}
     for i, axis in enumerate(spec.axes):
-        yield from _claim(taken, ("axes", i, "field"), axis.variable, ("", "_bnds"))
+        yield from _claim(taken, ("axes", i, "name" if axis.name else "field"), axis.variable, ("", "_bnds"))
     signals: dict[str, str] = {}
     for i, signal in enumerate(spec.signals):
         path, name = ("signals", i, "name" if signal.name else "field"), signal.variable
@@ -236,5 +241,5 @@ def _claim(taken: Counter[str], path: SpecPath, name: str, endings: tuple[str, .
         return
     clash = [name + ending for ending in endings if taken[name + ending]]
     if clash:
-        yield path, f"the cube would have two variables called {clash[0]!r}"
+        yield path, f"the cube would have two variables called {clash[0]!r}; give one another 'name'"
     taken.update(name + ending for ending in endings)

@@ -167,6 +167,8 @@ class Resources(Model):
         Bytes per worker process. Decides the plan, so it is never detected.
     """
 
+    positional = "memory"
+
     memory: Annotated[int, PlainValidator(_memory)] = DEFAULT_MEMORY
 
     def to_plain(self) -> Any:
@@ -208,7 +210,8 @@ class CubeSpec(Model):
     """
 
     hints: ClassVar[Mapping[str, str]] = {
-        "pick": "a cube picks no events; with 'pick' use  cubeengine pick SPEC,  or ce.PickSpec in Python"
+        "": "the file of a spec is read by CubeSpec.load(path)",
+        "pick": "a cube picks no events; with 'pick' use  cubeengine pick SPEC,  or ce.PickSpec in Python",
     }
     planned_by: ClassVar[str] = "ce.plan"
     """What takes specs of this kind in Python."""

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.events.expressions import Expression
-from cubeengine.events.selections import Combine, Condition, Interval, Node, OneOf, describe, fields
+from cubeengine.events.selections import (
+    Combine,
+    Condition,
+    Interval,
+    Node,
+    OneOf,
+    Ranked,
+    describe,
+    fields,
+    needed_fields,
+)
 from cubeengine.events.selections import Cut as ResolvedCut
-from cubeengine.schema.texts import amount_in
+from cubeengine.schema.texts import Percentile, amount_in
 from cubeengine.spec.derived import DelayRecipe, Derived, Neighbours
 from cubeengine.spec.selections import Cut, Selection
 from cubeengine.units import Quantity
@@ -26,6 +36,9 @@ CONVERSION_ULPS = 4
 """Units in the last place that a setting in a file may be off one in another unit: a few products."""
 ALL_EVENTS = "all"
 """Name of the selection that keeps every event, unless the spec defines it otherwise."""
+
+BoundText: TypeAlias = float | Quantity | Percentile | str | None
+"""A bound of a cut as it is written: a number, an amount, a percentile, or these in words; None is open."""
 
 _FIELD = re.compile(r"[A-Za-z0-9_.:-]+(?:/[A-Za-z0-9_.:-]+)*")
 
@@ -93,7 +106,7 @@ def derived_inputs(spec: CubeSpec, derived: Derived) -> frozenset[str]:
 
 def _selected_by(spec: CubeSpec, selection: str) -> frozenset[str]:
     try:
-        return fields(resolve_selection(spec, selection))
+        return needed_fields(resolve_selection(spec, selection))
     except SpecError:  # is told of where the selections are checked
         return frozenset()
 
@@ -138,8 +151,11 @@ def state_cut(text: str, state: str) -> Node:
     return cut if state == "on" else Combine("not", (cut,), f"not ({condition.text})")
 
 
-def resolve_cut(spec: CubeSpec, cut: Cut) -> ResolvedCut:
-    """Give a cut with its numbers in the declared unit of its field, labelled as it was written."""
+def resolve_cut(spec: CubeSpec, cut: Cut, scope: Sequence[Node] = ()) -> ResolvedCut:
+    """Give a cut with its numbers in the declared unit of its field, labelled as it was written.
+
+    Percentiles are those of the events that `scope` keeps; their numbers are found later.
+    """
     unit = declared_unit(spec, cut.field)
     number = partial(amount_in, unit=unit, what=f"field {cut.field!r}")
     if cut.equal is not None:
@@ -152,9 +168,14 @@ def resolve_cut(spec: CubeSpec, cut: Cut) -> ResolvedCut:
         condition: Condition = OneOf(cut.field, tuple(map(number, values)), ulps=ulps)
         written = f"== {_written(values[0])}" if cut.in_ is None else f"in {_listed(values)}"
         return ResolvedCut(f"{cut.field} {written}", condition)
-    low = None if cut.min is None else number(cut.min)
-    high = None if cut.max is None else number(cut.max)
-    return ResolvedCut(_interval_label(cut), Interval(cut.field, low, high))
+    low, high = (
+        bound if bound is None or isinstance(bound, Percentile) else number(bound)
+        for bound in (cut.min, cut.max)
+    )
+    if isinstance(low, Percentile) or isinstance(high, Percentile):
+        among = Combine("all", tuple(scope))
+        return ResolvedCut(interval_label(cut.field, cut.min, cut.max), Ranked(cut.field, low, high, among))
+    return ResolvedCut(interval_label(cut.field, cut.min, cut.max), Interval(cut.field, low, high))
 
 
 class Resolver:
@@ -199,12 +220,22 @@ class Resolver:
         hint = f"; nearest: {', '.join(map(repr, near))}" if near else ""
         raise SelectionError(f"there is no selection {name!r}{hint}", name)
 
-    def _selection(self, selection: Selection, name: str, through: tuple[str, ...], label: str = "") -> Node:
+    def _selection(
+        self,
+        selection: Selection,
+        name: str,
+        through: tuple[str, ...],
+        label: str = "",
+        scope: tuple[Node, ...] = (),
+    ) -> Node:
+        """Resolve a selection; `scope` is what the selections ask in which it stands."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise SelectionError(f"selections refer to one another more than {MAX_DEPTH} deep", name)
+        if _has_percentiles(selection):
+            scope += self._scope(selection, name, through)
         nodes = {
-            key: tuple(self._member(member, name, through) for member in members)
+            key: tuple(self._member(member, name, through, scope) for member in members)
             for key, members in selection.parts
         }
         self._depth -= 1
@@ -217,14 +248,30 @@ class Resolver:
         parts += [state_cut(text, state) for text, state in states if state is not None]
         return Combine("all", tuple(parts), label)
 
-    def _member(self, member: Cut | Selection | str, name: str, through: tuple[str, ...]) -> Node:
+    def _scope(self, selection: Selection, name: str, through: tuple[str, ...]) -> tuple[Node, ...]:
+        """Give what percentiles in a selection are taken among: all that it asks but for other percentiles.
+
+        The laser is left out: on and off have the same numbers then.
+        """
+        plain = (member for member in selection.all if not _has_percentiles(member))
+        among = tuple(self._member(member, name, through) for member in plain)
+        xray = () if selection.xray is None else (state_cut(self._spec.run.xray, selection.xray),)
+        return (*among, *xray)
+
+    def _member(
+        self,
+        member: Cut | Selection | str,
+        name: str,
+        through: tuple[str, ...],
+        scope: tuple[Node, ...] = (),
+    ) -> Node:
         if isinstance(member, Selection):
-            return self._selection(member, name, through)
+            return self._selection(member, name, through, scope=scope)
         if isinstance(member, str) and (member in self._spec.select or member == ALL_EVENTS):
             return self._named(member, through)
         self._grow(1, name)
         if isinstance(member, Cut):
-            return resolve_cut(self._spec, member)
+            return resolve_cut(self._spec, member, scope)
         expression = Expression.parse(member)
         return ResolvedCut(expression.text, expression)
 
@@ -232,6 +279,13 @@ class Resolver:
         self._size += size
         if self._size > MAX_CONDITIONS:
             raise SelectionError(f"selections come to more than {MAX_CONDITIONS:,} conditions", name)
+
+
+def _has_percentiles(member: Cut | Selection | str) -> bool:
+    """Tell whether a part of a selection has percentiles, the selections that it refers to left out."""
+    if isinstance(member, Selection):
+        return any(_has_percentiles(part) for _, parts in member.parts for part in parts)
+    return isinstance(member, Cut) and member.by_percentile
 
 
 def left_out(node: Node, patterns: tuple[str, ...]) -> tuple[Node, ...]:
@@ -284,18 +338,21 @@ def _visit(spec: CubeSpec, name: str, through: tuple[str, ...], order: dict[str,
     order[name] = None
 
 
-def _interval_label(cut: Cut) -> str:
-    if cut.max is None:
-        return f"{cut.field} >= {_written(cut.min or 0)}"
-    upper = f"{cut.field} <= {_written(cut.max)}"
-    return upper if cut.min is None else f"{_written(cut.min)} <= {upper}"
+def interval_label(field: str, low: BoundText, high: BoundText) -> str:
+    """Write a cut between two bounds, of which one may be left out, as a formula."""
+    if high is None:
+        return f"{field} >= {_written(low or 0)}"
+    upper = f"{field} <= {_written(high)}"
+    return upper if low is None else f"{_written(low)} <= {upper}"
 
 
 def _listed(values: Iterable[float | Quantity]) -> str:
     return f"[{', '.join(map(_written, values))}]"
 
 
-def _written(value: float | Quantity) -> str:
+def _written(value: float | Quantity | Percentile | str) -> str:
+    if isinstance(value, Percentile | str):
+        return str(value)
     if isinstance(value, Quantity):
         return f"{_written(value.value)} {value.unit}"
     return repr(value).removesuffix(".0")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, PlainValidator, model_validator
 
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.events.expressions import Expression
-from cubeengine.schema.base import Amount, FieldName, Model, Text, raise_problems
-from cubeengine.schema.texts import NAME, kind_of
-from cubeengine.units import Quantity
+from cubeengine.schema.base import Amount, AmountOrPercentile, FieldName, Model, Text, raise_problems
+from cubeengine.schema.texts import NAME, Percentile, kind_of
 
 MAX_NESTING = 20
 
@@ -23,37 +22,52 @@ class Cut(Model):
     ----------
     field : str
         Field or derived variable with one number per event.
-    min, max : number, or None
-        Closed interval; either side may be left out.
+    min, max : number, percentile as "10 %", or None
+        Closed interval; either side may be left out. A percentile is that of the field's finite values among
+        the events that the other conditions of the same selection keep; see the guide.
     equal : number, or None
         The value wanted, instead of an interval.
     in_ : tuple of numbers, or None
         Values wanted, instead of one; `in` in YAML.
     """
 
+    positional = "field"
+    hints: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("low", "lower", "above", "greater", "gt", "ge"), "a lower bound is 'min'"),
+        **dict.fromkeys(("high", "upper", "below", "less", "lt", "le"), "an upper bound is 'max'"),
+        **dict.fromkeys(("range", "between", "limits"), "an interval is 'min' and 'max'"),
+        **dict.fromkeys(("value", "eq", "is"), "a single value is 'equal'"),
+        **dict.fromkeys(("values", "isin", "one_of"), "several values are 'in', in Python in_=[...]"),
+    }
+
     field: FieldName
-    min: Amount | None = None
-    max: Amount | None = None
+    min: AmountOrPercentile | None = None
+    max: AmountOrPercentile | None = None
     equal: Amount | None = None
     in_: Annotated[tuple[Amount, ...] | None, Field(alias="in")] = None
 
     @model_validator(mode="after")
     def _one_condition(self) -> Self:
+        if set("<>=&|") & set(self.field):
+            raise SpecError(
+                f"{self.field!r} is an expression; it stands in a selection as it is, without 'field'"
+            )
         interval = self.min is not None or self.max is not None
         if [interval, self.equal is not None, self.in_ is not None].count(True) != 1:
             raise SpecError("a cut needs 'min' and/or 'max', or 'equal', or 'in'")
         if self.in_ == ():
             raise_problems([(("in",), "must name at least one value")])
         low, high = self.min, self.max
-        if (
-            low is not None
-            and high is not None
-            and not isinstance(low, Quantity)
-            and not isinstance(high, Quantity)
-            and low > high
-        ):
+        if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+            raise_problems([(("max",), f"lies below 'min': nothing is between {low} and {high}")])
+        if isinstance(low, Percentile) and isinstance(high, Percentile) and low.share > high.share:
             raise_problems([(("max",), f"lies below 'min': nothing is between {low} and {high}")])
         return self
+
+    @property
+    def by_percentile(self) -> bool:
+        """Whether a bound is a percentile, so that its number depends on the events."""
+        return isinstance(self.min, Percentile) or isinstance(self.max, Percentile)
 
 
 def _read_member(value: object) -> Any:
@@ -107,6 +121,14 @@ class Selection(Model):
     """
 
     shorthand = "all"
+    takes_several = True
+    hints: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("cuts", "and", "and_"), "conditions that must all hold are 'all'"),
+        **dict.fromkeys(("or", "or_"), "conditions of which one must hold are 'any'"),
+        **dict.fromkeys(
+            ("invert", "none", "exclude"), "conditions that must not hold are 'not', in Python not_"
+        ),
+    }
 
     all: tuple[Member, ...] = ()
     any: tuple[Member, ...] | None = None
