@@ -120,9 +120,9 @@ def test_what_is_wrong_with_a_pick_is_told_with_its_line(
 @pytest.mark.parametrize("signal", ["roi", "ipm2__sum_value", "ipm2/sum", "delay"])
 def test_show_tells_what_it_is_and_draws_it(call: Call, picking: Path, signal: str) -> None:
     assert call("pick", "pick.yaml", "-o", "p.zarr").code == 0
-    shown = call("show", "p.zarr", "--plot", "p.png", "--signal", signal)
+    shown, drawn = call("show", "p.zarr"), call("show", "p.zarr", "--plot", "p.png", "--signal", signal)
 
-    assert shown.code == 0
+    assert (shown.code, drawn.code, drawn.out) == (0, 0, "wrote p.png\n")
     assert shown.out.startswith("picked events 'best' of xpptest01 run 7")
     assert "picked: 2 events per bin: largest in ipm2/sum" in shown.out
     assert (picking / "p.png").stat().st_size > 1000

@@ -15,7 +15,7 @@ def test_run_writes_a_page_as_well(call: Call, folder: Path) -> None:
     assert "wrote page.html" in done.out
     page = (folder / "page.html").read_text()
     assert "<h1>delay</h1>" in page
-    assert "run xpptest01:7" in page
+    assert "xpptest01 run 7" in page
     assert 'src="data:image/png;base64,' in page
 
 
