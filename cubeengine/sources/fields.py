@@ -12,11 +12,12 @@ from cubeengine.types import FieldInfo, FieldKind, Storage, memory_dtype
 RUN_LEVEL = frozenset({"UserDataCfg", "Sums", "epicsOnce", "epics_archiver"})
 """Groups whose datasets are once per run, even if their length happens to be the number of events."""
 
-_RAGGED = ("var_", "ragged_")
+_VARYING = ("var_",)
+_RAGGED = (*_VARYING, "ragged_")
 
 
 def find_groups(found: Mapping[str, Stored]) -> dict[str, Stored]:
-    """Give the align groups: every group, at any depth, that has event times of its own."""
+    """Return what may be align groups: every group, at any depth, with a field `timestamp` of integers."""
     return {
         name.removesuffix("/timestamp"): stored
         for name, stored in found.items()
@@ -55,9 +56,14 @@ def describe(
         Rows of the run's own event times.
     """
     group = group_of(name, groups)
-    kind, note = _kind(name, stored, groups[group].n_rows if group else n_events, group)
+    n_rows = groups[group].n_rows if group else n_events
+    # The writer gives lengths to all that varies: without them a name alone makes nothing ragged.
+    fixed = stored.n_rows == n_rows and is_ragged(name, _VARYING) and not lengths_of(name, found)
+    kind, note = _kind(name, stored, n_rows, group, ragged=is_ragged(name) and not fixed)
     if kind is FieldKind.RAGGED:
         note = _lengths_note(name, found)
+    if stored.part_types:
+        note = "; ".join(filter(None, [note, _types_note(stored)]))
     per_row = kind is not FieldKind.RUN
     return FieldInfo(
         name,
@@ -72,11 +78,17 @@ def describe(
     )
 
 
-def _kind(name: str, stored: Stored, n_rows: int, group: str) -> tuple[FieldKind, str]:
+def _types_note(stored: Stored) -> str:
+    cut = stored.dtype.kind != "f" and any("float" in name for name in stored.part_types)
+    lost = ": fractions are cut off, and rows with NaN are missing" if cut else ""
+    return f"{' and '.join(stored.part_types)} in the part files, read as {stored.native}{lost}"
+
+
+def _kind(name: str, stored: Stored, n_rows: int, group: str, *, ragged: bool) -> tuple[FieldKind, str]:
     first = name.split("/")[0]
     if first in RUN_LEVEL or not stored.shape:
         return FieldKind.RUN, ""
-    if is_ragged(name):
+    if ragged:
         return FieldKind.RAGGED, ""
     if stored.problem and not stored.plain_numbers:
         return FieldKind.RUN, stored.problem
@@ -86,10 +98,9 @@ def _kind(name: str, stored: Stored, n_rows: int, group: str) -> tuple[FieldKind
     return FieldKind.RUN, f"{stored.n_rows} rows, but the {whose} has {n_rows} events"
 
 
-def is_ragged(name: str) -> bool:
-    """Whether a field has a varying number of values per event: by its name, as the writers have it."""
-    parts = name.split("/")
-    return any(part.startswith(_RAGGED) for part in parts) and not is_length(name)
+def is_ragged(name: str, starts: tuple[str, ...] = _RAGGED) -> bool:
+    """Whether a field is named as the writers name what has a varying number of values per event."""
+    return any(part.startswith(starts) for part in name.split("/")) and not is_length(name)
 
 
 def is_length(name: str) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.errors import SourceFormatError
+from cubeengine.errors import MissingExtra, SourceFormatError
 from cubeengine.sources.build import build_reader, check_size
 from cubeengine.sources.columns import read_column
+from cubeengine.sources.fields import find_groups
 from cubeengine.sources.stored import Stored
 from cubeengine.sources.times import EPICS_EPOCH, UNIX_EPOCH, pack
 
@@ -40,6 +41,12 @@ class TimeLayout:
     mark: int | None
 
 
+_LOOK_ROWS = 2**16
+"""Rows of a group's times that are looked at together."""
+
+_AROUND_SECONDS = 3600
+"""A group's first and last event may be so far from those of the run that were kept."""
+
 LAYOUTS = (
     TimeLayout("LCLS-II", "timestamp", EPICS_EPOCH, MISSING_INTEGER),
     TimeLayout("LCLS-I", "event_time", UNIX_EPOCH, None),
@@ -55,7 +62,10 @@ def find_layout(found: Mapping[str, Stored], where: str) -> TimeLayout:
     SourceFormatError
         If it has no event time, or that cannot be read.
     """
-    layout = next((layout for layout in LAYOUTS if layout.field in found), None)
+    there = [layout for layout in LAYOUTS if layout.field in found]
+    # Beside fiducials, which LCLS-II does not have, `timestamp` is a field of the user's.
+    lcls1 = [layout for layout in there if layout.mark is None and "fiducials" in found]
+    layout = next(iter(lcls1 or there), None)
     if layout is None:
         top = sorted({name.split("/")[0] for name in found})
         listed = ", ".join(top[:8]) + (", ..." if len(top) > 8 else "") if top else "nothing"
@@ -67,12 +77,69 @@ def find_layout(found: Mapping[str, Stored], where: str) -> TimeLayout:
     shape_wanted = (stored.n_rows, 2) if layout.field == "EvtID/time" else (stored.n_rows,)
     if stored.problem:
         raise SourceFormatError(stored.problem)
+    if any(piece.source.dtype.kind not in "iu" for piece in stored.pieces):
+        raise SourceFormatError(
+            f"{where}: event time {layout.field!r} is {' and '.join(stored.part_types)} in the part files, "
+            "but floats do not hold event times; write that part anew, and join the parts"
+        )
     if stored.shape != shape_wanted or stored.dtype.kind not in "iu":
         raise SourceFormatError(
             f"{where}: event time {layout.field!r} is {stored.dtype} {stored.shape}, but should be integers "
             f"{shape_wanted}; this is not a smallData file"
         )
     return layout
+
+
+def event_groups(found: Mapping[str, Stored], packed: NDArray[np.uint64]) -> dict[str, Stored]:
+    """Return the align groups: those whose `timestamp` holds times of events, but not the run's own.
+
+    A detector may have a field of that name as well: a counter, or the time of each event once more. Its
+    fields then have one value per event of the run, as all others.
+
+    Parameters
+    ----------
+    found : mapping
+        All datasets.
+    packed : (n_events,) uint64
+        The run's event times, in the order of storage.
+
+    Notes
+    -----
+    Reads of each group as much as it takes to tell: as a rule its first block.
+    """
+    candidates = find_groups(found).items()
+    return {group: stored for group, stored in candidates if stored.problem or _is_apart(stored, packed)}
+
+
+def _is_apart(stored: Stored, packed: NDArray[np.uint64]) -> bool:
+    """Tell whether times of events are stored that are not, row by row, those of the run."""
+    try:
+        reader = build_reader(stored, MISSING_INTEGER)
+    except (SourceFormatError, MissingExtra):
+        return True  # said where the group is asked for
+    may_repeat, seen = stored.n_rows == len(packed), False
+    for start in range(0, stored.n_rows, _LOOK_ROWS):
+        column = read_column(reader, np.arange(start, min(start + _LOOK_ROWS, stored.n_rows)))
+        there = column.data != MISSING_INTEGER
+        there &= True if column.valid is None else column.valid
+        times = column.data[there].astype(np.uint64)
+        if len(times) and not seen:
+            seen = True
+            if not _are_times(times, packed):
+                return False
+        may_repeat &= bool(there.all()) and np.array_equal(times, packed[start : start + len(column)])
+        if seen and not may_repeat:
+            return True
+    return not (seen and may_repeat)
+
+
+def _are_times(times: NDArray[np.uint64], packed: NDArray[np.uint64]) -> bool:
+    """Tell whether numbers are packed times from about when the run was taken."""
+    seconds, nanoseconds = (times >> np.uint64(32)).astype(np.int64), times & np.uint64(2**32 - 1)
+    taken = (packed >> np.uint64(32)).astype(np.int64)
+    first, last = (taken.min(), taken.max()) if len(taken) else (1, 2**32)
+    around = (seconds >= first - _AROUND_SECONDS) & (seconds <= last + _AROUND_SECONDS)
+    return bool((nanoseconds < 10**9).all() and around.all())
 
 
 def read_packed(stored: Stored, *, padded: bool = False) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
@@ -91,7 +158,7 @@ def read_packed(stored: Stored, *, padded: bool = False) -> tuple[NDArray[np.uin
         If rows are missing and not expected to be.
     """
     check_size(stored, stored.n_rows * stored.dtype.itemsize)
-    column = read_column(build_reader(stored), np.arange(stored.n_rows))
+    column = read_column(build_reader(stored, MISSING_INTEGER), np.arange(stored.n_rows))
     values = column.data
     there = np.ones(len(values), bool) if column.valid is None else column.valid.copy()
     there &= (values if values.ndim == 1 else values[:, 0]) != MISSING_INTEGER

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubeengine.sources.base import Block, Reader
 from cubeengine.sources.batches import element_range
@@ -172,6 +173,82 @@ class WideReader:
     def _narrow_nbytes(self, block_nbytes: int) -> int:
         """Give the bytes as stored of a block that has `block_nbytes` in memory."""
         return block_nbytes * self.reader.dtype.itemsize // self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConvertedReader:
+    """Rows of a part in the type of the joined dataset, converted as HDF5 does on reading that.
+
+    What is missing in the part stays missing: of integers that become floats it is NaN; and of floats that
+    become integers, which have no NaN, rows with a NaN in any element are not valid.
+
+    Attributes
+    ----------
+    reader : Reader
+        Reads the part.
+    stored : numpy.dtype
+        Type of the joined dataset.
+    """
+
+    reader: Reader
+    stored: np.dtype[Any]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one element in memory."""
+        return memory_dtype(self.stored)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self.reader.shape
+
+    def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
+        """Read rows, block after block; see `Reader.blocks`."""
+        first, stop = element_range(elements, math.prod(self.shape))
+        read, wanted = (slice(None), slice(first, stop)) if self._loses_nan else (elements, slice(None))
+        for block in self.reader.blocks(rows, elements=read, block_nbytes=self._read_nbytes(block_nbytes)):
+            data = converted(block.data[:, wanted], self.stored).astype(self.dtype, copy=False)
+            valid = block.valid
+            if self._loses_nan:
+                valid = ~np.isnan(block.data).any(axis=1)[block.take]
+            elif valid is not None and self.dtype.kind == "f":
+                data[block.take[~valid]] = np.nan
+                valid = None
+            yield replace(block, data=np.ascontiguousarray(data), valid=valid)
+
+    def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
+        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        n_read = math.prod(self.shape) if self._loses_nan else n_elements
+        stored = self.reader.memory_nbytes(n_read, self._read_nbytes(block_nbytes))
+        return stored + 3 * max(stored, stored * self.dtype.itemsize // self.reader.dtype.itemsize)
+
+    @property
+    def _loses_nan(self) -> bool:
+        """Whether NaN have to be looked for in whole rows: ranges of elements must lack the same rows."""
+        return self.reader.dtype.kind == "f" and self.stored.kind != "f"
+
+    def _read_nbytes(self, block_nbytes: int) -> int:
+        """Give the bytes as stored of a block that has `block_nbytes` in memory at most."""
+        return (
+            block_nbytes * self.reader.dtype.itemsize // max(self.dtype.itemsize, self.reader.dtype.itemsize)
+        )
+
+
+def converted(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Convert numbers as HDF5 does: fractions are cut off, and an integer type's limits are kept to."""
+    if dtype.kind == "f" or values.dtype.kind == "b":
+        with np.errstate(over="ignore"):
+            return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    if values.dtype.kind != "f":
+        own = np.iinfo(values.dtype)
+        kept: NDArray[Any] = np.clip(values, max(own.min, limits.min), min(own.max, limits.max)).astype(dtype)
+        return kept
+    low, high = values <= float(limits.min), values >= float(limits.max)
+    cut = np.where(low | high | np.isnan(values), 0, values).astype(dtype)
+    cut[low], cut[high] = limits.min, limits.max
+    return cut
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,9 +16,9 @@ from cubeengine.sources.build import build_reader, check_size
 from cubeengine.sources.catalogue import walk
 from cubeengine.sources.columns import read_column
 from cubeengine.sources.coordinates import element_coordinates
-from cubeengine.sources.fields import describe, find_groups, holds_mark, is_length
+from cubeengine.sources.fields import describe, holds_mark, is_length
 from cubeengine.sources.hdf5 import check_filters, library_errors, opened_hdf5
-from cubeengine.sources.layouts import TimeLayout, find_layout, read_packed
+from cubeengine.sources.layouts import TimeLayout, event_groups, find_layout, read_packed
 from cubeengine.sources.leading import leading_zeros
 from cubeengine.sources.pieces import MarkedReader, MatchedReader, without_rows
 from cubeengine.sources.selection import check_marks, rows_of
@@ -47,7 +47,7 @@ def open_smalldata(path: Path) -> SmallDataSource:
         found = walk(path, files)
     layout = find_layout(found, str(path))
     packed, _ = read_packed(found[layout.field])
-    groups = find_groups(found) if layout.mark is not None else {}
+    groups = event_groups(found, packed) if layout.mark is not None else {}
     fields = {name: describe(name, stored, found, groups, len(packed)) for name, stored in found.items()}
     rows = time_order(packed)
     return SmallDataSource(path, layout, found, fields, packed if rows is None else packed[rows], rows)
@@ -169,7 +169,8 @@ class SmallDataSource:
         SpecError
             If there is no such group.
         """
-        groups = find_groups(self.stored) if self.layout.mark is not None else {}
+        names = {info.group for info in self.fields.values()} - {""}
+        groups = {name: self.stored[f"{name}/timestamp"] for name in names}
         if group not in groups or self.group:
             known = ", ".join(map(repr, sorted(groups))) or "none"
             raise SpecError(f"{self.path}: has no align group {group!r}; it has {known}")
@@ -224,7 +225,7 @@ class SmallDataSource:
             raise SpecError(f"{self.path}: field {info.name!r} {reasons[info.kind]}")
 
     def _build(self, name: str, info: FieldInfo) -> Reader:
-        reader = build_reader(self.stored[name])
+        reader = build_reader(self.stored[name], self.layout.mark)
         if name in self.marks:
             reader = without_rows(reader, self._leading_ranges(name), self.stored[name].n_rows)
         if self.layout.mark is not None and holds_mark(info.dtype):
@@ -243,7 +244,7 @@ class SmallDataSource:
     def _leading_ranges(self, name: str) -> IntArray:
         """Give the ranges of rows that are zero at the start: each part began anew."""
         stored = self.stored[name]
-        reader = build_reader(stored)
+        reader = build_reader(stored, self.layout.mark)
         parts = [(piece.first, piece.count) for piece in stored.pieces] or [(0, stored.n_rows)]
         ranges = [(first, first + leading_zeros(reader, count, first)) for first, count in parts]
         return np.array(ranges, np.int64).reshape(-1, 2)
@@ -255,7 +256,7 @@ class SmallDataSource:
             raise SourceFormatError(stored.problem)
         check_size(stored, int(np.prod(stored.shape, dtype=object)) * stored.dtype.itemsize)
         if stored.pieces:
-            return read_column(build_reader(stored), np.arange(stored.n_rows)).data
+            return read_column(build_reader(stored, self.layout.mark), np.arange(stored.n_rows)).data
         what = f"field {name!r}"
         with opened_hdf5(stored.file.path) as file, library_errors(stored.file.path, what):
             check_filters(stored.file.path, what, stored.filters)

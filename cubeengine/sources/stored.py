@@ -61,6 +61,17 @@ class Stored:
         return self.shape[0] if self.shape else 1
 
     @property
+    def native(self) -> np.dtype[Any]:
+        """Type of one element in native byte order."""
+        return self.dtype.newbyteorder("=")
+
+    @property
+    def part_types(self) -> tuple[str, ...]:
+        """Names of the types of the parts of a virtual dataset, where these are not all its own."""
+        types = {piece.source.native for piece in self.pieces}
+        return () if types <= {self.native} else tuple(sorted(map(str, types)))
+
+    @property
     def plain_numbers(self) -> bool:
         """Whether the elements are numbers of a fixed size."""
         return self.dtype.kind in "biufc" and self.dtype.subdtype is None
@@ -222,7 +233,7 @@ def _piece(stored: Stored, creation: Any, number: int, files: OpenFiles, depth: 
     if source.problem:
         raise SourceFormatError(source.problem)
     n_needed = origin[0] + origin[1]
-    if source.n_rows < n_needed or (source.shape[1:], _native(source)) != (stored.shape[1:], _native(stored)):
+    if source.n_rows < n_needed or source.shape[1:] != stored.shape[1:] or not _converts(source, stored):
         raise SourceFormatError(
             f"{path}: dataset {source_name!r} is {source.dtype} {source.shape}, but {stored.file.path} "
             f"refers to {n_needed} rows of {stored.dtype} {stored.shape[1:]}; "
@@ -231,8 +242,10 @@ def _piece(stored: Stored, creation: Any, number: int, files: OpenFiles, depth: 
     return Piece(target[0], target[1], source, origin[0])
 
 
-def _native(stored: Stored) -> np.dtype[Any]:
-    return stored.dtype.newbyteorder("=")
+def _converts(source: Stored, stored: Stored) -> bool:
+    """Tell whether HDF5 converts the numbers of a part into those of the whole."""
+    kinds = source.dtype.kind + stored.dtype.kind
+    return source.native == stored.native or ("c" not in kinds and kinds[1] != "b")
 
 
 def _box(space: Any, shape: tuple[int, ...]) -> tuple[int, int] | None:
