@@ -29,6 +29,7 @@ from cubeengine.planning.plan import CubePlan
 from cubeengine.planning.provenance import cube_attributes
 from cubeengine.planning.sample import Sample
 from cubeengine.planning.warn import check_bins, plan_warnings
+from cubeengine.planning.wasteful import large_cube
 from cubeengine.progress import OnProgress
 from cubeengine.schema.problems import Problem
 from cubeengine.spec.model import CubeSpec, RunPaths, resolve_paths
@@ -260,7 +261,7 @@ class Plan:
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
         """What is allowed but probably not meant."""
-        return tuple(plan_warnings(self.bound))
+        return (*plan_warnings(self.bound), *large_cube(self.work))
 
     def lazy(self) -> xr.Dataset:
         """Give the cube as dask arrays: nothing is read until they are computed.

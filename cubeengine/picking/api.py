@@ -24,6 +24,7 @@ from cubeengine.planning.cost import Tuning
 from cubeengine.planning.output import Output
 from cubeengine.planning.sample import Sample
 from cubeengine.planning.warn import check_bins, plan_warnings
+from cubeengine.planning.wasteful import large_output
 from cubeengine.progress import OnProgress
 from cubeengine.schema.problems import Problem
 from cubeengine.spec.check import read_text
@@ -184,7 +185,9 @@ class PickPlan:
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
         """What is allowed but probably not meant."""
-        return tuple(plan_warnings(self.bound))
+        slots = f"{self.picked.events.size:,} places for events"
+        found = large_output(self.work.output_nbytes, self.work.read_nbytes, slots)
+        return (*plan_warnings(self.bound), *found)
 
     def compute(
         self,

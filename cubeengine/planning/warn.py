@@ -13,6 +13,7 @@ from cubeengine.planning.bind import Bound
 from cubeengine.planning.derive import lacks_laser
 from cubeengine.planning.fates import Fates
 from cubeengine.planning.warn_borders import rounding_warnings
+from cubeengine.planning.wasteful import empty_bins
 from cubeengine.schema.problems import Problem, SpecPath, spec_error
 from cubeengine.spec.axes import axis_unit
 from cubeengine.spec.conventions import unit_hint
@@ -50,6 +51,7 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
         yield from _no_laser_field(bound, name)
     for name in bound.near:
         yield from _nothing_near(bound, name)
+    yield from empty_bins(bound)
     yield from _leading_zeros(bound)
 
 
