@@ -107,7 +107,9 @@ class Request:
         from cubeengine.submit.job import RunCommand
 
         given = self.given
-        passed = {name: given[name] for name in ("settings", "events", "every", "memory", "overwrite")}
+        passed = {
+            name: given[name] for name in ("settings", "events", "every", "memory", "overwrite", "force")
+        }
         output = self.output(run, spec, opened)
         return RunCommand(self.spec, output, self.own(run), self.experiment, **passed)
 

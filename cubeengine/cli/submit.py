@@ -17,6 +17,7 @@ import click
 from cubeengine.cli.base import Command, printable
 from cubeengine.cli.batch import Request, batch_options, read_request, run_options
 from cubeengine.cli.many import Outcome, each_run, show_outcomes, worst_code
+from cubeengine.cli.options import force_option
 
 if TYPE_CHECKING:
     from cubeengine.events.run import Run
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 @click.command("submit", cls=Command, short_help="Make the cubes of many runs in batch jobs.")
 @run_options
+@force_option
 @batch_options
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
@@ -81,7 +83,7 @@ def _make(request: Request, run: int, launcher: str) -> Outcome:
     click.echo(f"run {run}", err=True)
     spec, opened = request.arguments(run).open()
     made = request.command(run, spec, opened)
-    plan = api.plan(opened, spec, memory=made.memory, events=made.events, every=made.every)
+    plan = api.plan(opened, spec, memory=made.memory, events=made.events, every=made.every, force=made.force)
     print_warnings(plan.warnings)
     made.output.parent.mkdir(parents=True, exist_ok=True)
     workers = request.given["ntasks"] if launcher != "mpi" and "://" not in launcher else None

@@ -46,6 +46,7 @@ class RunCommand:
     every: int | None = None
     memory: str | None = None
     overwrite: bool = False
+    force: bool = False
 
     def words(self, program: tuple[str, ...], launcher: str, workers: int | None) -> list[list[str]]:
         """Give the words of the command; those that belong together in one list."""
@@ -61,7 +62,8 @@ class RunCommand:
         }
         given = [[name, str(value)] for name, value in options.items() if value is not None]
         settings = [["--set", text] for text in self.settings]
-        ending = ["--overwrite", "--resume"] if self.overwrite else ["--resume"]
+        flags = {"--force": self.force, "--overwrite": self.overwrite, "--resume": True}
+        ending = [name for name, on in flags.items() if on]
         return [[*program, "run", str(self.spec)], *settings, *given, ending]
 
 

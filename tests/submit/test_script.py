@@ -38,6 +38,7 @@ def odd_script() -> JobScript:
         every=3,
         memory="4 GiB",
         overwrite=True,
+        force=True,
     )
 
 

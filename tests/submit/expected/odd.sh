@@ -41,4 +41,4 @@ exec mpirun \
   --every 3 \
   --memory '4 GiB' \
   --launcher mpi \
-  --overwrite --resume
+  --force --overwrite --resume
