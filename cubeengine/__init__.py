@@ -82,6 +82,19 @@ __all__ = [
 ]  # fmt: skip
 
 
+_DRAWN = "a cube is drawn by ce.plot_cube('x.zarr') and described by ce.describe_cube('x.zarr')"
+_OPENED = "ce.open_run opens a run, ce.open_cube a cube, ce.open_spec a spec and its run"
+_MEANT = {
+    **dict.fromkeys(("view", "plot", "show"), _DRAWN),
+    **dict.fromkeys(("open", "load", "read", "DataSource"), _OPENED),
+    "run": "spec, run = ce.open_spec('delay.yaml'); ce.plan(run, spec).to_zarr('delay.zarr') makes a cube",
+    "merge": "cubes are merged by ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')",
+    "rebin": "bins are joined by ce.rebin_cube('x.zarr', 'coarse.zarr', by={'delay': 2})",
+    "SmallDataAna": "from cubeengine.compat import SmallDataAna",
+}
+"""What is written first, and what to write instead."""
+
+
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
@@ -89,7 +102,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"cubeengine.{name}")
     home = _HOME_OF.get(name)
     if home is None:
-        raise AttributeError(f"module 'cubeengine' has no attribute {name!r}")
+        hint = _MEANT.get(name, "")
+        raise AttributeError(f"module 'cubeengine' has no attribute {name!r}{'; ' + hint if hint else ''}")
     return getattr(import_module(f"cubeengine.{home}"), name)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from cubeengine.budget import Budget, parse_size
 from cubeengine.engine import Result, run_to_store
@@ -14,6 +14,7 @@ from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.events.locate import Located, locate, run_id
 from cubeengine.events.opening import open_located, open_run, with_raw
 from cubeengine.events.run import Run
+from cubeengine.events.table import html_table
 from cubeengine.events.variables import with_saved_variables
 from cubeengine.graph.compile import compile_plan
 from cubeengine.graph.inputs import SignalInput
@@ -32,6 +33,7 @@ from cubeengine.planning.warn import check_bins, plan_warnings
 from cubeengine.planning.wasteful import large_cube
 from cubeengine.progress import OnProgress
 from cubeengine.schema.problems import Problem
+from cubeengine.schema.texts import kind_of
 from cubeengine.spec.model import CubeSpec, RunPaths, resolve_paths
 from cubeengine.types import RunId
 
@@ -172,9 +174,45 @@ def _locate(source: str) -> Located:
         raise SourceFormatError(str(err)) from err
 
 
+@runtime_checkable
+class HasPlans(Protocol):
+    """What holds a run and knows what a plan of it needs, as a session does."""
+
+    def prepared(self, spec: CubeSpec) -> tuple[Run, CubeSpec]:
+        """Return the run with what was given to it, and the spec with the file of that."""
+
+
+def run_and_spec(run: object, spec: object, kind: type[CubeSpec] = CubeSpec) -> tuple[Run, CubeSpec]:
+    """Return the run and the spec that are meant: either may be given by its path.
+
+    Raises
+    ------
+    SpecError
+        If they are something else, with the right call.
+    """
+    call = f"{kind.planned_by}(run, spec)"
+    if isinstance(run, CubeSpec | dict) or isinstance(spec, Run):
+        raise SpecError(f"the run comes first: {call}")
+    if isinstance(spec, str | Path):
+        if "\n" in str(spec):
+            raise SpecError(f"a spec's text is read by {kind.__name__}.loads(text): {call}")
+        wanted = kind.load(spec)
+    else:
+        wanted = kind.from_dict(spec) if isinstance(spec, Mapping) else spec  # type: ignore[assignment]
+    if not isinstance(wanted, CubeSpec):
+        raise SpecError(f"{call} takes a {kind.__name__} or the path of its file, not {kind_of(spec)}")
+    if isinstance(run, str | Path | list | tuple):
+        run = open_run(run)
+    if isinstance(run, Run):
+        return run, wanted
+    if isinstance(run, HasPlans):
+        return run.prepared(wanted)
+    raise SpecError(f"{call} takes a run, from ce.open_run, or the path of its file, not {kind_of(run)}")
+
+
 def plan(
-    run: Run,
-    spec: CubeSpec,
+    run: Run | HasPlans | str | Path,
+    spec: CubeSpec | Mapping[str, Any] | str | Path,
     *,
     memory: str | int | None = None,
     events: int | None = None,
@@ -186,10 +224,10 @@ def plan(
 
     Parameters
     ----------
-    run : Run
-        From `open_run`.
-    spec : CubeSpec
-        What to make.
+    run : Run, session or path
+        From `open_run`, or what that takes.
+    spec : CubeSpec, dict or path
+        What to make, or the file that says it.
     memory : str or int, optional
         Memory per worker, e.g. "4 GiB". Default: that of the spec.
     events, every : int, optional
@@ -219,6 +257,7 @@ def plan(
     >>> dict(planned.compute()["n_events"].sizes)
     {'selection': 2, 'delay': 21}
     """
+    run, spec = run_and_spec(run, spec)
     if spec.planned_by != CubeSpec.planned_by:
         raise SpecError(f"this is a {type(spec).__name__}, no spec of a cube: use {spec.planned_by}")
     budget = Budget(parse_size(memory) if memory is not None else spec.resources.memory)
@@ -249,6 +288,19 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"<Plan of {self.bound.spec.cube!r}: {self.work.n_tasks} tasks, {self.work.n_bins} bins>"
+
+    def _repr_html_(self) -> str:
+        events = zip(self.bound.selections, self.bound.n_events.sum(axis=1).tolist(), strict=True)
+        axes = (f"{axis.name}: {axis.n_bins:,} bins" for axis in self.work.axes)
+        rows = [
+            ("cube", self.bound.spec.cube),
+            ("run", self.bound.run.label),
+            ("axes", "; ".join(axes) or "none: one bin"),
+            ("events in the bins", "; ".join(f"{name}: {n:,}" for name, n in events)),
+            ("signals", ", ".join(signal.name for signal in self.work.signals)),
+            *(("warning", warning.message) for warning in self.warnings),
+        ]
+        return html_table(("plan", "print(plan) says more"), rows)
 
     def explain(self) -> str:
         """Describe cut flow, bins, strategies with their reasons, memory, and warnings."""

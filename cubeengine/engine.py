@@ -111,6 +111,12 @@ class Result:
     projected_memory: int
     left_out: LeftOut
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"<cube {str(self.path)!r}, made in {self.seconds:.1f} s; open it with ce.open_cube(...)>"
+
 
 def run_to_store(
     plan: Work,

@@ -28,10 +28,17 @@ STATS = ("min", "median", "max", "missing", "zero")
 @source_options
 @click.option("--stats", is_flag=True, help="Add min, median, max, % missing and % zero of scalars.")
 @click.option("--all", "settings", is_flag=True, help="List also the many settings that raw data may hold.")
+@click.option("--match", "pattern", metavar="PATTERN", help="Only fields whose names match, as 'ipm*'.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @click.pass_context
 def command(
-    ctx: click.Context, source: str, xtc: tuple[str, ...], stats: bool, settings: bool, as_json: bool
+    ctx: click.Context,
+    source: str,
+    xtc: tuple[str, ...],
+    stats: bool,
+    settings: bool,
+    pattern: str | None,
+    as_json: bool,
 ) -> None:
     """List the fields of SOURCE, a file, a directory or experiment:run, with events, time span and scan.
 
@@ -41,27 +48,30 @@ def command(
 
     with working("reading the scalars" if stats else "opening the run"):
         run = open_source(source, xtc)
-        summaries, unreadable = column_summaries(run) if stats else ({}, {})
+        fields = run.fields if pattern is None else run.fields.match(pattern)
+        summaries, unreadable = column_summaries(run, fields) if stats else ({}, {})
     if as_json:
         import json
 
-        click.echo(json.dumps(_facts(run, summaries), indent=2))
+        click.echo(json.dumps(_facts(run, fields, summaries), indent=2))
     else:
         click.echo(printable(_heading(run)))
         click.echo()
-        _print_table(run, summaries, settings=settings)
+        _print_table(fields, summaries, settings=settings or pattern is not None)
     for message in unreadable.values():
         click.secho(f"error: {printable(message)}", fg="red", err=True)
     if unreadable:
         ctx.exit(SourceFormatError.exit_code)
 
 
-def column_summaries(run: Run) -> tuple[Mapping[str, ColumnStats], Mapping[str, str]]:
+def column_summaries(
+    run: Run, fields: Mapping[str, FieldInfo] | None = None
+) -> tuple[Mapping[str, ColumnStats], Mapping[str, str]]:
     """Summarise every scalar field, reading one at a time; give also why some cannot be read."""
     from cubeengine.cli.stats import column_stats, has_stats
 
     summaries, unreadable = {}, {}
-    for name, info in run.fields.items():
+    for name, info in (run.fields if fields is None else fields).items():
         if has_stats(info):
             try:
                 summaries[name] = column_stats(run.source.read(name))
@@ -91,7 +101,9 @@ def shown_fields(fields: Mapping[str, FieldInfo], *, settings: bool) -> dict[str
     return per_event if many and not settings else dict(fields)
 
 
-def _print_table(run: Run, summaries: Mapping[str, ColumnStats], *, settings: bool) -> None:
+def _print_table(
+    fields: Mapping[str, FieldInfo], summaries: Mapping[str, ColumnStats], *, settings: bool
+) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -100,14 +112,14 @@ def _print_table(run: Run, summaries: Mapping[str, ColumnStats], *, settings: bo
     for title in (*NAMING, *(STATS if summaries else LYING)):
         table.add_column(title, justify="right" if title in STATS else "left", no_wrap=True)
     table.add_column("origin", overflow="ellipsis")  # gives way first where the terminal is narrow
-    shown = shown_fields(run.fields, settings=settings)
+    shown = shown_fields(fields, settings=settings)
     for name, info in shown.items():
         middle = _stat_cells(summaries.get(name)) if summaries else _lying_cells(info)
         cells = (*_naming_cells(name, info), *middle, Path(info.origin).name)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     show_table(table)
-    if len(shown) < len(run.fields):
-        left = len(run.fields) - len(shown)
+    if len(shown) < len(fields):
+        left = len(fields) - len(shown)
         click.echo(f"and {left:,} fields that are once per run, mostly settings; --all lists them")
     for name, info in shown.items():
         if info.note and not info.group:  # the group is in the table
@@ -132,7 +144,7 @@ def _stat_cells(stats: ColumnStats | None) -> tuple[str, ...]:
     return *numbers, f"{stats.missing:.1%}", f"{stats.zero:.1%}"
 
 
-def _facts(run: Run, summaries: Mapping[str, ColumnStats]) -> dict[str, Any]:
+def _facts(run: Run, fields: Mapping[str, FieldInfo], summaries: Mapping[str, ColumnStats]) -> dict[str, Any]:
     span = [str(moment) for moment in (run.time[0], run.time[-1])] if run.n_events else None
     return {
         "run": run.label,
@@ -142,7 +154,7 @@ def _facts(run: Run, summaries: Mapping[str, ColumnStats]) -> dict[str, Any]:
         "time": span,
         "scan": {"variables": list(run.scan.variables), "n_steps": run.scan.n_steps},
         "counted_steps": {"field": run.scan.step_field, "n_steps": run.scan.n_counted},
-        "fields": [_field_facts(name, info, summaries.get(name)) for name, info in run.fields.items()],
+        "fields": [_field_facts(name, info, summaries.get(name)) for name, info in fields.items()],
     }
 
 

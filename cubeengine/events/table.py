@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from html import escape
 from pathlib import PurePath
 
@@ -126,6 +127,20 @@ class FieldTable(Mapping[str, FieldInfo]):
         info = self._fields[name]
         return info.kind is FieldKind.EVENT and bool(info.shape)
 
+    def match(self, pattern: str) -> FieldTable:
+        """Return the fields whose names match a pattern, as ``"ipm*"``; without wildcards, that contain it.
+
+        Raises
+        ------
+        FieldNotFound
+            If there is none, with the nearest names.
+        """
+        wanted = pattern.lower() if set("*?[") & set(pattern) else f"*{pattern.lower()}*"
+        found = {name: info for name, info in self._fields.items() if fnmatchcase(name.lower(), wanted)}
+        if not found:
+            raise FieldNotFound(pattern, self._where, list(self._fields), self._hint)
+        return self._part(found, f"{self._where} that match {pattern!r}")
+
     def below(self, name: str) -> FieldTable:
         """Return the fields whose names begin with a name and `/`, as those of a detector; may be none."""
         start = name.replace("__", "/").rstrip("/")
@@ -188,8 +203,10 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay out a table for a notebook; all text is escaped."""
-    head = "".join(f"<th>{escape(entry)}</th>" for entry in header)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(entry)}</td>' for entry in row)}</tr>" for row in rows)
+    left = ' style="text-align:left"'  # notebooks put cells to the right
+    head = "".join(f"<th{left}>{escape(entry)}</th>" for entry in header)
+    lines = ("".join(f"<td{left}>{escape(entry)}</td>" for entry in row) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

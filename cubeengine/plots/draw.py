@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -24,7 +25,7 @@ from cubeengine.plots.values import (
     element_dims,
     mean_over_elements,
 )
-from cubeengine.store.read import find_signal, is_picked
+from cubeengine.store.read import as_dataset, find_signal, is_picked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +71,7 @@ class Scene:
 
 
 def plot_cube(
-    dataset: xr.Dataset,
+    dataset: xr.Dataset | str | os.PathLike[str],
     signal: str | None = None,
     over: str | None = None,
     difference: str | Sequence[str] | None = None,
@@ -110,6 +111,7 @@ def plot_cube(
     >>> figure = plot_cube(ce.open_cube("delay.zarr"), "diode_ratio", difference="on,off")
     >>> figure.savefig("delay.png")
     """
+    dataset = as_dataset(dataset)
     if is_picked(dataset):
         if over or difference:
             raise SpecError("picked events are drawn as they are; a ratio or difference is drawn of a cube")

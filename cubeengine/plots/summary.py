@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +13,12 @@ import xarray as xr
 from cubeengine.budget import format_size
 from cubeengine.plots.values import RUN, SELECTION, axes_of, axis_span, element_dims, field_of, run_words
 from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import PICK, PICKED, is_picked, picked_names, signal_names
+from cubeengine.store.read import PICK, PICKED, as_dataset, is_picked, picked_names, signal_names
 
 Rows = Sequence[Sequence[str]]
 
 
-def describe_cube(dataset: xr.Dataset) -> str:
+def describe_cube(dataset: xr.Dataset | str | os.PathLike[str]) -> str:
     """Describe a cube: axes, counts, signals, where events went, what signals lack, and how it was made.
 
     Parameters
@@ -36,6 +37,7 @@ def describe_cube(dataset: xr.Dataset) -> str:
     >>> describe_cube(ce.open_cube("delay.zarr")).startswith("cube 'delay' of xppdemo20 run 12")
     True
     """
+    dataset = as_dataset(dataset)
     what = (_picks, _picked_signals) if is_picked(dataset) else (_signals,)
     parts = (_title, _axes, _selections, *what, _cut_flow, _fates, _left_out, _making)
     return "\n\n".join(text for part in parts if (text := "\n".join(part(dataset))))

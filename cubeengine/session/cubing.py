@@ -180,6 +180,10 @@ class Cubing(RunView):
             write_new(Path(path), text.encode(), "writing the spec", overwrite=overwrite)
         return text
 
+    def prepared(self, spec: CubeSpec) -> tuple[Run, CubeSpec]:
+        """Return the run with the arrays that were added, and the spec with their file; for `ce.plan`."""
+        return self._with_file(spec)
+
     def _with_file(self, spec: CubeSpec) -> tuple[Run, CubeSpec]:
         """Have the arrays in the file that a spec names, so that others can make the same cube."""
         if not (self._keeper.notes.variables and self._keeper.can_save):

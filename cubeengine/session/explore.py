@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cubeengine.errors import SpecError
 from cubeengine.events.opening import Files, open_run
+from cubeengine.events.run import Run
 from cubeengine.session.saving import Saved
 from cubeengine.session.session import Session
 
 
 def explore(
-    source: Files,
+    source: Files | Run | Session,
     run: int | None = None,
     *,
     xtc: Files | None = None,
@@ -22,7 +24,8 @@ def explore(
     Parameters
     ----------
     source, run, xtc
-        The run, as `open_run` takes it: a file, a directory, ``"experiment:run"``.
+        The run, as `open_run` takes it: a file, a directory, ``"experiment:run"``; or a run that is open.
+        A session is returned as it is.
     units : mapping of field name to unit, optional
         Units of fields; files carry none.
     saved : "check", "accept", "recipes", "ignore", path, or None
@@ -48,7 +51,13 @@ def explore(
     >>> "ratio" in run
     True
     """
-    session = Session(open_run(source, run, xtc=xtc), saved=saved)
+    if isinstance(source, Run | Session) and (run is not None or xtc is not None):
+        raise SpecError("the run is open already: leave out run and xtc, or name its files")
+    if isinstance(source, Session):
+        session = source
+    else:
+        opened = source if isinstance(source, Run) else open_run(source, run, xtc=xtc)
+        session = Session(opened, saved=saved)
     if units:
         session.declare(units)
     return session

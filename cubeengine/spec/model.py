@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -249,6 +250,16 @@ class CubeSpec(Model):
         moved = self.model_copy()
         moved._folder = Path(folder)
         return moved
+
+    def __repr__(self) -> str:
+        counts = ((len(self.axes), "axes"), (len(self.select), "selections"), (len(self.signals), "signals"))
+        return f"<{type(self).__name__} {self.cube!r}: {', '.join(f'{n} {what}' for n, what in counts)}>"
+
+    def __str__(self) -> str:
+        return self.to_yaml()
+
+    def _repr_html_(self) -> str:
+        return f'<pre style="text-align:left">{escape(self.to_yaml())}</pre>'
 
     def __eq__(self, other: object) -> bool:
         # The folder is where the spec was found, not what it says.

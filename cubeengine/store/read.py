@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from cubeengine.errors import FieldNotFound, StoreMismatch
+from cubeengine.errors import FieldNotFound, SpecError, StoreMismatch
 from cubeengine.store.chunks import missing_chunks
 from cubeengine.store.digest import cube_hash
 from cubeengine.store.metadata import check_cube, is_consolidated, is_cube
@@ -49,6 +50,8 @@ def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] |
     >>> dict(cube["n_events"].sizes)
     {'selection': 2, 'delay': 21}
     """
+    if isinstance(path, xr.Dataset):
+        raise SpecError("this is a Dataset already; ce.open_cube takes the path of a cube, as 'delay.zarr'")
     path = Path(path)
     check_cube(path)
     if missing := missing_chunks(path):
@@ -64,6 +67,23 @@ def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] |
         path, chunks=wanted, consolidated=is_consolidated(path), decode_timedelta=False
     )
     return dataset
+
+
+def as_dataset(cube: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
+    """Return a cube that is given as a dataset, or by its path.
+
+    Raises
+    ------
+    SpecError
+        If it is neither.
+    """
+    if isinstance(cube, xr.Dataset):
+        return cube
+    if isinstance(cube, str | os.PathLike):
+        return open_cube(Path(cube))
+    raise SpecError(
+        f"a cube is a Dataset, as ce.open_cube gives it, or its path, not a {type(cube).__name__}"
+    )
 
 
 def is_picked(dataset: xr.Dataset) -> bool:
@@ -113,7 +133,7 @@ def find_signal(dataset: xr.Dataset, signal: str) -> str:
     raise FieldNotFound(signal, "the cube", known, hint=f"signals: {', '.join(known)}")
 
 
-def sem(dataset: xr.Dataset, signal: str) -> xr.DataArray:
+def sem(dataset: xr.Dataset | str | os.PathLike[str], signal: str) -> xr.DataArray:
     """Give the standard error of a signal's mean: the sample standard deviation over sqrt(count).
 
     Parameters
@@ -140,6 +160,7 @@ def sem(dataset: xr.Dataset, signal: str) -> xr.DataArray:
     >>> dict(error.sizes)
     {'selection': 2, 'delay': 21}
     """
+    dataset = as_dataset(dataset)
     name = find_signal(dataset, signal)
     std, count = dataset[f"{name}_std"], dataset[f"{name}_count"]
     freedom = (count - 1).astype(np.float64)
