@@ -47,7 +47,7 @@ def test_plan_takes_paths_dicts_and_sessions(folder: Path) -> None:
         (lambda run, spec: ce.plan(spec, run), r"the run comes first: ce.plan\(run, spec\)"),
         (lambda run, _: ce.plan(run, SPEC), r"read by CubeSpec.loads\(text\)"),
         (lambda run, _: ce.plan(run, 3), "takes a CubeSpec or the path of its file, not 3"),
-        (lambda _, spec: ce.plan(xr.Dataset(), spec), "takes a run, from ce.open_run, .* not a Dataset"),
+        (lambda _, spec: ce.plan(xr.Dataset(), spec), "takes a run, from ce.open_run, .* not a mapping"),
         (lambda *_: ce.open_cube(xr.Dataset()), "this is a Dataset already"),
         (lambda *_: ce.plot_cube(3), "not a int"),
         (lambda run, _: ce.explore(run, 3), "the run is open already"),
