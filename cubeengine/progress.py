@@ -111,8 +111,8 @@ class ProgressBar:
 
 @contextmanager
 def shown(on_progress: OnProgress) -> Iterator[OnProgress]:
-    """Give who hears of the progress: whoever is named; else, in IPython and notebooks, a bar."""
-    if on_progress is not None or not _in_ipython():
+    """Give who hears of the progress: whoever is named; else, in IPython that somebody watches, a bar."""
+    if on_progress is not None or not _is_watched():
         yield on_progress
         return
     with ProgressBar() as bar:
@@ -135,10 +135,14 @@ def progress_line(progress: Seen) -> str:
     )
 
 
-def _in_ipython() -> bool:
-    """Tell whether somebody sits at an IPython shell or a notebook."""
+def _is_watched() -> bool:
+    """Tell whether somebody sits at an IPython shell or a notebook: not where IPython writes into a pipe."""
     ipython = sys.modules.get("IPython")
-    return ipython is not None and ipython.get_ipython() is not None
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None:
+        return False
+    is_notebook = getattr(shell, "kernel", None) is not None
+    return is_notebook or sys.stderr.isatty()
 
 
 def _make_bar() -> Bar:

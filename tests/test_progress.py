@@ -39,10 +39,19 @@ def test_who_is_named_hears_of_the_progress() -> None:
     assert heard == [at(1, 1.0)]
 
 
-def test_scripts_get_no_bar_and_notebooks_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+@pytest.mark.parametrize(
+    ("shell", "on_terminal", "drawn"),
+    [
+        (None, True, False),  # a script
+        (SimpleNamespace(), True, True),  # IPython on a terminal
+        (SimpleNamespace(), False, False),  # IPython in a pipe
+        (SimpleNamespace(kernel=object()), False, True),  # a notebook
+    ],
+)
+def test_a_bar_is_for_who_watches(
+    shell: object, on_terminal: bool, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: on_terminal, raising=False)
     with shown(None) as on_progress:
-        assert on_progress is None
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=object))
-    with shown(None) as on_progress:
-        assert isinstance(on_progress, ProgressBar)
+        assert isinstance(on_progress, ProgressBar) == drawn

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 import cubeengine
-from cubeengine.cli.base import DEBUG_OPTION, Settings, leave_stdout, printable
+from cubeengine.cli.base import DEBUG_OPTION, Settings, leave_stdout, printable, say
 from cubeengine.errors import CubeEngineError
 
 COMMANDS = (
@@ -117,10 +117,10 @@ def run_command(args: Sequence[str] | None = None) -> int:
         code = cubeengine_group.main(args, prog_name="cubeengine", standalone_mode=False, obj=settings)
     except click.Abort:
         # Ctrl-C, which click turns into this.
-        click.secho("interrupted", fg="red", err=True)
+        say("interrupted", "red")
         return INTERRUPTED
     except Terminated:
-        click.secho("terminated", fg="red", err=True)
+        say("terminated", "red")
         return TERMINATED
     except click.ClickException as err:
         err.show()
@@ -140,7 +140,7 @@ def run_command(args: Sequence[str] | None = None) -> int:
 def _report(message: str, code: int, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    click.secho(f"error: {printable(message)}", fg="red", err=True)
+    say(f"error: {printable(message)}", "red")
     return code
 
 

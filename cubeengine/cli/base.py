@@ -58,6 +58,11 @@ def show_table(table: Table) -> None:
     click.echo("\n".join(lines).strip("\n"))
 
 
+def say(message: str, colour: str) -> None:
+    """Print a message on standard error: in a colour on a terminal, unless the user set NO_COLOR."""
+    click.secho(message, fg=None if os.environ.get("NO_COLOR") else colour, err=True)
+
+
 def printable(text: str) -> str:
     """Replace control characters, which a file could use to steer the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)

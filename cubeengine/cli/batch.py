@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cubeengine.cli.base import printable
+from cubeengine.cli.base import printable, say
 from cubeengine.cli.options import SpecArguments
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def read_request(given: Mapping[str, Any], environment: Mapping[str, str]) -> tu
     _check_places(given, site, runs)
     batch = site.batch.changed(choices.batch({name: given[name] for name in BATCH}))
     for warning in choices.warnings:
-        click.secho(printable(f"warning: {warning}"), fg="yellow", err=True)
+        say(printable(f"warning: {warning}"), "yellow")
     return Request(spec, base, experiment, given, site, batch, environment), runs
 
 

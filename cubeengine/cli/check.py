@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cubeengine.cli.base import Command, printable
+from cubeengine.cli.base import Command, printable, say
 from cubeengine.cli.options import SpecArguments, force_option, spec_options
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def _print(problems: Sequence[Problem], name: str) -> int:
     ordered = in_order(problems)
     for problem in ordered:
         colour = "red" if problem.severity == "error" else "yellow"
-        click.secho(printable(problem.format(name)), fg=colour, err=True)
+        say(printable(problem.format(name)), colour)
     n_errors = sum(problem.severity == "error" for problem in ordered)
     if n_errors:
-        click.secho(f"{n_errors} error{'s' if n_errors > 1 else ''}", fg="red", err=True)
+        say(f"{n_errors} error{'s' if n_errors > 1 else ''}", "red")
     return n_errors

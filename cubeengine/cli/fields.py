@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cubeengine.cli.base import Command, printable, show_table
+from cubeengine.cli.base import Command, printable, say, show_table
 from cubeengine.cli.options import open_source, source_options
 from cubeengine.errors import SourceFormatError
 
@@ -59,7 +59,7 @@ def command(
         click.echo()
         _print_table(fields, summaries, settings=settings or pattern is not None)
     for message in unreadable.values():
-        click.secho(f"error: {printable(message)}", fg="red", err=True)
+        say(f"error: {printable(message)}", "red")
     if unreadable:
         ctx.exit(SourceFormatError.exit_code)
 

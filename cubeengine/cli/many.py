@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import click
-
-from cubeengine.cli.base import printable, show_table
+from cubeengine.cli.base import printable, say, show_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ def each_run(
         except (CubeEngineError, MemoryError, OSError) as err:
             code = getattr(err, "exit_code", 4 if isinstance(err, MemoryError) else 5)
             outcomes.append(Outcome(run, failed, _in_a_line(err), code=code))
-            click.secho(f"run {run}: {printable(str(err))}", fg="red", err=True)
+            say(f"run {run}: {printable(str(err))}", "red")
 
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cubeengine.cli.base import Command, printable
+from cubeengine.cli.base import Command, printable, say
 
 if TYPE_CHECKING:
     from cubeengine.combine.progress import Combined
@@ -101,7 +101,7 @@ def print_combined(result: Combined) -> None:
     from cubeengine.budget import format_size
 
     for note in result.notes:
-        click.secho(printable(f"note: {note}"), fg="yellow", err=True)
+        say(printable(f"note: {note}"), "yellow")
     click.echo(
         f"wrote {printable(str(result.path))} in {result.seconds:.1f} s, from "
         f"{format_size(result.read_nbytes)} of cubes"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cubeengine.cli.base import Command, printable
+from cubeengine.cli.base import Command, printable, say
 
 
 @click.command("report", cls=Command, short_help="Write a page (HTML) about a cube.")
@@ -56,4 +56,4 @@ def report_on(cube: Path, file: str) -> None:
         _write(cube, file)
     except Exception as err:  # whatever it is: the cube is made, and the page can be written later
         message = f"warning: no report: {err}; once that is solved: cubeengine report {cube} {file}"
-        click.secho(printable(message), fg="yellow", err=True)
+        say(printable(message), "yellow")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cubeengine.cli.base import Command, printable
+from cubeengine.cli.base import Command, printable, say
 from cubeengine.cli.options import SpecArguments, force_option, launch_options, sample_options, spec_options
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def default_output(spec: CubeSpec, run: Run) -> Path:
 def print_warnings(warnings: tuple[Problem, ...]) -> None:
     """Tell on standard error what is allowed, but probably not meant."""
     for warning in warnings:
-        click.secho(printable(warning.format()), fg="yellow", err=True)
+        say(printable(warning.format()), "yellow")
 
 
 def print_result(result: Result) -> None:

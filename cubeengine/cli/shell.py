@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cubeengine.cli.base import Command, printable
+from cubeengine.cli.base import Command, printable, say
 from cubeengine.cli.options import source_options
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def _config(session: Session, *, quiet: bool) -> Any:
     config.TerminalInteractiveShell.banner1 = "" if quiet else f"{printable(session.greeting)}\n"
     config.TerminalInteractiveShell.banner2 = ""
     config.TerminalInteractiveShell.enable_tip = False
+    if os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
+        config.InteractiveShell.colors = "nocolor"  # of tracebacks: IPython colours them even in a pipe
     config.InteractiveShellApp.extensions = [__name__]
     if _has_display():
         config.InteractiveShellApp.matplotlib = "auto"
@@ -113,7 +115,7 @@ def load_ipython_extension(shell: Any) -> None:
 
     def tell(shell: Any, kind: type[Exception], error: Exception, *_: object, **__: object) -> None:
         del shell
-        click.secho(f"{kind.__name__}: {printable(str(error))}", fg="red", err=True)
+        say(f"{kind.__name__}: {printable(str(error))}", "red")
 
     shell.set_custom_exc((CubeEngineError,), tell)
     shell.Completer.custom_matchers.append(_selection_matcher(shell))

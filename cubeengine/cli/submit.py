@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cubeengine.cli.base import Command, printable
+from cubeengine.cli.base import Command, printable, say
 from cubeengine.cli.batch import Request, batch_options, read_request, run_options
 from cubeengine.cli.many import Outcome, each_run, show_outcomes, worst_code
 from cubeengine.cli.options import force_option
@@ -157,7 +157,7 @@ def _note(script: JobScript, job: str, run: int) -> None:
     try:
         append_record(record)
     except LaunchError as err:
-        click.secho(f"warning: {printable(str(err))}", fg="yellow", err=True)
+        say(f"warning: {printable(str(err))}", "yellow")
 
 
 def _script(request: Request, run: int) -> JobScript:
