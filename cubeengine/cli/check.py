@@ -55,7 +55,7 @@ def _against_run(arguments: SpecArguments, checked: Checked, *, force: bool) -> 
     """Give the problems that show on the run only; plans where there are no errors so far."""
     from cubeengine.errors import SpecError
     from cubeengine.picking.api import plan_any
-    from cubeengine.planning.bind import prepare_run, signal_problems
+    from cubeengine.planning.bind import chosen_events, signal_problems
     from cubeengine.planning.warn import crowded_bins
     from cubeengine.schema.problems import problems_in
     from cubeengine.spec.check import check_fields
@@ -63,7 +63,7 @@ def _against_run(arguments: SpecArguments, checked: Checked, *, force: bool) -> 
     if checked.remains is None:
         return []
     run = arguments.open_run(checked.remains)
-    known = prepare_run(run, checked.remains)
+    known = chosen_events(run, checked.remains)
     found = check_fields(checked.remains, checked.positions, known.fields, f"run {known.label}")
     errors = any(problem.severity == "error" for problem in found)
     folder = arguments.path.parent

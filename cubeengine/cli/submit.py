@@ -174,11 +174,11 @@ def _script(request: Request, run: int) -> JobScript:
 
 def _check_fields(spec: CubeSpec, run: Run) -> None:
     """Raise one error with all that a run lacks."""
-    from cubeengine.planning.bind import prepare_run
+    from cubeengine.planning.bind import chosen_events
     from cubeengine.schema.problems import spec_error
     from cubeengine.spec.check import check_fields
 
-    known = prepare_run(run, spec)
+    known = chosen_events(run, spec)
     problems = check_fields(spec, None, known.fields, f"run {known.label}")
     if any(problem.severity == "error" for problem in problems):
         raise spec_error(problems)

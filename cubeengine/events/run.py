@@ -26,6 +26,7 @@ from cubeengine.events.selections import CutRow, Node
 from cubeengine.events.states import States
 from cubeengine.events.table import FieldTable
 from cubeengine.events.window import Variable, Window, column_nbytes, frozen, windows
+from cubeengine.marks import Marks
 from cubeengine.sources.base import Reader, Source
 from cubeengine.sources.joined import RAW, Join, JoinedSource
 from cubeengine.sources.memory import ArrayReader
@@ -408,13 +409,16 @@ class Run:
         """Give the same run with declared units."""
         return self.with_columns({}, units)
 
-    def with_missing(self, marks: Mapping[str, str]) -> Run:
-        """Give the same run with more events counted as missing: field -> "leading_zeros".
+    def with_missing(self, marks: Mapping[str, Marks]) -> Run:
+        """Return the same run with more values counted as missing: field -> marks.
 
         Raises
         ------
+        FieldNotFound
+            If no file of the run has such a field.
         SpecError
-            If variables are computed already: they rest on the values as they were. Given arrays stay.
+            If a mark does not fit its field; or variables are computed already: they rest on the values as
+            they were. Given arrays stay.
         """
         if not all(isinstance(item, Column) for item in self.derived.values()):
             raise SpecError("missing marks must be declared before variables are derived")

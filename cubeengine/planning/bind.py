@@ -203,14 +203,14 @@ def bind(
         If edges cannot be found in the data.
     """
     sample = sample or Sample()
-    run = prepare_run(run, spec)
+    run = chosen_events(run, spec)
     positions = positions_of(spec)
     if errors := [
         found for found in check_fields(spec, positions, run.fields, run.label) if found.severity == "error"
     ]:
         more = signal_problems(run, spec, positions)
         raise spec_error(in_order([*errors, *more]), positions.name)
-    run, units = add_derived(run, spec)
+    run, units = add_derived(with_declared(run, spec), spec)
     pipelines, wrong = _pipelines(run, spec, units)
     if wrong:
         raise spec_error([positions.problem(*problem) for problem in wrong], positions.name)
@@ -243,11 +243,14 @@ def bind(
     )
 
 
-def prepare_run(run: Run, spec: CubeSpec) -> Run:
-    """Give the run whose events the spec means: an align group's, with declared marks of missing values."""
-    if spec.run.events:
-        run = run.aligned(spec.run.events)
-    return run.with_missing(dict(spec.missing)) if spec.missing else run
+def chosen_events(run: Run, spec: CubeSpec) -> Run:
+    """Return the run whose events the spec means: the run itself, or an align group's."""
+    return run.aligned(spec.run.events) if spec.run.events else run
+
+
+def with_declared(run: Run, spec: CubeSpec) -> Run:
+    """Return the run with the declared marks of missing values."""
+    return run.with_missing(spec.missing) if spec.missing else run
 
 
 def signal_problems(run: Run, spec: CubeSpec, positions: Positions) -> list[Problem]:
@@ -256,7 +259,7 @@ def signal_problems(run: Run, spec: CubeSpec, positions: Positions) -> list[Prob
     Parameters
     ----------
     run : Run
-        The run, as `prepare_run` gives it.
+        The run, as `chosen_events` gives it.
     spec : CubeSpec
         The spec, or what remains of one with problems.
     positions : Positions

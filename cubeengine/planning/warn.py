@@ -8,6 +8,8 @@ import numpy as np
 
 from cubeengine.events.scan import candidates
 from cubeengine.events.selections import Cut, Node, describe, fields, rows
+from cubeengine.events.wrapped import suspected_mark
+from cubeengine.marks import marks_of
 from cubeengine.planning.axes import BinnedAxis
 from cubeengine.planning.bind import Bound
 from cubeengine.planning.derive import lacks_laser
@@ -53,6 +55,7 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
         yield from _nothing_near(bound, name)
     yield from empty_bins(bound)
     yield from _leading_zeros(bound)
+    yield from _wrapped_marks(bound)
 
 
 def _warning(path: SpecPath, message: str) -> Problem:
@@ -236,6 +239,27 @@ def _leading_zeros(bound: Bound) -> Iterator[Problem]:
                 f"{name!r} is 0 in the {first} and not after, which may stand for missing values; "
                 f"if so, add  missing: {flow({name: 'leading_zeros'})}",
             )
+
+
+def _wrapped_marks(bound: Bound) -> Iterator[Problem]:
+    """Tell of the writers' mark in integers so small that it may be data."""
+    for name in sorted(_used_fields(bound)):
+        place = next(_uses(bound, name), None)
+        if place is None or bound.run.fields[name].nbytes > MOST_LOOKED_AT:
+            continue
+        if (found := suspected_mark(bound.run, name)) is not None:
+            yield _warning(
+                place,
+                f"{name!r} is {found}; if these are missing, declare  missing: "
+                f"{flow({name: _with_mark(bound, name, found.mark)})}, if they are data,  "
+                f"missing: {flow({name: []})}",
+            )
+
+
+def _with_mark(bound: Bound, name: str, mark: int) -> object:
+    """Return what to declare for a field, so that one more number is a mark."""
+    declared = marks_of(bound.spec.missing.get(name, ()))
+    return [*declared, mark] if declared else mark
 
 
 def _uses(bound: Bound, name: str) -> Iterator[SpecPath]:

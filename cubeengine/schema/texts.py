@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cubeengine.errors import SpecError
+from cubeengine.marks import LEADING_ZEROS, Mark, Marks
 from cubeengine.units import Quantity, convert_written, parse_quantity, parse_unit
 
 
@@ -144,6 +145,32 @@ def variable_name(field: str) -> str:
 def is_variable_name(name: str) -> bool:
     """Tell whether a name may be that of an array in a store."""
     return _VARIABLE.fullmatch(name) is not None
+
+
+def read_marks(value: object) -> Marks:
+    """Read what stands for missing values in one field: a number, "leading_zeros", or a list of these.
+
+    Raises
+    ------
+    SpecError
+        If it is none of these.
+    """
+    if not isinstance(value, list | tuple):
+        return _read_mark(value)
+    marks = tuple(dict.fromkeys(map(_read_mark, value)))
+    return marks[0] if len(marks) == 1 else marks
+
+
+def _read_mark(value: object) -> Mark:
+    if hasattr(value, "item"):  # a number of numpy's
+        value = value.item()
+    if value == LEADING_ZEROS:
+        return LEADING_ZEROS
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SpecError(f"must be a number, {LEADING_ZEROS!r}, or a list of these, but is {kind_of(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SpecError("must be finite: NaN and infinities are left out without being declared")
+    return value
 
 
 def kind_of(value: object) -> str:

@@ -17,7 +17,7 @@ from cubeengine.events.given import given_column
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
 from cubeengine.events.variables import check_variable_name
-from cubeengine.planning.bind import prepare_run
+from cubeengine.planning.bind import chosen_events, with_declared
 from cubeengine.planning.derive import add_derived
 from cubeengine.planning.percentiles import with_numbers
 from cubeengine.session.cubing import Cubing
@@ -162,7 +162,7 @@ class Session(Cubing, Looking):
         self,
         units: Mapping[str, str] | None = None,
         *,
-        missing: Mapping[str, str] | None = None,
+        missing: Mapping[str, object] | None = None,
         laser: str | None = None,
         xray: str | None = None,
     ) -> None:
@@ -172,8 +172,9 @@ class Session(Cubing, Looking):
         ----------
         units : mapping of field to unit, optional
             E.g. ``{"scan/lxt": "s"}``; "" says that there is none.
-        missing : mapping of field to "leading_zeros", optional
-            Integer fields whose zeros before the first other value mean missing.
+        missing : mapping of field to number, "leading_zeros", or a list of these, optional
+            What stands for missing values in a field: these numbers; zeros before the first other value. An
+            empty list says that nothing does.
         laser, xray : str, optional
             What ``laser="on"`` and ``xray="on"`` mean: a field that is 1 or 0, or an expression.
         """
@@ -183,7 +184,10 @@ class Session(Cubing, Looking):
         self._become(
             self.notes.with_spec(
                 units={**spec.units, **{self._known(name): unit for name, unit in (units or {}).items()}},
-                missing={**spec.missing, **(missing or {})},
+                missing={
+                    **spec.missing,
+                    **{self._known(name): marks for name, marks in (missing or {}).items()},
+                },
                 run=run,
             )
         )
@@ -343,5 +347,5 @@ def _runs_of(opened: Run, notes: Notes) -> tuple[Run, Run]:
     """Give the run with the arrays that were given, as a plan wants it, and with all that was added."""
     base = opened.with_columns(notes.variables)
     check_against(notes.spec, base)
-    run, units = add_derived(prepare_run(base, notes.spec), notes.spec)
+    run, units = add_derived(with_declared(chosen_events(base, notes.spec), notes.spec), notes.spec)
     return base, run.with_units({name: unit for name, unit in units.items() if name in run.fields})

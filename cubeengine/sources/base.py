@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cubeengine.marks import Marks
 from cubeengine.types import BoolArray, Column, DetectorInfo, FieldInfo, InputFile, IntArray
 
 
@@ -116,5 +117,14 @@ class Source(Protocol):
     def aligned(self, group: str) -> Source:
         """Give the events of an align group as a source of its own."""
 
-    def with_missing(self, marks: Mapping[str, str]) -> Source:
-        """Give the same source with more rows counted as missing: field -> "leading_zeros"."""
+    def doubtful_mark(self, name: str) -> int | None:
+        """Return the number that may mean missing in an event field, or be data; None where there is none."""
+
+    def with_missing(self, marks: Mapping[str, Marks]) -> Source:
+        """Return the same source with more values counted as missing: field -> marks.
+
+        Raises
+        ------
+        FieldNotFound, SpecError
+            As `marks.check_marks`.
+        """

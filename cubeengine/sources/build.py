@@ -9,17 +9,17 @@ import h5py
 import numpy as np
 
 from cubeengine.errors import SourceFormatError
+from cubeengine.marks import certain_marks
 from cubeengine.sources.base import Reader
 from cubeengine.sources.bytesio import check_unchanged
 from cubeengine.sources.coded import CodedReader
-from cubeengine.sources.fields import holds_mark
 from cubeengine.sources.hdf5 import check_filters, codec_names, library_errors, opened_hdf5
 from cubeengine.sources.library import LibraryReader
 from cubeengine.sources.pieces import (
     ConvertedReader,
-    MarkedReader,
     PiecewiseReader,
     WideReader,
+    with_marks,
     without_rows,
 )
 from cubeengine.sources.plain import PlainReader
@@ -45,15 +45,16 @@ def check_size(stored: Stored, nbytes: int) -> None:
         )
 
 
-def build_reader(stored: Stored, mark: int | None = None) -> Reader:
+def build_reader(stored: Stored, *, marked: bool = True) -> Reader:
     """Make the reader of a dataset of rows.
 
     Parameters
     ----------
     stored : Stored
         How the dataset lies.
-    mark : int, optional
-        Integer that stands for a missing value in parts whose type is not that of the whole.
+    marked : bool
+        Whether the writers' mark is missing in parts whose type is not that of the whole: once converted, it
+        would not be known any more. In others it is for the caller to look for.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def build_reader(stored: Stored, mark: int | None = None) -> Reader:
         raise SourceFormatError(stored.problem)
     check_size(stored, math.prod(stored.shape[1:]) * stored.dtype.itemsize * max(stored.chunk_rows, 1))
     if stored.layout == "virtual":
-        return _joined(stored, mark)
+        return _joined(stored, marked=marked)
     reader = _stored_reader(stored)
     return reader if reader.dtype == memory_dtype(stored.dtype) else WideReader(reader)
 
@@ -83,7 +84,7 @@ def _stored_reader(stored: Stored) -> Reader:
         return _direct_reader(stored, file[stored.name].id)
 
 
-def _joined(stored: Stored, mark: int | None) -> Reader:
+def _joined(stored: Stored, *, marked: bool) -> Reader:
     """Put the parts one after another; rows that no part has are missing."""
     borders, which, shift = [0], [], []
     for number, piece in enumerate(stored.pieces):
@@ -98,19 +99,18 @@ def _joined(stored: Stored, mark: int | None) -> Reader:
         borders.append(stored.n_rows)
         which.append(-1)
         shift.append(0)
-    readers = tuple(_part_reader(piece.source, stored, mark) for piece in stored.pieces)
+    readers = tuple(_part_reader(piece.source, stored, marked=marked) for piece in stored.pieces)
     arrays = [np.array(values, np.int64) for values in (borders, which, shift)]
     return PiecewiseReader(memory_dtype(stored.dtype), stored.shape[1:], readers, *arrays)
 
 
-def _part_reader(source: Stored, whole: Stored, mark: int | None) -> Reader:
+def _part_reader(source: Stored, whole: Stored, *, marked: bool) -> Reader:
     """Make the reader of a part, whose numbers may have to become those of the whole."""
-    reader = build_reader(source, mark)
+    reader = build_reader(source, marked=marked)
     if source.native == whole.native:
         return reader
-    # Once converted, a mark would not be known any more.
-    marked = MarkedReader(reader, mark) if mark is not None and holds_mark(source.native) else reader
-    return ConvertedReader(marked, whole.native)
+    marks = certain_marks(source.native, math.prod(source.shape[1:])) if marked else ()
+    return ConvertedReader(with_marks(reader, marks), whole.native)
 
 
 def _direct_reader(stored: Stored, dataset: Any) -> Reader:

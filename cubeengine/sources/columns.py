@@ -1,7 +1,8 @@
-"""Blocks put together to a column."""
+"""Rows of blocks: put together to a column, and looked through for rows that hold nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,12 @@ from cubeengine.types import BoolArray, Column, IntArray
 
 READ_NBYTES = 4 * 2**20
 """Block size of reads into memory: fits the cache together with what it is copied to."""
+
+LOOK_ELEMENTS = 2**15
+"""Elements that are looked at together: a look takes at most some 10 bytes for each."""
+
+FIRST_LOOK = 8
+"""Elements of the first look at a row: most rows show at once that they hold something."""
 
 
 def read_column(reader: Reader, rows: IntArray, elements: IntArray | None = None) -> Column:
@@ -66,3 +73,31 @@ def taken(block: Block) -> NDArray[Any]:
         return block.data
     rows: NDArray[Any] = block.data[block.take]
     return rows
+
+
+def rows_of_only(data: NDArray[Any], test: Callable[[NDArray[Any]], BoolArray]) -> BoolArray:
+    """Find the rows all of whose elements pass a test, looking at few elements of those that do not.
+
+    Parameters
+    ----------
+    data : (n, n_elements) array
+        Rows; those without elements pass.
+    test : callable
+        Takes some elements of some rows, and returns which of them pass.
+
+    Returns
+    -------
+    (n,) bool
+
+    Notes
+    -----
+    Memory: about 10 bytes for each of `LOOK_ELEMENTS` elements, and for each row.
+    """
+    rows, seen, wanted = np.arange(len(data)), 0, FIRST_LOOK
+    while len(rows) and seen < data.shape[1]:
+        stop = seen + max(min(wanted, LOOK_ELEMENTS // len(rows)), 1)
+        rows = rows[test(data[rows, seen:stop]).all(axis=1)]
+        seen, wanted = stop, LOOK_ELEMENTS
+    only = np.zeros(len(data), bool)
+    only[rows] = True
+    return only

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from cubeengine.sources.stored import Stored
 from cubeengine.types import FieldInfo, FieldKind, Storage, memory_dtype
 
@@ -128,8 +126,3 @@ def _lengths_note(name: str, found: Mapping[str, Stored]) -> str:
     if lengths:
         return f"varying number of values per event, given by {lengths!r}; cannot be a signal"
     return "varying number of values per event; cannot be a signal"
-
-
-def holds_mark(dtype: np.dtype[np.generic]) -> bool:
-    """Whether the LCLS-II writer can put its mark for missing integers in this type."""
-    return dtype.kind == "i" and dtype.itemsize >= 4

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.errors import FieldNotFound, SourceFormatError
+from cubeengine.marks import Marks, check_marks
 from cubeengine.sources.base import Reader, Source
 from cubeengine.sources.columns import read_column
 from cubeengine.sources.pieces import MatchedReader
-from cubeengine.sources.selection import check_marks, rows_of
+from cubeengine.sources.selection import rows_of
 from cubeengine.types import Column, DetectorInfo, FieldInfo, FieldKind, InputFile, IntArray
 
 RAW = "xtc:"
@@ -226,8 +227,13 @@ class JoinedSource:
         """Give the events of an align group of smallData, joined with the raw ones of the same time."""
         return join_sources(self.smalldata.aligned(group), self.raw)
 
-    def with_missing(self, marks: Mapping[str, str]) -> JoinedSource:
-        """Give the same source with more rows counted as missing: field -> "leading_zeros"."""
+    def doubtful_mark(self, name: str) -> int | None:
+        """Return the number that may mean missing in a field, or be data."""
+        raw = self.raw_names.get(name)
+        return self._of_smalldata(name).doubtful_mark(name) if raw is None else self.raw.doubtful_mark(raw)
+
+    def with_missing(self, marks: Mapping[str, Marks]) -> JoinedSource:
+        """Return the same source with more values counted as missing: field -> marks."""
         check_marks(marks, self.fields, "the joined run")
         of_raw = {self.raw_names[name]: mark for name, mark in marks.items() if name in self.raw_names}
         others = {name: mark for name, mark in marks.items() if name not in self.raw_names}

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.errors import MissingExtra, SourceFormatError
+from cubeengine.marks import writers_mark
 from cubeengine.sources.build import build_reader, check_size
 from cubeengine.sources.columns import read_column
 from cubeengine.sources.fields import find_groups
 from cubeengine.sources.stored import Stored
 from cubeengine.sources.times import EPICS_EPOCH, UNIX_EPOCH, pack
-
-MISSING_INTEGER = -99_999
-"""What the LCLS-II writer puts where an integer is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +29,14 @@ class TimeLayout:
         Dataset of the event time.
     epoch : int
         Unix time of second 0.
-    mark : int or None
-        Integer that stands for a missing value; None where the layout has none.
+    groups : bool
+        Whether there may be align groups, with event times of their own.
     """
 
     name: str
     field: str
     epoch: int
-    mark: int | None
+    groups: bool
 
 
 _LOOK_ROWS = 2**16
@@ -48,9 +46,9 @@ _AROUND_SECONDS = 3600
 """A group's first and last event may be so far from those of the run that were kept."""
 
 LAYOUTS = (
-    TimeLayout("LCLS-II", "timestamp", EPICS_EPOCH, MISSING_INTEGER),
-    TimeLayout("LCLS-I", "event_time", UNIX_EPOCH, None),
-    TimeLayout("LCLS-I", "EvtID/time", UNIX_EPOCH, None),
+    TimeLayout("LCLS-II", "timestamp", EPICS_EPOCH, True),
+    TimeLayout("LCLS-I", "event_time", UNIX_EPOCH, False),
+    TimeLayout("LCLS-I", "EvtID/time", UNIX_EPOCH, False),
 )
 
 
@@ -64,7 +62,7 @@ def find_layout(found: Mapping[str, Stored], where: str) -> TimeLayout:
     """
     there = [layout for layout in LAYOUTS if layout.field in found]
     # Beside fiducials, which LCLS-II does not have, `timestamp` is a field of the user's.
-    lcls1 = [layout for layout in there if layout.mark is None and "fiducials" in found]
+    lcls1 = [layout for layout in there if not layout.groups and "fiducials" in found]
     layout = next(iter(lcls1 or there), None)
     if layout is None:
         top = sorted({name.split("/")[0] for name in found})
@@ -114,13 +112,13 @@ def event_groups(found: Mapping[str, Stored], packed: NDArray[np.uint64]) -> dic
 def _is_apart(stored: Stored, packed: NDArray[np.uint64]) -> bool:
     """Tell whether times of events are stored that are not, row by row, those of the run."""
     try:
-        reader = build_reader(stored, MISSING_INTEGER)
+        reader = build_reader(stored)
     except (SourceFormatError, MissingExtra):
         return True  # said where the group is asked for
     may_repeat, seen = stored.n_rows == len(packed), False
     for start in range(0, stored.n_rows, _LOOK_ROWS):
         column = read_column(reader, np.arange(start, min(start + _LOOK_ROWS, stored.n_rows)))
-        there = column.data != MISSING_INTEGER
+        there = column.data != writers_mark(column.data.dtype)
         there &= True if column.valid is None else column.valid
         times = column.data[there].astype(np.uint64)
         if len(times) and not seen:
@@ -158,10 +156,10 @@ def read_packed(stored: Stored, *, padded: bool = False) -> tuple[NDArray[np.uin
         If rows are missing and not expected to be.
     """
     check_size(stored, stored.n_rows * stored.dtype.itemsize)
-    column = read_column(build_reader(stored, MISSING_INTEGER), np.arange(stored.n_rows))
+    column = read_column(build_reader(stored), np.arange(stored.n_rows))
     values = column.data
     there = np.ones(len(values), bool) if column.valid is None else column.valid.copy()
-    there &= (values if values.ndim == 1 else values[:, 0]) != MISSING_INTEGER
+    there &= (values if values.ndim == 1 else values[:, 0]) != writers_mark(values.dtype)
     if not padded and not there.all():
         raise SourceFormatError(
             f"{stored.file.path}: {int((~there).sum()):,} of {len(there):,} event times in {stored.name!r} "

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.errors import FieldNotFound, SourceFormatError, SpecError
+from cubeengine.marks import LEADING_ZEROS, Marks, check_marks, declared_values, marks_of
 from cubeengine.shared import mapped_array
 from cubeengine.sources.base import Block, Reader
 from cubeengine.sources.batches import INDEX_NBYTES, batches, element_range, units_per_block
 from cubeengine.sources.columns import read_column
 from cubeengine.sources.leading import leading_zeros
-from cubeengine.sources.pieces import without_rows
-from cubeengine.sources.selection import check_marks, rows_of
+from cubeengine.sources.pieces import with_marks, without_rows
+from cubeengine.sources.selection import rows_of
 from cubeengine.sources.times import UNIX_EPOCH, pack, time_order, to_datetime
 from cubeengine.types import (
     BoolArray,
@@ -166,7 +167,7 @@ class MemorySource:
     valid: Mapping[str, BoolArray] = field(default_factory=dict)
     run_level: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     element_coordinates: Mapping[str, Mapping[int, tuple[str, NDArray[Any]]]] = field(default_factory=dict)
-    marks: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, Marks] = field(default_factory=dict)
     rows: IntArray | None = field(init=False, default=None)
     fields: Mapping[str, FieldInfo] = field(init=False, default_factory=dict)
 
@@ -229,10 +230,11 @@ class MemorySource:
         if name not in self.arrays:
             raise FieldNotFound(name, "the arrays in memory", list(self.fields))
         reader: Reader = ArrayReader(self.arrays[name], self.valid.get(name))
-        if name in self.marks:
+        declared = self.marks.get(name, ())
+        if LEADING_ZEROS in marks_of(declared):
             n_zero = leading_zeros(reader, self.n_events)
             reader = without_rows(reader, np.array([[0, n_zero]]), self.n_events)
-        return reader
+        return with_marks(reader, declared_values(declared))
 
     def leading_zero_rows(self, name: str) -> int:
         """Count the rows before the first that is not zero."""
@@ -250,8 +252,12 @@ class MemorySource:
         """Raise SpecError: arrays in memory have no align groups."""
         raise SpecError(f"align group {group!r}: arrays in memory have none")
 
-    def with_missing(self, marks: Mapping[str, str]) -> MemorySource:
-        """Give the same source with leading zeros counted as missing."""
+    def doubtful_mark(self, name: str) -> int | None:  # noqa: ARG002 - no writer has put marks
+        """Return None: arrays in memory hold what was put into them."""
+        return None
+
+    def with_missing(self, marks: Mapping[str, Marks]) -> MemorySource:
+        """Return the same source with more values counted as missing: field -> marks."""
         check_marks(marks, self.fields, "the arrays in memory")
         stored = self.timestamps if self.rows is None else self.timestamps[np.argsort(self.rows)]
         return replace(self, timestamps=stored, marks={**self.marks, **marks})

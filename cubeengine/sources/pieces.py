@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from cubeengine.sources.base import Block, Reader
 from cubeengine.sources.batches import element_range
+from cubeengine.sources.columns import LOOK_ELEMENTS, rows_of_only
 from cubeengine.types import BoolArray, IntArray, memory_dtype
 
 _ABSENT_ROWS = 65_536
 """Rows per block of rows that are nowhere: they cost no reading, only their index."""
+
+_AGAIN_NBYTES = 2**18
+"""Block size of the second look at rows of which a part holds nothing but marks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +143,31 @@ class MatchedReader:
         return max(absent, self.reader.memory_nbytes(n_elements, block_nbytes)) + index
 
 
+def with_marks(reader: Reader, marks: Sequence[int | float]) -> Reader:
+    """Return a reader of the same rows for which values that are marks are missing.
+
+    A row of integers is missing if all its elements are marks; elements of floats become NaN one by one.
+
+    Parameters
+    ----------
+    reader : Reader
+    marks : sequence of numbers
+        Numbers that the reader's type can hold.
+    """
+    if not marks:
+        return reader
+    if reader.dtype.kind == "f":
+        return UnmarkedReader(reader, tuple(marks))
+    return MarkedReader(reader, tuple(marks))
+
+
+def _is_mark(data: NDArray[Any], marks: Sequence[int | float]) -> BoolArray:
+    found: BoolArray = data == np.asarray(marks[0], data.dtype)
+    for mark in marks[1:]:
+        found |= data == np.asarray(mark, data.dtype)
+    return found
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class WideReader:
     """Rows of float16 as float32: what `memory_dtype` says of a type that is too narrow to compute with."""
@@ -252,11 +281,19 @@ def converted(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MarkedReader:
-    """Rows of which some hold a mark, in every element, that says they are missing."""
+class UnmarkedReader:
+    """Rows of floats with NaN in the place of marks.
+
+    Attributes
+    ----------
+    reader : Reader
+        Where the values are.
+    marks : tuple of numbers
+        What stands for a missing element.
+    """
 
     reader: Reader
-    mark: int
+    marks: tuple[int | float, ...]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -270,12 +307,50 @@ class MarkedReader:
 
     def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
         """Read rows, block after block; see `Reader.blocks`."""
-        first, stop = element_range(elements, math.prod(self.shape))
-        whole = stop - first == math.prod(self.shape)
+        for block in self.reader.blocks(rows, elements=elements, block_nbytes=block_nbytes):
+            found = _is_mark(block.data, self.marks)
+            # A copy: a block may be a view of an array that belongs to somebody else.
+            yield replace(block, data=np.where(found, block.data.dtype.type(np.nan), block.data))
+
+    def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
+        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        needed = self.reader.memory_nbytes(n_elements, block_nbytes)
+        return 2 * needed + 2 * needed // self.dtype.itemsize  # the copy, and two masks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MarkedReader:
+    """Rows of integers, of which those whose elements are all marks are missing.
+
+    Attributes
+    ----------
+    reader : Reader
+        Where the values are.
+    marks : tuple of numbers
+        What stands for a missing value.
+    """
+
+    reader: Reader
+    marks: tuple[int | float, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one element."""
+        return self.reader.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self.reader.shape
+
+    def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
+        """Read rows, block after block; see `Reader.blocks`."""
+        seen = element_range(elements, math.prod(self.shape))
+        again = min(block_nbytes, _AGAIN_NBYTES)
         for block in self.reader.blocks(rows, elements=elements, block_nbytes=block_nbytes):
             marked = self._marked(block)
-            if marked.any() and not whole:
-                marked = self._confirmed(rows[block.start : block.stop], marked, block_nbytes)
+            if marked.any():
+                marked = self._confirmed(rows[block.start : block.stop], marked, seen, again)
             if marked.any():
                 valid = ~marked if block.valid is None else block.valid & ~marked
                 block = replace(block, valid=valid)
@@ -283,25 +358,29 @@ class MarkedReader:
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
         """Give the most memory that `blocks` holds at a time for that many elements per row."""
-        needed = self.reader.memory_nbytes(n_elements, block_nbytes)
+        needed = self.reader.memory_nbytes(n_elements, block_nbytes) + 10 * LOOK_ELEMENTS
         if n_elements < math.prod(self.shape):
-            needed += self.reader.memory_nbytes(math.prod(self.shape), block_nbytes)
+            needed += self.reader.memory_nbytes(n_elements, min(block_nbytes, _AGAIN_NBYTES))
         return needed
 
     def _marked(self, block: Block) -> BoolArray:
-        """Find the requested rows that hold nothing but the mark; nearly always the first element decides."""
-        if block.data.shape[1] == 0:
-            return np.ones(block.stop - block.start, bool)
-        marked = block.data[:, 0] == self.mark
-        for row in np.flatnonzero(marked).tolist() if block.data.shape[1] > 1 else ():
-            marked[row] = bool((block.data[row] == self.mark).all())
-        taken: BoolArray = marked[block.take]
-        return taken
+        """Find the requested rows whose elements in the block are all marks."""
+        found: BoolArray = rows_of_only(block.data, self._test)[block.take]
+        return found
 
-    def _confirmed(self, rows: IntArray, marked: BoolArray, block_nbytes: int) -> BoolArray:
-        """Look at the whole of rows of which a part holds the mark: only then are they missing."""
-        suspects = np.flatnonzero(marked)
-        confirmed = np.zeros(len(marked), bool)
-        for block in self.reader.blocks(rows[suspects], elements=slice(None), block_nbytes=block_nbytes):
-            confirmed[suspects[block.start : block.stop]] = self._marked(block)
+    def _test(self, data: NDArray[Any]) -> BoolArray:
+        return _is_mark(data, self.marks)
+
+    def _confirmed(self, rows: IntArray, marked: BoolArray, seen: tuple[int, int], nbytes: int) -> BoolArray:
+        """Find the rows that are marks in all their elements, of those that are in the elements seen."""
+        n_elements, confirmed = math.prod(self.shape), marked.copy()
+        width = (seen[1] - seen[0]) or n_elements
+        others = [(0, seen[0]), (seen[1], n_elements)]
+        for low in (low for first, stop in others for low in range(first, stop, width)):
+            suspects = np.flatnonzero(confirmed)
+            if not len(suspects):
+                break
+            part = slice(low, min(low + width, n_elements if low >= seen[1] else seen[0]))
+            for block in self.reader.blocks(rows[suspects], elements=part, block_nbytes=nbytes):
+                confirmed[suspects[block.start : block.stop]] = self._marked(block)
         return confirmed

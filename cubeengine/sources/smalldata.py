@@ -11,17 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.errors import FieldNotFound, SourceFormatError, SpecError
+from cubeengine.marks import (
+    LEADING_ZEROS,
+    Marks,
+    certain_marks,
+    check_marks,
+    declared_values,
+    doubtful_mark,
+    marks_of,
+)
 from cubeengine.sources.base import Reader
 from cubeengine.sources.build import build_reader, check_size
 from cubeengine.sources.catalogue import walk
 from cubeengine.sources.columns import read_column
 from cubeengine.sources.coordinates import element_coordinates
-from cubeengine.sources.fields import describe, holds_mark, is_length
+from cubeengine.sources.fields import describe, is_length
 from cubeengine.sources.hdf5 import check_filters, library_errors, opened_hdf5
 from cubeengine.sources.layouts import TimeLayout, event_groups, find_layout, read_packed
 from cubeengine.sources.leading import leading_zeros
-from cubeengine.sources.pieces import MarkedReader, MatchedReader, without_rows
-from cubeengine.sources.selection import check_marks, rows_of
+from cubeengine.sources.pieces import MatchedReader, with_marks, without_rows
+from cubeengine.sources.selection import rows_of
 from cubeengine.sources.stored import OpenFiles, Stored
 from cubeengine.sources.times import time_order, to_datetime
 from cubeengine.types import (
@@ -47,7 +56,7 @@ def open_smalldata(path: Path) -> SmallDataSource:
         found = walk(path, files)
     layout = find_layout(found, str(path))
     packed, _ = read_packed(found[layout.field])
-    groups = event_groups(found, packed) if layout.mark is not None else {}
+    groups = event_groups(found, packed) if layout.groups else {}
     fields = {name: describe(name, stored, found, groups, len(packed)) for name, stored in found.items()}
     rows = time_order(packed)
     return SmallDataSource(path, layout, found, fields, packed if rows is None else packed[rows], rows)
@@ -74,7 +83,7 @@ class SmallDataSource:
     group : str
         The align group whose events these are; "" for the run's own.
     marks : mapping
-        Further marks of missing rows: field -> "leading_zeros".
+        Declared marks of missing values: field -> marks.
     match : (n_rows,) int64, or None
         In an align group: the run's row with the time of each of the group's rows, -1 where there is none.
     """
@@ -86,7 +95,7 @@ class SmallDataSource:
     timestamps: NDArray[np.uint64]
     rows: IntArray | None
     group: str = ""
-    marks: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, Marks] = field(default_factory=dict)
     match: IntArray | None = None
     _readers: dict[str, Reader] = field(default_factory=dict, repr=False)
 
@@ -197,8 +206,15 @@ class SmallDataSource:
             _readers={},
         )
 
-    def with_missing(self, marks: Mapping[str, str]) -> SmallDataSource:
-        """Give the same source with more rows counted as missing: field -> "leading_zeros"."""
+    def doubtful_mark(self, name: str) -> int | None:
+        """Return the writers' mark as a small integer field holds it; None where it is declared."""
+        info = self._info(name)
+        mark, declared = doubtful_mark(info.dtype, info.n_elements), marks_of(self.marks.get(name, ()))
+        told = mark in declared or (name in self.marks and not declared)
+        return None if told or info.kind is not FieldKind.EVENT else mark
+
+    def with_missing(self, marks: Mapping[str, Marks]) -> SmallDataSource:
+        """Return the same source with more values counted as missing: field -> marks."""
         check_marks(marks, self.fields, str(self.path))
         return replace(self, marks={**self.marks, **marks}, _readers={})
 
@@ -225,11 +241,13 @@ class SmallDataSource:
             raise SpecError(f"{self.path}: field {info.name!r} {reasons[info.kind]}")
 
     def _build(self, name: str, info: FieldInfo) -> Reader:
-        reader = build_reader(self.stored[name], self.layout.mark)
-        if name in self.marks:
+        declared = marks_of(self.marks.get(name, ()))
+        known = bool(declared) or name not in self.marks
+        reader = build_reader(self.stored[name], marked=known)
+        if LEADING_ZEROS in declared:
             reader = without_rows(reader, self._leading_ranges(name), self.stored[name].n_rows)
-        if self.layout.mark is not None and holds_mark(info.dtype):
-            reader = MarkedReader(reader, self.layout.mark)
+        certain = certain_marks(info.dtype, info.n_elements) if known else ()
+        reader = with_marks(reader, (*certain, *declared_values(declared)))
         return reader if self.match is None or info.group else MatchedReader(reader, self.match)
 
     def _rows_at(self, packed: NDArray[np.uint64], there: NDArray[np.bool_]) -> IntArray:
@@ -244,7 +262,7 @@ class SmallDataSource:
     def _leading_ranges(self, name: str) -> IntArray:
         """Give the ranges of rows that are zero at the start: each part began anew."""
         stored = self.stored[name]
-        reader = build_reader(stored, self.layout.mark)
+        reader = build_reader(stored)
         parts = [(piece.first, piece.count) for piece in stored.pieces] or [(0, stored.n_rows)]
         ranges = [(first, first + leading_zeros(reader, count, first)) for first, count in parts]
         return np.array(ranges, np.int64).reshape(-1, 2)
@@ -256,7 +274,7 @@ class SmallDataSource:
             raise SourceFormatError(stored.problem)
         check_size(stored, int(np.prod(stored.shape, dtype=object)) * stored.dtype.itemsize)
         if stored.pieces:
-            return read_column(build_reader(stored, self.layout.mark), np.arange(stored.n_rows)).data
+            return read_column(build_reader(stored), np.arange(stored.n_rows)).data
         what = f"field {name!r}"
         with opened_hdf5(stored.file.path) as file, library_errors(stored.file.path, what):
             check_filters(stored.file.path, what, stored.filters)

@@ -11,6 +11,7 @@ from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.events.expressions import Expression
 from cubeengine.events.spelling import spelled
 from cubeengine.events.table import below_words
+from cubeengine.marks import Marks, mark_problem, marks_of
 from cubeengine.schema.problems import SpecPath
 from cubeengine.spec.derived import DelayRecipe, Derived
 from cubeengine.spec.links import is_reference, walk_members, walk_selections
@@ -102,8 +103,24 @@ class _Checker:
         for field in self._spec.units:
             if field not in self._spec.derive:
                 yield from self._exists(("units", field), field)
-        for field in self._spec.missing:
-            yield from self._per_event(("missing", field), field, "marked as missing")
+        for field, marks in self._spec.missing.items():
+            yield from self._marks(("missing", field), field, marks)
+
+    def _marks(self, path: SpecPath, field: str, marks: Marks) -> Found:
+        info = self._fields.get(field)
+        if field in self._spec.derive or (info is not None and info.origin == "derived"):
+            yield (
+                path,
+                f"{field!r} is in no file of the run; declare the marks of the fields that it is made of, or "
+                "give it with NaN where values are missing",
+            )
+            return
+        found = list(self._per_event(path, field, "marked as missing"))
+        yield from found
+        if info is not None and not found:
+            for number, mark in enumerate(marks_of(marks)):
+                if problem := mark_problem(info, mark):
+                    yield (*path, number) if isinstance(marks, tuple) else path, problem
 
     def _derived(self, name: str, derived: Derived) -> Found:
         path: SpecPath = ("derive", name)

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, Valida
 
 from cubeengine.budget import DEFAULT_MEMORY, parse_size
 from cubeengine.errors import SpecError
+from cubeengine.marks import Marks
 from cubeengine.schema.base import (
     FieldMap,
     FieldName,
@@ -27,7 +28,7 @@ from cubeengine.schema.base import (
     raise_problems,
 )
 from cubeengine.schema.problems import SpecPath, problems_of, spec_error
-from cubeengine.schema.texts import kind_of, variable_name
+from cubeengine.schema.texts import kind_of, read_marks, variable_name
 from cubeengine.spec.axes import Axis
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.links import link_problems
@@ -192,8 +193,9 @@ class CubeSpec(Model):
         Which run, and where it lies.
     units : mapping of field to unit
         Files carry no units: what is used is declared here.
-    missing : mapping of field to "leading_zeros"
-        Integer fields whose zeros before the first other value mean missing.
+    missing : mapping of field to number, "leading_zeros", or a list of these
+        What stands for missing values in a field: these numbers; zeros before the first other value. An empty
+        list says that nothing does, not even what is known as a mark of the smallData writers.
     derive : mapping of name to Derived
         New per-event variables.
     select : mapping of name to Selection
@@ -223,7 +225,7 @@ class CubeSpec(Model):
     cube: Name
     run: RunSpec = RunSpec()
     units: FieldMap[UnitText] = FrozenMap()
-    missing: FieldMap[Literal["leading_zeros"]] = FrozenMap()
+    missing: FieldMap[Annotated[Marks, PlainValidator(read_marks)]] = FrozenMap()
     derive: Annotated[NameMap[Derived], BeforeValidator(_few)] = FrozenMap()
     select: Annotated[NameMap[Selection], BeforeValidator(_few)] = FrozenMap()
     axes: Annotated[tuple[Axis, ...], BeforeValidator(_few)] = ()

@@ -12,6 +12,7 @@ import numpy as np
 from cubeengine.budget import format_size
 from cubeengine.events.run import Run
 from cubeengine.events.scan import is_counter
+from cubeengine.events.wrapped import Suspicion, suspected_mark
 from cubeengine.schema.texts import NAME
 from cubeengine.spec.nice import centers_of, centers_over, listed_centers, rounded
 from cubeengine.spec.shots import LASER, XRAY
@@ -48,12 +49,14 @@ def starter(run: Run, smalldata: str | Path | None = None, xtc: Names | None = N
     str
         YAML with comments.
     """
-    survey = Survey(run)
+    suspected = [found for name in run.source.fields if (found := _suspected(run, name)) is not None]
+    survey = Survey(run.with_missing({found.field: found.mark for found in suspected}) if suspected else run)
     if smalldata is None and xtc is None:
         smalldata, xtc = _places(run)
     sections = [
         _head(survey, smalldata, xtc),
         _units(survey),
+        _missing(suspected),
         _derive(survey),
         _select(survey),
         _axes(survey),
@@ -127,6 +130,19 @@ def _units(survey: Survey) -> Iterator[str]:
         values = survey.values(offer.recipe.timetool)
         low, high = np.quantile(values, [0.02, 0.98]) if len(values) else (np.nan, np.nan)
         yield f"  {flow(offer.recipe.timetool)}: ps  # here mostly from {low:.2g} to {high:.2g}"
+
+
+def _suspected(run: Run, name: str) -> Suspicion | None:
+    return suspected_mark(run, name) if name in run.fields and name.isprintable() else None
+
+
+def _missing(suspected: Sequence[Suspicion]) -> Iterator[str]:
+    if suspected:
+        yield "# Probably marks of missing values, so these are left out. Please confirm them; put [] for a"
+        yield "# number that is data after all: the field has no marks then."
+        yield "missing:"
+    for found in suspected:
+        yield f"  {flow(found.field)}: {found.mark}  # in {found.n_marked:,} of {found.n_events:,} events"
 
 
 def _derive(survey: Survey) -> Iterator[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cubeengine import api
 from cubeengine.errors import SpecError
 from cubeengine.picking.api import pick
 from cubeengine.picking.spec import PickSpec
+from tests.makers.marked import wrapped, write_fields
 from tests.planning.runs import DELAY, delay_scan, memory_run, plan_of, warnings_of
 
 UNIT = 'units: {x: ""}\n'
@@ -254,6 +256,71 @@ def test_zeros_are_looked_for_in_what_is_cut_on_and_derived_from():
 )
 def test_zeros_that_may_be_chance_are_not_warned_of(values):
     assert not warnings_of(memory_run({"x": values}), "signals: [x]")
+
+
+# The writers' mark in integers so small that it may be data
+
+
+def marked_run(tmp_path, **fields):
+    return api.open_run(write_fields(tmp_path / "run.h5", fields))
+
+
+USUAL = np.random.default_rng(2).integers(0, 60, 400)
+
+
+def test_a_number_that_is_probably_the_mark_is_told_with_the_line_to_add(tmp_path):
+    lacking = np.arange(400) % 9 == 4
+    values = np.where(lacking, wrapped("u1"), USUAL).astype("u1")
+    run = marked_run(tmp_path, det=values)
+    (message,) = warnings_of(run, "signals: [det]")
+    assert f"'det' is 97 in {lacking.sum()} of 400 events" in message
+    assert "declare  missing: {det: 97}" in message
+    assert plan_of(run, "signals: [det]").compute().det_count == 400
+    declared = "missing: {det: 97}\nsignals: [det]"
+    assert not warnings_of(run, declared)
+    cube = plan_of(run, declared).compute()
+    assert cube.det_count == (~lacking).sum()
+    np.testing.assert_allclose(cube.det_mean, [USUAL[~lacking].mean()])
+    assert not warnings_of(run, "missing: {det: []}\nsignals: [det]")
+    (message,) = warnings_of(run, "missing: {det: [1, 2]}\nsignals: [det]")
+    assert "missing: {det: [1, 2, 97]}" in message
+
+
+@pytest.mark.parametrize(
+    ("code", "values", "warned"),
+    [
+        ("u1", np.append(USUAL, [97] * 3), True),
+        ("u1", np.append(USUAL, [97] * 2), False),  # outliers
+        ("i1", np.append(USUAL, [97] * 3), True),
+        ("u2", np.append(USUAL, [31073] * 3), True),
+        ("i2", np.append(USUAL * 1000, [31073] * 3), True),
+        ("u1", np.random.default_rng(1).poisson(97, 400), False),  # counts about it
+        ("u1", np.append(USUAL, [97] * 5 + [88, 90, 95, 99, 107]), False),  # as many near it
+        ("u1", np.append(USUAL, [97] * 5 + [86, 90, 95, 99, 108]), True),  # not all of these are near
+        ("u1", np.full(400, 97), False),  # a constant
+        ("u2", np.random.default_rng(1).integers(0, 2**16, 20000), False),
+        ("i4", np.append(USUAL, [31073] * 30), False),  # there it is not the mark
+    ],
+)
+def test_a_mark_is_conspicuous_where_it_stands_alone(tmp_path, code, values, warned):
+    run = marked_run(tmp_path, det=values.astype(code))
+    assert has(warnings_of(run, "signals: [det]"), "missing: {det: ") == warned
+
+
+def test_a_few_values_per_event_are_marks_together(tmp_path):
+    values = np.repeat(USUAL[:, None], 4, axis=1).astype("u2")
+    values[3:9], values[20:40, 0] = wrapped("u2"), wrapped("u2")
+    run = marked_run(tmp_path, det=values)
+    assert has(warnings_of(run, "signals: [det]"), "31073 in 6 of 400 events")
+
+
+def test_marks_are_looked_for_in_what_the_spec_uses_and_not_in_memory(tmp_path):
+    values = np.append(USUAL, [97] * 9).astype("u1")
+    run = marked_run(tmp_path, a=values, b=values, c=values, other=values.astype(float))
+    text = "derive: {d: '`a` + 1'}\nselect: {s: ['`b` >= 0']}\ncubes: [s]\nsignals: [d, other]"
+    places = [problem.path for problem in plan_of(run, text).warnings if "missing:" in problem.message]
+    assert places == [("derive", "d"), ("select", "s", "all", 0)]
+    assert not warnings_of(memory_run({"a": values}), "signals: [a]")
 
 
 def test_scan_may_begin_at_zero():

@@ -266,6 +266,20 @@ def test_leading_zeros_that_are_declared_missing_are_missing_for_arrays_as_well(
     np.testing.assert_array_equal(known, [np.nan, np.nan, 3, 3])
 
 
+def test_marks_that_are_declared_are_missing_and_come_into_the_spec() -> None:
+    session = Session(Run(MemorySource({"a/code": np.array([97, 0, 1, 5], "u1"), "x": np.arange(4.0)})))
+    session.declare(missing={"a__code": (97, 5), "x": 2})
+
+    np.testing.assert_array_equal(session.data["a__code"], [np.nan, 0, 1, np.nan])
+    np.testing.assert_array_equal(session.data["x"], [0, 1, np.nan, 3])
+    assert session.spec.to_dict()["missing"] == {"a/code": [97, 5], "x": 2}
+    with pytest.raises(SpecError, match="cannot hold 256"):
+        session.declare(missing={"a/code": 256})
+    session.add("mine", np.arange(4))
+    with pytest.raises(SpecError, match="in no file"):
+        session.declare(missing={"mine": 0})
+
+
 def test_run_itself_stays_as_it_was(session: Session) -> None:
     run = session.run
     session.add("mine", np.zeros(6))

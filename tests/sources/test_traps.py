@@ -66,14 +66,6 @@ class TestShape:
 
 
 class TestMissing:
-    def test_integers_of_lcls1_have_no_mark(self, tmp_path: Path) -> None:
-        truth = write_lcls1(tmp_path / "a.h5", n_events=30)
-        with editing(truth.path) as file:
-            file["lightStatus/laser"][4] = -99999
-        column = open_source(truth.path).read("lightStatus/laser")
-        assert column.valid is None
-        assert column.data[4] == -99999
-
     def test_a_frame_is_missing_only_if_all_of_it_is_the_mark(self, tmp_path: Path) -> None:
         truth = write_lcls2(tmp_path / "a.h5", n_events=30)
         with editing(truth.path) as file:
@@ -131,7 +123,7 @@ class TestMissing:
     def test_unknown_mark_is_refused(self, tmp_path: Path) -> None:
         source = open_source(write_lcls2(tmp_path / "a.h5").path)
         with pytest.raises(SpecError, match="leading_zeros"):
-            source.with_missing({"late/anint": "zeros"})
+            source.with_missing({"late/anint": "zeros"})  # type: ignore[dict-item]
 
 
 class TestKinds:

@@ -222,6 +222,30 @@ def test_any_data_make_a_spec_or_a_spec_error(data):
         assert CubeSpec.from_dict(spec.to_dict()) == spec
 
 
+def test_marks_that_a_field_cannot_hold_are_told_each_with_its_place():
+    fields = FIELDS | {
+        "cam/u1": FieldInfo("cam/u1", (), np.dtype("u1")),
+        "given": FieldInfo("given", (), np.dtype("f8"), origin="derived"),
+    }
+    text = (
+        "cube: x\nderive: {d: '`ipm2/sum` + 1'}\nmissing:\n  cam/u1: [97, 0.5, -99999]\n  d: 0\n  given: 0\n"
+        "  ipm2/summ: 0\n  lightStatus/laser: [-1, leading_zeros]\n  ipm2/sum: -9999.5\n"
+    )
+    whole = "'cam/u1' is uint8, whole numbers from 0 to 255, which cannot hold"
+    found = told(text, fields)
+    assert found[:2] == [
+        f"cube.yaml:4:16: missing.cam/u1[1]: {whole} 0.5",
+        f"cube.yaml:4:21: missing.cam/u1[2]: {whole} -99999; the writers' -99999 is 97 there",
+    ]
+    assert [line.split(": ")[1] for line in found[2:]] == [
+        "missing.d",
+        "missing.given",
+        "missing.ipm2/summ",
+    ]
+    assert all("in no file of the run" in line for line in found[2:4])
+    assert "nearest: 'ipm2/sum'" in found[4]
+
+
 @pytest.mark.parametrize(
     ("field", "message"),
     [

@@ -1,6 +1,7 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +65,10 @@ DERIVED = st.sampled_from(
 )
 
 
+MARK = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+MARKS = MARK | st.lists(MARK | st.just("leading_zeros"), max_size=3)
+
+
 @st.composite
 def specs(draw):
     select = draw(
@@ -88,7 +93,7 @@ def specs(draw):
             )
         ),
         units={"scan/lxt": "s", "tt/ttCorr": "ps"},
-        missing=draw(st.sampled_from([{}, {"epx/npix": "leading_zeros"}])),
+        missing=draw(st.dictionaries(st.sampled_from(["epx/npix", "a b", "12"]), MARKS, max_size=2)),
         derive=draw(st.dictionaries(st.sampled_from(["delay", "ratio"]), DERIVED)),
         select=select,
         axes=[{"field": f"axis{i}", **axis} for i, axis in enumerate(draw(st.lists(AXES, max_size=2)))],
@@ -105,6 +110,12 @@ def test_spec_to_yaml_to_spec_is_equal(spec):
     assert CubeSpec.loads(spec.to_yaml()) == spec
     assert CubeSpec.from_dict(spec.to_dict()) == spec
     assert hash(CubeSpec.from_dict(spec.to_dict())) == hash(spec)
+
+
+def test_marks_may_be_given_as_numbers_of_numpy_and_one_need_not_be_in_a_list():
+    spec = CubeSpec(cube="x", missing={"a": np.uint16(31073), "b": [97], "c": [], "d": ["leading_zeros", 0]})
+    assert spec.to_dict()["missing"] == {"a": 31073, "b": 97, "c": [], "d": ["leading_zeros", 0]}
+    assert CubeSpec.loads("cube: x\nmissing: {a: 31073, b: 97, c: [], d: [leading_zeros, 0]}") == spec
 
 
 def test_the_spec_of_the_manual_reads_and_reads_back():
@@ -216,7 +227,11 @@ def test_the_shorthand_may_stand_alone_in_python():
         ({"run": {"run": -1}}, "greater than or equal to 0"),
         ({"run": {"run": True}}, "whole number"),
         ({"resources": {"memory": "lots"}}, "not a memory size"),
-        ({"missing": {"a": "zeros"}}, "'leading_zeros'"),
+        ({"missing": {"a": "zeros"}}, "'leading_zeros'.* but is the text 'zeros'"),
+        ({"missing": {"a": [0, "zeros"]}}, "but is the text 'zeros'"),
+        ({"missing": {"a": True}}, "must be a number"),
+        ({"missing": {"a": {"value": 3}}}, "but is a mapping"),
+        ({"missing": {"a": float("nan")}}, "left out without being declared"),
         ({"signals": [{"field": "a", "dtype": "int8"}]}, "'float64' or 'float32'"),
         ({"stages": []}, "unknown key 'stages'"),
         ({"run": {"xtc": []}}, "at least one file"),

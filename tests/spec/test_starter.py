@@ -6,6 +6,7 @@ from cubeengine.spec.axes import edges_of
 from cubeengine.spec.check import check_document, check_fields
 from cubeengine.spec.nice import centers_of, centers_over, listed_centers
 from cubeengine.spec.starter import starter
+from tests.makers.marked import wrapped, write_fields
 
 SMALLDATA = [
     "smalldata_lcls1/xpptest01_Run0012.h5",
@@ -220,3 +221,22 @@ def test_ranges_become_round_steps():
     assert centers_over(np.array([-0.013, 0.988]), 20) == {"start": 0, "stop": 1, "step": 0.1}
     spacing = centers_over(np.array([3e-5, 8e-5]), 25)
     assert spacing == {"start": 3e-5, "stop": 8e-5, "step": 2e-6}
+
+
+def test_marks_that_stand_alone_are_declared_and_left_out_of_what_is_proposed(tmp_path):
+    rng = np.random.default_rng(4)
+    lacking = np.arange(600) % 10 == 3
+    intensity = np.where(lacking, wrapped("u2"), rng.integers(800, 1200, 600)).astype("u2")
+    flags = np.where(lacking, wrapped("u1"), 1).astype("u1")
+    counts = np.where(lacking, wrapped("u1"), rng.poisson(97, 600)).astype("u1")
+    fields = {"ipm2/sum": intensity, "evr/code_90": flags, "diode2/counts": counts}
+    run = ce.open_run(write_fields(tmp_path / "run.h5", fields))
+    text = starter(run)
+    spec = checked(run, text)
+    assert spec.missing == {"ipm2/sum": 31073, "evr/code_90": 97}
+    assert "  ipm2/sum: 31073  # in 60 of 600 events" in text
+    cut = next(member for member in spec.select["good"].all if getattr(member, "field", "") == "ipm2/sum")
+    assert cut.max == pytest.approx(np.quantile(intensity[~lacking], 0.98), rel=0.01)
+    cube = ce.plan(run, spec).compute()
+    kept = ~lacking & (intensity >= cut.min) & (intensity <= cut.max)
+    np.testing.assert_allclose(cube["ipm2__sum_mean"].values.ravel(), [intensity[kept].mean()])

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.errors import FieldNotFound, SourceFormatError, SpecError
+from cubeengine.marks import LEADING_ZEROS, Marks, check_marks, declared_values, marks_of
 from cubeengine.sources.base import Reader
 from cubeengine.sources.columns import read_column
 from cubeengine.sources.leading import leading_zeros
-from cubeengine.sources.pieces import without_rows
-from cubeengine.sources.selection import check_marks, rows_of
+from cubeengine.sources.pieces import with_marks, without_rows
+from cubeengine.sources.selection import rows_of
 from cubeengine.sources.times import EPICS_EPOCH, to_datetime
 from cubeengine.sources.xtc2.catalogue import Catalogue, make_catalogue
 from cubeengine.sources.xtc2.datagrams import StreamEvents
@@ -70,7 +71,7 @@ class Xtc2Source:
     catalogue : Catalogue
         All fields.
     marks : mapping
-        Further marks of missing rows: field -> "leading_zeros".
+        Declared marks of missing values: field -> marks.
     rows : None
         Rows are in time order.
     """
@@ -80,7 +81,7 @@ class Xtc2Source:
     events: tuple[StreamEvents, ...]
     timestamps: NDArray[np.uint64]
     catalogue: Catalogue
-    marks: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, Marks] = field(default_factory=dict)
     rows: IntArray | None = field(init=False, default=None)
     _readers: dict[str, Reader] = field(default_factory=dict, repr=False)
     _matched: dict[int, tuple[IntArray, tuple[StreamEvents, ...]]] = field(default_factory=dict, repr=False)
@@ -135,16 +136,16 @@ class Xtc2Source:
         self._refuse(self._info(name))
         if name not in self._readers:
             reader = self._plain_reader(name)
-            if name in self.marks:
+            if self._zeros_first(name):
                 absent = np.array([[0, leading_zeros(reader, self.n_events)]])
                 reader = without_rows(reader, absent, self.n_events)
-            self._readers[name] = reader
+            self._readers[name] = self._marked(name, reader)
         return self._readers[name]
 
     def matched_reader(self, name: str, match: IntArray) -> Reader:
         """Give a reader whose row i is event `match[i]` of the field; missing where that is -1.
 
-        Its tables hold those rows only: no reader stands around another.
+        Its tables hold those rows only: no reader stands around another, unless marks are declared.
 
         Parameters
         ----------
@@ -153,12 +154,12 @@ class Xtc2Source:
             Not to be changed afterwards: what is made of it is kept.
         """
         self._refuse(self._info(name))
-        if name in self.marks:
+        if self._zeros_first(name):
             zeros = leading_zeros(self._plain_reader(name), self.n_events)
             match = np.where(match < zeros, -1, match)
         if name in self.catalogue.held:
-            return self.catalogue.held[name].reader(self.timestamps).matched(match)
-        return self.catalogue.event_fields[name].reader(self.for_events(match))
+            return self._marked(name, self.catalogue.held[name].reader(self.timestamps).matched(match))
+        return self._marked(name, self.catalogue.event_fields[name].reader(self.for_events(match)))
 
     def for_events(self, match: IntArray) -> tuple[StreamEvents, ...]:
         """Give the streams' tables for other rows, where `match` gives the event of each, or -1."""
@@ -188,10 +189,21 @@ class Xtc2Source:
         """Raise SpecError: raw files have no align groups."""
         raise SpecError(f"{self._where}: has no align group {group!r}; only smallData files have them")
 
-    def with_missing(self, marks: Mapping[str, str]) -> Xtc2Source:
-        """Give the same source with more rows counted as missing: field -> "leading_zeros"."""
+    def doubtful_mark(self, name: str) -> int | None:
+        """Return None: raw data have no marks, what an event lacks is not there."""
+        self._info(name)
+        return None
+
+    def with_missing(self, marks: Mapping[str, Marks]) -> Xtc2Source:
+        """Return the same source with more values counted as missing: field -> marks."""
         check_marks(marks, self.fields, self._where)
         return replace(self, marks={**self.marks, **marks}, _readers={}, _matched={})
+
+    def _zeros_first(self, name: str) -> bool:
+        return LEADING_ZEROS in marks_of(self.marks.get(name, ()))
+
+    def _marked(self, name: str, reader: Reader) -> Reader:
+        return with_marks(reader, declared_values(self.marks.get(name, ())))
 
     def _check_size(self, name: str, n_events: int) -> None:
         """Raise if a column is much larger than all files: few events have it, or a shape is wrong."""
