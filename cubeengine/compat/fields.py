@@ -15,14 +15,13 @@ from cubeengine.compat.opening import find_file
 from cubeengine.compat.printing import show
 from cubeengine.compat.reduced import Region, VariableName, one_number, read_region
 from cubeengine.errors import SpecError, StoreMismatch
-from cubeengine.events.derived import numbers
 from cubeengine.events.expressions import Expression
 from cubeengine.events.field import variable
+from cubeengine.events.filled import nan_filled
 from cubeengine.events.opening import open_run
 from cubeengine.events.run import Run
 from cubeengine.session.saving import Policy
 from cubeengine.session.session import Session
-from cubeengine.session.user_variables import honest
 from cubeengine.spec.derived import Derived
 from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind
 
@@ -245,7 +244,7 @@ class Fields:
     def _elements(self, region: Region, events: NDArray[np.intp]) -> NDArray[np.generic]:
         array = self._run.field(region.field).dask()
         array = array[(slice(None), *region.slices)].isel(event=events).load()
-        valid = array.coords["valid"].values if "valid" in array.coords else None
+        valid = array.coords["valid"].values if array.dtype.kind != "f" else None
         return self._without_marks(array.values, valid, region.field)
 
     def _without_marks(
@@ -253,7 +252,7 @@ class Fields:
     ) -> NDArray[np.generic]:
         if valid is not None and not valid.all():
             self._teller.tell("missing-integers", n=int(np.count_nonzero(~valid)), field=field)
-            data = numbers(Column(data, valid)) if data.ndim == 1 else _with_nan(data, valid)
+            data = nan_filled(field, Column(data, valid))
         return data.reshape(data.shape[0], *(length for length in data.shape[1:] if length != 1))
 
     # -- added variables --------------------------------------------------------------------------
@@ -315,13 +314,13 @@ def event_data(run: Run) -> xr.Dataset:
     Arrays are lazy. Missing integers are NaN; of integer arrays the coordinate `<field>_valid` tells which
     events have one.
     """
-    data = honest(run.data)
+    data = run.data
     for name, info in run.fields.items():
         own = variable(name)
         if info.kind is not FieldKind.EVENT or own in data:
             continue
         array = run.field(name).dask()
-        if "valid" in array.coords:
+        if array.dtype.kind != "f":
             data = data.assign_coords({f"{own}_valid": array["valid"].variable})
         data[own] = array.drop_vars("valid", errors="ignore")
     data = data.swap_dims(event=TIME)
@@ -334,9 +333,3 @@ def _wanted(key: str, info: FieldInfo, name: str | None, area: bool, settings: b
     if settings:
         return key.startswith("UserDataCfg/")
     return not area or (info.kind is FieldKind.EVENT and len(info.shape) >= 2)
-
-
-def _with_nan(data: NDArray[np.generic], valid: BoolArray) -> NDArray[np.float64]:
-    floats = data.astype(np.float64)
-    floats[~valid] = np.nan
-    return floats

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from cubeengine.budget import format_size
 from cubeengine.errors import SpecError
+from cubeengine.events.filled import nan_filled
 from cubeengine.events.given import is_mask, masked_events
 from cubeengine.events.lazy import events_per_chunk, lazy_column
-from cubeengine.sources.columns import read_column
+from cubeengine.sources.columns import has_finite, read_column
 from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind, IntArray
 
 if TYPE_CHECKING:
@@ -87,28 +88,38 @@ class Field(NDArrayOperatorsMixin):
         """The declared unit; None where none was declared."""
         return self.run.fields.unit(self.name)
 
-    def read(self) -> xr.DataArray:
+    def read(self, *, missing: Literal["nan", "mask"] = "nan") -> xr.DataArray:
         """Read the field for all events.
+
+        Parameters
+        ----------
+        missing : "nan" or "mask"
+            What stands where an event lacks the field. "nan": NaN; integers and booleans of which some are
+            missing become float64. "mask": the type stays, and the boolean coordinate `valid` is False where
+            the event has no value, or none that is finite; what stands there means nothing.
 
         Returns
         -------
         xarray.DataArray
-            Over `event` in time order and `<name>_dim0`, ..., with coordinates `time` and `timestamp`.
-            Integers and booleans of which some are missing have a boolean coordinate `valid`. A field
-            of an align group comes with the events of that group, one that is once per run without.
+            Over `event` in time order and `<name>_dim0`, ..., with coordinates `time` and `timestamp`. A
+            field of an align group comes with the events of that group, one that is once per run without.
 
         Raises
         ------
         SpecError
-            If the field has a varying number of values per event.
+            If the field has a varying number of values per event; or integers of which some are missing are
+            beyond 2**53, where float64 is not exact: these need "mask".
         SourceFormatError
             If it cannot be read from its file.
         """
+        if missing not in ("nan", "mask"):
+            raise SpecError(f"read: missing must be 'nan' or 'mask', but is {missing!r}")
         if self.info.kind is not FieldKind.EVENT:
-            return self._read_other()
+            return self._read_other(missing)
         column = self.run.column(self.name)
-        lacks = column.valid is not None and not column.valid.all()
-        return self._array(column.data, column.valid if lacks else None)
+        if missing == "mask":
+            return self._array(column.data, has_finite(column))
+        return self._array(nan_filled(self.name, column), None)
 
     @property
     def values(self) -> NDArray[Any]:
@@ -129,8 +140,7 @@ class Field(NDArrayOperatorsMixin):
         numbers = self._numbers(which)
         chosen = None if elements is None else self._elements()[elements]
         column = self._column(numbers.ravel(), None if chosen is None else chosen.to_numpy())
-        lacks = column.valid is not None and not column.valid.all()
-        found = self._array(column.data, column.valid if lacks else None, numbers.ravel(), chosen)
+        found = self._array(nan_filled(self.name, column), None, numbers.ravel(), chosen)
         return found if numbers.ndim else found.isel(event=0)
 
     def _numbers(self, key: Any) -> IntArray:
@@ -198,8 +208,8 @@ class Field(NDArrayOperatorsMixin):
     def dask(self) -> xr.DataArray:
         """Give the field as a dask array in chunks of events; nothing is read yet.
 
-        Integers and booleans have a boolean coordinate `valid`, lazy as well: False where an event
-        turns out to lack the value.
+        The type stays as it is; the boolean coordinate `valid`, lazy as well, is False where an event turns
+        out to lack the value, or has none that is finite.
 
         Raises
         ------
@@ -225,10 +235,10 @@ class Field(NDArrayOperatorsMixin):
             }
             raise SpecError(f"field {self.name!r}: {info.note or reasons[info.kind]}")
 
-    def _read_other(self) -> xr.DataArray:
+    def _read_other(self, missing: Literal["nan", "mask"]) -> xr.DataArray:
         info = self.info
         if info.kind is FieldKind.ALIGNED:
-            return self.run.aligned(info.group).field(self.name).read()
+            return self.run.aligned(info.group).field(self.name).read(missing=missing)
         data = self.run.source.read(self.name).data  # which says why ragged fields cannot be read so
         return xr.DataArray(
             data, dims=_element_dims(self.name, data.ndim), name=variable(self.name), attrs=self._attrs()

@@ -13,8 +13,8 @@ from dask.delayed import delayed
 from numpy.typing import NDArray
 
 from cubeengine.sources.base import Reader
-from cubeengine.sources.columns import read_column
-from cubeengine.types import BoolArray, FieldInfo, IntArray
+from cubeengine.sources.columns import has_finite, read_column
+from cubeengine.types import BoolArray, Column, FieldInfo, IntArray
 
 CHUNK_NBYTES = 64 * 2**20
 """Size of a chunk: large against the cost of a task (a millisecond), small against a worker's memory."""
@@ -27,12 +27,12 @@ class LazyColumn:
     Attributes
     ----------
     data : (n_events, ...) dask array
-    valid : (n_events,) dask array of bool, or None
-        For integers and booleans, of which some may turn out to be missing; comes from the same read.
+    valid : (n_events,) dask array of bool
+        False where a value turns out to be missing, or not finite in any element; comes from the same read.
     """
 
     data: Any
-    valid: Any | None
+    valid: Any
 
 
 def events_per_chunk(info: FieldInfo, target_nbytes: int = CHUNK_NBYTES) -> int:
@@ -68,8 +68,7 @@ def lazy_column(
         shape = (stop - start, *reader.shape)
         data.append(_part(_data, read, f"{name}-data-{number}", shape, reader.dtype))
         valid.append(_part(_valid, read, f"{name}-valid-{number}", shape[:1], np.dtype(bool)))
-    may_lack = reader.dtype.kind != "f"
-    return LazyColumn(_joined(data), _joined(valid) if may_lack else None)
+    return LazyColumn(_joined(data), _joined(valid))
 
 
 def _part(take: Callable[..., Any], read: Any, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -81,16 +80,13 @@ def _joined(parts: list[Any]) -> Any:
     return da.concatenate(parts)
 
 
-def _read(
-    reader: Reader, start: int, stop: int, rows: IntArray | None
-) -> tuple[NDArray[Any], BoolArray | None]:
-    column = read_column(reader, np.arange(start, stop) if rows is None else rows)
-    return column.data, column.valid
+def _read(reader: Reader, start: int, stop: int, rows: IntArray | None) -> Column:
+    return read_column(reader, np.arange(start, stop) if rows is None else rows)
 
 
-def _data(read: tuple[NDArray[Any], BoolArray | None]) -> NDArray[Any]:
-    return read[0]
+def _data(read: Column) -> NDArray[Any]:
+    return read.data
 
 
-def _valid(read: tuple[NDArray[Any], BoolArray | None]) -> BoolArray:
-    return np.ones(len(read[0]), bool) if read[1] is None else read[1]
+def _valid(read: Column) -> BoolArray:
+    return has_finite(read)

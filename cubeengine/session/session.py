@@ -37,7 +37,6 @@ from cubeengine.session.selecting import (
     selection_of,
 )
 from cubeengine.session.show import greeting, replaced, summary_html, summary_text
-from cubeengine.session.user_variables import honest
 from cubeengine.spec.model import CubeSpec
 
 _LOG = logging.getLogger(__name__)
@@ -196,12 +195,12 @@ class Session(Cubing, Looking):
     def data(self) -> SessionData:
         """What is in memory, as an xarray.Dataset; what is assigned to it is added.
 
-        As `Run.data`, but missing integers and booleans are NaN, so that arithmetic keeps them missing.
+        What is missing in it is NaN, so that arithmetic keeps it missing; see `Run.data`.
         ``run.data["x"] = ...``, ``run.data.assign(x=...)`` and ``run.data = run.data.assign(x=...)`` all add
         the variable; what is assigned to datasets made of it stays theirs.
         """
         if self._data is None:
-            self._data = SessionData.of(honest(self._run.data), self._take)
+            self._data = SessionData.of(self._run.data, self._take)
         return self._data
 
     @data.setter

@@ -86,12 +86,66 @@ def test_arrays_have_their_own_dimensions_and_the_coordinates_of_events(run: Run
     assert run["ipm2/sum"].read().attrs["units"] == "V"
 
 
-def test_integers_with_missing_events_say_which(run: Run) -> None:
-    array = run["lightStatus/laser"].read()
-    assert array.dtype == np.int64
+def test_missing_integers_are_nan_or_masked(run: Run) -> None:
     memory = source()
-    np.testing.assert_array_equal(array.valid.values, memory.valid["lightStatus/laser"][memory.rows])
-    assert "valid" not in run["ipm2/sum"].read().coords
+    there = memory.valid["lightStatus/laser"][memory.rows]
+    stored = memory.arrays["lightStatus/laser"][memory.rows]
+    assert not there.all()
+    array = run["lightStatus/laser"].read()
+    assert (array.dtype, set(array.coords)) == (np.float64, {"time", "timestamp"})
+    np.testing.assert_array_equal(array, np.where(there, stored, np.nan))
+    masked = run["lightStatus/laser"].read(missing="mask")
+    assert masked.dtype == stored.dtype
+    np.testing.assert_array_equal(masked.valid, there)
+    np.testing.assert_array_equal(masked.values[there], stored[there])
+    with pytest.raises(SpecError, match="'nan' or 'mask', but is 'zero'"):
+        run["lightStatus/laser"].read(missing="zero")  # type: ignore[arg-type]
+
+
+BIG = 2**53 + 1
+WIDE = {
+    "bool": (np.array([True, False, True]), True),
+    "u2 frames": (np.arange(12, dtype="u2").reshape(3, 2, 2), True),
+    "i8": (np.array([-(2**53), 2**53, 7]), True),
+    "i8 where the filler is large": (np.array([1, BIG, 2]), True),
+    "i8 beyond": (np.array([-BIG, 0, 2]), False),
+    "u8 beyond": (np.array([2**64 - 1, 0, 2], "u8"), False),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_what_is_missing_is_never_a_number(name: str) -> None:
+    values, fits = WIDE[name]
+    there = np.array([True, False, True])
+    run = Run(MemorySource({"x": values, "all": values}, valid={"x": there}))
+    assert run["all"].read().dtype == values.dtype  # nothing is missing
+    masked = run["x"].read(missing="mask")
+    assert masked.dtype == values.dtype
+    assert masked.valid.values.tolist() == there.tolist()
+    lazy = run["x"].dask().compute()
+    assert (lazy.dtype, lazy.valid.values.tolist()) == (values.dtype, there.tolist())
+    if not fits:
+        with pytest.raises(SpecError, match=r"'x' is missing in 1 of 3 events.*\.read\(missing='mask'\)"):
+            run["x"].read()
+        assert run.data.x.dtype == values.dtype
+        assert run.data.x_valid.values.tolist() == there.tolist()
+        return
+    array = run["x"].read()
+    assert array.dtype == np.float64
+    np.testing.assert_array_equal(array.values[there], values[there])
+    assert np.isnan(array.values[~there]).all()
+    np.testing.assert_array_equal(run.data.x, array)
+
+
+def test_floats_without_a_finite_element_are_masked_as_well() -> None:
+    frames = np.arange(12.0).reshape(4, 3)
+    frames[1], frames[2, :2], frames[3] = np.nan, np.nan, [np.nan, np.inf, -np.inf]
+    run = Run(MemorySource({"f": frames, "s": np.array([1.0, np.nan, np.inf, 2])}))
+    for name, there in (("f", [True, False, True, False]), ("s", [True, False, False, True])):
+        for array in (run[name].read(missing="mask"), run[name].dask().compute()):
+            assert array.valid.values.tolist() == there
+            np.testing.assert_array_equal(array, run[name].read())
+        assert "valid" not in run[name].read().coords
 
 
 def test_run_level_fields_come_without_events(run: Run) -> None:
@@ -115,13 +169,7 @@ def test_columns_are_read_once_and_cannot_be_changed(run: Run) -> None:
 
 @pytest.mark.parametrize("name", ["ipm2/sum", "lightStatus/laser", "epix/area", "epix/azav"])
 def test_lazy_arrays_are_the_read_ones(run: Run, name: str) -> None:
-    lazy = run[name].dask()
-    xr.testing.assert_identical(
-        lazy.compute().drop_vars("valid", errors="ignore"),
-        run[name].read().drop_vars("valid", errors="ignore"),
-    )
-    if "valid" in lazy.coords:
-        np.testing.assert_array_equal(lazy.valid.values, run[name].read().valid.values)
+    xr.testing.assert_identical(run[name].dask().compute(), run[name].read(missing="mask"))
 
 
 class Counting(ArrayReader):
@@ -182,8 +230,7 @@ def test_the_dataset_holds_what_is_in_memory(run: Run) -> None:
     data = run.data
     assert set(data.data_vars) == {"ipm2__sum", "lightStatus__laser", "epix__area", "epix__azav"}
     assert data.epix__area.dims == ("event", "epix__area_dim0", "epix__area_dim1")
-    assert data.lightStatus__laser.dtype == np.int64
-    np.testing.assert_array_equal(data.lightStatus__laser_valid, run["lightStatus/laser"].read().valid)
+    np.testing.assert_array_equal(data.lightStatus__laser, run["lightStatus/laser"].read())
     assert data is run.data
 
 
@@ -291,7 +338,7 @@ def test_derived_variables_that_do_not_fit_are_refused(run: Run) -> None:
 def test_leading_zeros_can_be_declared_missing() -> None:
     run = Run(MemorySource({"n": np.array([0, 0, 3, 0])}))
     marked = run.with_missing({"n": "leading_zeros"})
-    assert marked["n"].read().valid.values.tolist() == [False, False, True, True]
+    np.testing.assert_array_equal(marked["n"].read(), [np.nan, np.nan, 3, 0])
     assert marked.identity != run.identity
     with pytest.raises(SpecError, match="before variables are derived"):
         run.with_columns({"m": FieldIn("n", "s", "ps")}).with_missing({"n": "leading_zeros"})
@@ -300,7 +347,7 @@ def test_leading_zeros_can_be_declared_missing() -> None:
 def test_arrays_that_were_given_stay_when_leading_zeros_are_declared_missing() -> None:
     run = Run(MemorySource({"n": np.array([0, 0, 3, 0])})).with_columns({"m": Column(np.arange(4))})
     marked = run.with_missing({"n": "leading_zeros"})
-    assert marked["n"].read().valid.values.tolist() == [False, False, True, True]
+    np.testing.assert_array_equal(marked["n"].read(), [np.nan, np.nan, 3, 0])
     np.testing.assert_array_equal(marked["m"].read(), np.arange(4))
 
 

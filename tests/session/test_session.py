@@ -136,11 +136,12 @@ def test_data_array_may_have_its_events_in_any_dimension(session: Session) -> No
 
 
 def test_missing_integers_stay_missing(session: Session) -> None:
-    session.add("mine", session["steps"].read() + 1)
+    session.add("mine", session["steps"].read(missing="mask") + 1)
     session.add("half", session["steps"].read() / 2)
 
-    read = session["mine"].read()
+    read = session["mine"].read(missing="mask")
     assert read.dtype == np.int64
+    np.testing.assert_array_equal(values(session, "mine"), [1, 1, 2, np.nan, 3, 3])
     assert read.coords["valid"].values.tolist() == [True, True, True, False, True, True]
     np.testing.assert_array_equal(values(session, "half"), [0, 0, 0.5, np.nan, 1, 1])
 
@@ -150,7 +151,7 @@ def test_masked_values_are_missing(session: Session) -> None:
     session.add("whole", np.ma.masked_array(np.arange(6), mask))
     session.add("real", np.ma.masked_array(np.arange(6.0), mask))
 
-    assert session["whole"].read().coords["valid"].values.tolist() == (~mask).tolist()
+    assert session["whole"].read(missing="mask").coords["valid"].values.tolist() == (~mask).tolist()
     np.testing.assert_array_equal(values(session, "real"), [0, np.nan, 2, 3, 4, 5])
 
 
@@ -428,9 +429,16 @@ def test_missing_integers_are_nan_in_the_data_so_that_arithmetic_keeps_them(sess
 
 
 def test_validity_of_an_assigned_array_is_its_own(session: Session) -> None:
-    session.data["next"] = session["steps"].read() + 1
+    session.data["next"] = session["steps"].read(missing="mask") + 1
 
-    assert session["next"].read().coords["valid"].values.tolist() == [True, True, True, False, True, True]
+    assert session["next"].read(missing="mask").coords["valid"].values.tolist() == [
+        True,
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_fields_of_the_run_are_not_assigned_to(session: Session) -> None:
