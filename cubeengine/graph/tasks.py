@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ from cubeengine.kernels.moments import GroupedMoments, Partial, Statistics, fini
 from cubeengine.planning.chunks import Chunk
 from cubeengine.shared import SharedArray
 from cubeengine.sources.base import Block, Reader
+from cubeengine.sources.columns import without_value
 from cubeengine.store.state import mark_done, note_incident
 from cubeengine.store.write import write_regions
-from cubeengine.types import IntArray
+from cubeengine.types import BoolArray, IntArray
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,8 +41,8 @@ class Sums:
     tiles : tuple of Partial
         Partial sums of a part, one for each of its tiles.
     left_out : (3, n_groups) int64
-        Events of each group that were missing, that were damaged, as far as the reader told, and that could
-        not be read: the kinds of `LEFT_OUT`.
+        Events of each group that were missing, as the reader says or as no element is finite; that were
+        damaged; and that could not be read: the kinds of `LEFT_OUT`.
     """
 
     tiles: tuple[Partial, ...]
@@ -184,17 +186,27 @@ def _reduce(job: LeafJob, reader: Reader, start: int, stop: int) -> Sums:
     def failed(err: OSError, times: int) -> None:
         note("tried again", err, times)
 
+    sums, left_out, empty = list[Partial](), _no_counts(job), np.ones(len(rows), bool)
     try:
-        # Every tile leaves out the same events.
-        works = [functools.partial(_reduce_tile, job, reader, tile, rows, groups) for tile in job.tiles]
-        reduced = [persistently(work, RETRY_SECONDS, failed) for work in works]
+        for tile in job.tiles:
+            work = functools.partial(_reduce_tile, job, reader, tile, rows, groups)
+            found = persistently(work, RETRY_SECONDS, failed)
+            sums.append(found.sums)
+            left_out, empty = found.left_out, empty & found.empty  # every tile leaves out the same events
+        look = functools.partial(_still_empty, job, reader, rows, empty)
+        empty = persistently(look, RETRY_SECONDS, failed)
     except OSError as err:
         if job.on_error == "skip":
             _LOG.warning("%s: %d events left out: %s", job.label, len(rows), err)
             note("left out", err)
             return skip_leaf(job, reader, start, stop)
         raise _named(err, job, rows) from err
-    return Sums(tuple(sums for sums, _ in reduced), reduced[0][1])
+    np.add.at(left_out[LEFT_OUT.index("missing")], groups[empty], 1)
+    return Sums(tuple(sums), left_out)
+
+
+def _no_counts(job: LeafJob) -> IntArray:
+    return np.zeros((len(LEFT_OUT), job.n_groups), np.int64)
 
 
 def skip_leaf(
@@ -206,7 +218,7 @@ def skip_leaf(
     mark: Path | None = None,  # noqa: ARG001
 ) -> Sums:
     """Count the pairs of a leaf as failed, in place of adding them up."""
-    left_out = np.zeros((len(LEFT_OUT), job.n_groups), np.int64)
+    left_out = _no_counts(job)
     np.add.at(left_out[LEFT_OUT.index("failed")], job.pairs(start, stop)[1], 1)
     tiles = (GroupedMoments(reader.dtype, job.n_groups, high - low).partial() for low, high in job.tiles)
     return Sums(tuple(tiles), left_out)
@@ -245,17 +257,64 @@ def _named(error: OSError, job: LeafJob, rows: IntArray) -> SourceFormatError:
     return SourceFormatError(f"signal {job.label!r} ({where}) cannot be read{tries}: {error}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """What was found in a range of the elements of a leaf's events.
+
+    Attributes
+    ----------
+    sums : Partial
+    left_out : (3, n_groups) int64
+        As the reader says.
+    empty : (n_pairs,) bool
+        Events that the reader gives a value of, of which no element in the range is finite.
+    """
+
+    sums: Partial
+    left_out: IntArray
+    empty: BoolArray
+
+
 def _reduce_tile(
     job: LeafJob, reader: Reader, tile: tuple[int, int], rows: IntArray, groups: NDArray[np.int32]
-) -> tuple[Partial, IntArray]:
+) -> _Tile:
     moments = GroupedMoments(reader.dtype, job.n_groups, tile[1] - tile[0])
-    left_out = np.zeros((len(LEFT_OUT), job.n_groups), np.int64)
+    left_out = _no_counts(job)
+    empty = np.zeros(len(rows), bool)
     for block in reader.blocks(rows, elements=slice(*tile), block_nbytes=job.block_nbytes):
-        _add_block(moments, left_out, block, groups[block.start : block.stop])
-    return moments.partial(), left_out
+        kept = _add_block(moments, left_out, block, groups[block.start : block.stop])
+        empty[block.start : block.stop] = kept & _no_finite(block)
+    return _Tile(moments.partial(), left_out, empty)
 
 
-def _add_block(moments: GroupedMoments, left_out: IntArray, block: Block, groups: NDArray[np.int32]) -> None:
+def _no_finite(block: Block) -> BoolArray:
+    """Find the events of a block that have no finite element."""
+    if block.data.dtype.kind != "f":
+        return np.zeros(len(block.take), bool)
+    found: BoolArray = without_value(block.data)[block.take]
+    return found
+
+
+def _still_empty(job: LeafJob, reader: Reader, rows: IntArray, empty: BoolArray) -> BoolArray:
+    """Find the events of a leaf without a finite element anywhere, of those `empty` in the elements added.
+
+    A part of the first elements looks at the others, for these events alone; other parts tell of no events.
+    """
+    if job.tiles[0][0] > 0:
+        return np.zeros(len(rows), bool)
+    still, seen, n_elements = empty.copy(), job.tiles[-1][1], math.prod(reader.shape)
+    width = max(high - low for low, high in job.tiles)
+    for low in range(seen, n_elements if empty.any() else seen, max(width, 1)):
+        suspects, part = np.flatnonzero(still), slice(low, min(low + width, n_elements))
+        for block in reader.blocks(rows[suspects], elements=part, block_nbytes=job.block_nbytes):
+            still[suspects[block.start : block.stop]] = _no_finite(block)
+    return still
+
+
+def _add_block(
+    moments: GroupedMoments, left_out: IntArray, block: Block, groups: NDArray[np.int32]
+) -> BoolArray:
+    """Add the events of a block that are there; returns which are."""
     damaged = np.zeros(len(groups), bool) if block.damaged is None else block.damaged
     missing = np.zeros(len(groups), bool) if block.valid is None else ~block.valid & ~damaged
     for number, lacking in enumerate((missing, damaged)):
@@ -266,6 +325,7 @@ def _add_block(moments: GroupedMoments, left_out: IntArray, block: Block, groups
         moments.add(block.data, block.take, groups)
     else:
         moments.add(block.data, block.take[kept], groups[kept])
+    return kept
 
 
 def fold(earlier: Sums, later: Sums) -> Sums:

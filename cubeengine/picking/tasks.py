@@ -23,6 +23,7 @@ from cubeengine.graph.work import WorkFolder, load_range
 from cubeengine.picking.plan import Shape, Variable
 from cubeengine.planning.chunks import Chunk, chunk_grid
 from cubeengine.sources.base import Block, Reader
+from cubeengine.sources.columns import without_value
 from cubeengine.store.layout import Region
 from cubeengine.store.state import mark_done
 from cubeengine.store.write import write_regions
@@ -225,6 +226,9 @@ def _fill_in(frames: Frames, block: Block) -> None:
     if block.damaged is not None:
         states[block.damaged] = STATES.index("damaged")
     there = np.flatnonzero(states == STATES.index(READ))
+    if block.data.dtype.kind == "f":
+        empty = without_value(block.data)[block.take[there]]
+        states[there[empty]] = STATES.index("missing")
     frames.values[block.start + there] = block.data[block.take[there]]
 
 

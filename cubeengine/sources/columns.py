@@ -75,6 +75,29 @@ def taken(block: Block) -> NDArray[Any]:
     return rows
 
 
+def has_finite(column: Column) -> BoolArray:
+    """Return where a column has a value: where it is not missing, and some element is finite.
+
+    Returns
+    -------
+    (n_events,) bool
+    """
+    there = np.ones(len(column), bool) if column.valid is None else column.valid.copy()
+    if column.data.dtype.kind == "f" and column.data.size:
+        there &= ~without_value(column.data.reshape(len(column), -1))
+    return there
+
+
+def without_value(data: NDArray[Any]) -> BoolArray:
+    """Find the rows of floats that have no finite element; see `rows_of_only`."""
+    return rows_of_only(data, _is_not_finite)
+
+
+def _is_not_finite(data: NDArray[Any]) -> BoolArray:
+    found: BoolArray = ~np.isfinite(data)
+    return found
+
+
 def rows_of_only(data: NDArray[Any], test: Callable[[NDArray[Any]], BoolArray]) -> BoolArray:
     """Find the rows all of whose elements pass a test, looking at few elements of those that do not.
 
