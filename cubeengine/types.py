@@ -66,6 +66,35 @@ class InputFile:
         return cls(path.resolve(), status.st_size, status.st_mtime_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """How many events an index, or another file, announces, and how many of them can be read.
+
+    Attributes
+    ----------
+    what : str
+        What they are the events of, e.g. "raw data" or "stream 1 (xppx20415-r0057-s001-c000.xtc2)".
+    announced, read : int
+        Events.
+    why : str
+        Why fewer are read; "" where all are.
+    """
+
+    what: str
+    announced: int
+    read: int
+    why: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all events that are announced are read."""
+        return self.read == self.announced
+
+    def __str__(self) -> str:
+        lacking = "" if self.is_complete else f", {self.announced - self.read:,} are lacking: {self.why}"
+        return f"{self.what}: {self.read:,} of {self.announced:,} announced events were read{lacking}"
+
+
 class FieldKind(StrEnum):
     """What the first dimension of a dataset means."""
 

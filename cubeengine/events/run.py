@@ -20,6 +20,7 @@ from cubeengine.events.blocks import chosen, joined
 from cubeengine.events.content import ContentDigest
 from cubeengine.events.expressions import Expression
 from cubeengine.events.field import EVENT_COORDS, Field, event_coords, variable
+from cubeengine.events.filled import is_exact, lacks, nan_filled
 from cubeengine.events.group import FieldGroup
 from cubeengine.events.scan import STEP_INDEX, Scan, candidates, find_scan, step_counter
 from cubeengine.events.selections import CutRow, Node
@@ -27,10 +28,11 @@ from cubeengine.events.states import States
 from cubeengine.events.table import FieldTable
 from cubeengine.events.window import Variable, Window, column_nbytes, frozen, windows
 from cubeengine.marks import Marks
-from cubeengine.sources.base import Reader, Source
+from cubeengine.sources.base import Reader, Source, announced_by
 from cubeengine.sources.joined import RAW, Join, JoinedSource
 from cubeengine.sources.memory import ArrayReader
 from cubeengine.types import (
+    Announced,
     Column,
     DetectorInfo,
     FieldInfo,
@@ -110,6 +112,11 @@ class Run:
     def files(self) -> tuple[InputFile, ...]:
         """Every file that events, values or variables are read from."""
         return (*self.source.files, *self._inputs)
+
+    @property
+    def announced(self) -> tuple[Announced, ...]:
+        """How many events the files announce and how many are read; empty where none announces any."""
+        return announced_by(self.source)
 
     @property
     def n_events(self) -> int:
@@ -309,8 +316,10 @@ class Run:
     def data(self) -> xr.Dataset:
         """What is in memory: all fields of one value per event, read on first use, and derived variables.
 
-        Names have `__` for `/`. Where an integer or boolean is missing, the coordinate `<name>_valid`
-        is False. Fields that cannot be read are named in the attribute `left_out`.
+        Names have `__` for `/`. What is missing is NaN, so integers and booleans of which some are missing
+        are float64; those with numbers beyond 2**53, which float64 does not hold, keep their type, and the
+        coordinate `<name>_valid` is False where one is missing. Fields that cannot be read are named in the
+        attribute `left_out`.
         """
         dataset = xr.Dataset(coords=event_coords(self), attrs={"run": self.label})
         variables: dict[str, Any] = {}
@@ -322,10 +331,12 @@ class Run:
                 _LOG.warning("left out of the data of run %s: %s", self.label, err)
                 dataset.attrs.setdefault("left_out", []).append(name)
                 continue
-            variables[variable(name)] = self.field(name).as_variable(column)
             coords |= self.field(name).element_coords()
-            if column.valid is not None and not column.valid.all():
+            if lacks(column) and is_exact(column):
+                column = Column(nan_filled(name, column))
+            elif lacks(column):
                 coords[f"{variable(name)}_valid"] = ("event", column.valid)
+            variables[variable(name)] = self.field(name).as_variable(column)
         return dataset.assign(variables).assign_coords(coords)
 
     def _names_in_memory(self) -> list[str]:

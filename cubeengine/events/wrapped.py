@@ -12,6 +12,7 @@ import numpy as np
 
 from cubeengine.events.run import Run
 from cubeengine.marks import MISSING_INTEGER
+from cubeengine.sources.base import doubtful_mark_in
 from cubeengine.types import Column, IntArray
 
 NEIGHBOURS = 10
@@ -64,7 +65,7 @@ def suspected_mark(run: Run, name: str) -> Suspicion | None:
     name : str
         A field of the run's files, with one value per event.
     """
-    mark = run.source.doubtful_mark(name)
+    mark = doubtful_mark_in(run.source, name)
     if mark is None:
         return None
     counts = np.zeros(2 * NEIGHBOURS + 1, np.int64)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.marks import Marks
-from cubeengine.types import BoolArray, Column, DetectorInfo, FieldInfo, InputFile, IntArray
+from cubeengine.types import Announced, BoolArray, Column, DetectorInfo, FieldInfo, InputFile, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +117,6 @@ class Source(Protocol):
     def aligned(self, group: str) -> Source:
         """Give the events of an align group as a source of its own."""
 
-    def doubtful_mark(self, name: str) -> int | None:
-        """Return the number that may mean missing in an event field, or be data; None where there is none."""
-
     def with_missing(self, marks: Mapping[str, Marks]) -> Source:
         """Return the same source with more values counted as missing: field -> marks.
 
@@ -128,3 +125,30 @@ class Source(Protocol):
         FieldNotFound, SpecError
             As `marks.check_marks`.
         """
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """A source whose files announce how many events there are."""
+
+    @property
+    def announced(self) -> tuple[Announced, ...]:
+        """How many events are announced, and how many read: of the whole, then of parts that lack some."""
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """A source whose writer puts marks for missing values that may be data as well."""
+
+    def doubtful_mark(self, name: str) -> int | None:
+        """Return the number that may mean missing in an event field, or be data; None where there is none."""
+
+
+def announced_by(source: Source) -> tuple[Announced, ...]:
+    """Return how many events the files of a source announce; empty where nothing is announced."""
+    return source.announced if isinstance(source, Announcing) else ()
+
+
+def doubtful_mark_in(source: Source, name: str) -> int | None:
+    """Return the number that may mean missing in an event field, or be data; None where there is none."""
+    return source.doubtful_mark(name) if isinstance(source, Doubting) else None

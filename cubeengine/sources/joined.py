@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import FieldNotFound, SourceFormatError
 from cubeengine.marks import Marks, check_marks
-from cubeengine.sources.base import Reader, Source
+from cubeengine.sources.base import Reader, Source, announced_by, doubtful_mark_in
 from cubeengine.sources.columns import read_column
 from cubeengine.sources.pieces import MatchedReader
 from cubeengine.sources.selection import rows_of
-from cubeengine.types import Column, DetectorInfo, FieldInfo, FieldKind, InputFile, IntArray
+from cubeengine.types import Announced, Column, DetectorInfo, FieldInfo, FieldKind, InputFile, IntArray
 
 RAW = "xtc:"
 """Stands before the name of a raw field where smallData has a field of that name."""
@@ -166,6 +166,11 @@ class JoinedSource:
         return replace(info, name=name, n_rows=n_rows)
 
     @property
+    def announced(self) -> tuple[Announced, ...]:
+        """How many events the files of both announce, and how many are read."""
+        return (*announced_by(self.smalldata), *announced_by(self.raw))
+
+    @property
     def n_events(self) -> int:
         """Events of smallData."""
         return self.smalldata.n_events
@@ -230,7 +235,8 @@ class JoinedSource:
     def doubtful_mark(self, name: str) -> int | None:
         """Return the number that may mean missing in a field, or be data."""
         raw = self.raw_names.get(name)
-        return self._of_smalldata(name).doubtful_mark(name) if raw is None else self.raw.doubtful_mark(raw)
+        source, own = (self._of_smalldata(name), name) if raw is None else (self.raw, raw)
+        return doubtful_mark_in(source, own)
 
     def with_missing(self, marks: Mapping[str, Marks]) -> JoinedSource:
         """Return the same source with more values counted as missing: field -> marks."""

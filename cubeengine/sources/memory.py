@@ -252,10 +252,6 @@ class MemorySource:
         """Raise SpecError: arrays in memory have no align groups."""
         raise SpecError(f"align group {group!r}: arrays in memory have none")
 
-    def doubtful_mark(self, name: str) -> int | None:  # noqa: ARG002 - no writer has put marks
-        """Return None: arrays in memory hold what was put into them."""
-        return None
-
     def with_missing(self, marks: Mapping[str, Marks]) -> MemorySource:
         """Return the same source with more values counted as missing: field -> marks."""
         check_marks(marks, self.fields, "the arrays in memory")

@@ -29,11 +29,13 @@ from cubeengine.sources.fields import describe, is_length
 from cubeengine.sources.hdf5 import check_filters, library_errors, opened_hdf5
 from cubeengine.sources.layouts import TimeLayout, event_groups, find_layout, read_packed
 from cubeengine.sources.leading import leading_zeros
+from cubeengine.sources.parts import announced_by_parts
 from cubeengine.sources.pieces import MatchedReader, with_marks, without_rows
 from cubeengine.sources.selection import rows_of
 from cubeengine.sources.stored import OpenFiles, Stored
 from cubeengine.sources.times import time_order, to_datetime
 from cubeengine.types import (
+    Announced,
     Column,
     DetectorInfo,
     FieldInfo,
@@ -54,12 +56,14 @@ def open_smalldata(path: Path) -> SmallDataSource:
     """
     with OpenFiles() as files:
         found = walk(path, files)
-    layout = find_layout(found, str(path))
+        layout = find_layout(found, str(path))
+        announced = announced_by_parts(found[layout.field], files)
     packed, _ = read_packed(found[layout.field])
     groups = event_groups(found, packed) if layout.groups else {}
     fields = {name: describe(name, stored, found, groups, len(packed)) for name, stored in found.items()}
     rows = time_order(packed)
-    return SmallDataSource(path, layout, found, fields, packed if rows is None else packed[rows], rows)
+    packed = packed if rows is None else packed[rows]
+    return SmallDataSource(path, layout, found, fields, packed, rows, announced=announced)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,9 @@ class SmallDataSource:
         The align group whose events these are; "" for the run's own.
     marks : mapping
         Declared marks of missing values: field -> marks.
+    announced : tuple of Announced
+        How many events part files of a joined file have, and how many of them the file refers to; in an align
+        group, how many of its events are events of the run.
     match : (n_rows,) int64, or None
         In an align group: the run's row with the time of each of the group's rows, -1 where there is none.
     """
@@ -96,6 +103,7 @@ class SmallDataSource:
     rows: IntArray | None
     group: str = ""
     marks: Mapping[str, Marks] = field(default_factory=dict)
+    announced: tuple[Announced, ...] = ()
     match: IntArray | None = None
     _readers: dict[str, Reader] = field(default_factory=dict, repr=False)
 
@@ -196,13 +204,22 @@ class SmallDataSource:
             if info.group in ("", group)
         }
         in_order = order is None and len(real) == len(there)
+        match = self._rows_at(packed, there)
+        n_matched = int(np.count_nonzero(match[real] >= 0))
+        why = (
+            ""
+            if n_matched == len(real)
+            else "the run has none of their times, and its fields are missing there"
+        )
+        whole = Announced(f"align group {group!r}", len(real), n_matched, why)
         return replace(
             self,
             fields=fields,
             timestamps=packed[rows],
             rows=None if in_order else rows,
             group=group,
-            match=self._rows_at(packed, there),
+            announced=(whole, *self.announced),
+            match=match,
             _readers={},
         )
 

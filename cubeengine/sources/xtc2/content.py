@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.sources.xtc2.chunks import chunk_names
-from cubeengine.sources.xtc2.dgram import DgramTable, Place, Service
+from cubeengine.sources.xtc2.dgram import DGRAM, DGRAM_NBYTES, DgramTable, Place, Service, read_exactly
 from cubeengine.sources.xtc2.hop import hop_file
 from cubeengine.sources.xtc2.names import Schema
 from cubeengine.sources.xtc2.opening import opened
 from cubeengine.sources.xtc2.pointers import read_pointers
 from cubeengine.sources.xtc2.transitions import Transition, read_transition
-from cubeengine.types import InputFile, IntArray
+from cubeengine.types import BoolArray, InputFile, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +74,8 @@ class FileContent:
         Names of the files that the stream goes on in.
     notes : tuple of str
         What was left off.
+    left_off : (n,) uint64
+        Times of events that were left off, as far as they are known.
     """
 
     file: InputFile
@@ -81,6 +83,7 @@ class FileContent:
     transitions: tuple[Transition, ...]
     chunks: tuple[str, ...]
     notes: tuple[str, ...]
+    left_off: NDArray[np.uint64]
 
 
 def read_content(path: Path, schemas: list[Schema], *, is_index: bool) -> FileContent:
@@ -106,13 +109,42 @@ def read_content(path: Path, schemas: list[Schema], *, is_index: bool) -> FileCo
     with opened(path) as (descriptor, file):
         reader = _FileReader(descriptor, path, schemas, is_index)
         pieces = [reader.events_of(table) for table in hop_file(descriptor, path, file.size)]
+        left_off = _begun_event(descriptor, path, reader.end, file.size)
     events = Events(*joined(pieces))
     left = file.size - reader.end
     notes: tuple[str, ...] = ()
     if left:
         text = f"the last {left:,} bytes are no whole datagram yet, and are left off"
         notes = (f"{path}, byte {reader.end:,}: {text}",)
-    return FileContent(file, events, tuple(reader.transitions), tuple(reader.chunks), notes)
+    return FileContent(file, events, tuple(reader.transitions), tuple(reader.chunks), notes, left_off)
+
+
+def _begun_event(descriptor: int, path: Path, start: int, stop: int) -> NDArray[np.uint64]:
+    """Return the time of the event that a file ends in the middle of; none where it is none, or unknown."""
+    if stop - start < DGRAM_NBYTES:
+        return np.zeros(0, np.uint64)
+    header = np.frombuffer(read_exactly(descriptor, start, DGRAM_NBYTES, path), DGRAM)[0]
+    begun = Service(int(header["env"]) >> 24 & 0xF).is_event
+    return np.array([int(header["sec"]) << 32 | int(header["ns"])] if begun else [], np.uint64)
+
+
+def events_from(path: Path, start: int) -> NDArray[np.uint64]:
+    """Return the times of the whole events of a file from a byte on, at which a datagram begins.
+
+    Raises
+    ------
+    SourceFormatError
+        If what is there cannot be datagrams.
+    """
+    with opened(path) as (descriptor, file):
+        tables = hop_file(descriptor, path, file.size, start) if start < file.size else ()
+        found = [table.timestamp[_is_event(table.service)] for table in tables]
+    return np.concatenate([np.zeros(0, np.uint64), *found])
+
+
+def _is_event(service: NDArray[np.uint8]) -> BoolArray:
+    found: BoolArray = (service == Service.L1_ACCEPT) | (service == Service.LAST_OF_BATCH)
+    return found
 
 
 def joined(pieces: list[tuple[NDArray[Any], ...]]) -> Iterable[NDArray[Any]]:
@@ -138,7 +170,7 @@ class _FileReader:
     def events_of(self, table: DgramTable) -> tuple[NDArray[Any], ...]:
         """Give the columns of `Events` for the next datagrams of the file."""
         service = table.service
-        is_event = (service == Service.L1_ACCEPT) | (service == Service.LAST_OF_BATCH)
+        is_event = _is_event(service)
         rows = np.flatnonzero(is_event)
         number = len(self._schemas) - 1 + np.cumsum(service == Service.CONFIGURE, dtype=np.int32)
         schema = self._checked(table, rows, number[rows])

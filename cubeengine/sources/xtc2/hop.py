@@ -46,7 +46,7 @@ _BAD_TYPE, _BAD_EXTENT, _BAD_SIZE = 20, 21, 22
 _COLUMNS = (np.uint64, np.uint32, np.uint16, np.int64, np.int64)
 
 
-def hop_file(descriptor: int, path: Path, size: int) -> Iterator[DgramTable]:
+def hop_file(descriptor: int, path: Path, size: int, start: int = 0) -> Iterator[DgramTable]:
     """Find all datagrams of a file.
 
     Parameters
@@ -57,6 +57,8 @@ def hop_file(descriptor: int, path: Path, size: int) -> Iterator[DgramTable]:
         Its name, for messages.
     size : int
         Its size: what was written since is left off, and so is a last datagram that is not whole.
+    start : int
+        Where the first of them begins.
 
     Yields
     ------
@@ -74,6 +76,7 @@ def hop_file(descriptor: int, path: Path, size: int) -> Iterator[DgramTable]:
     """
     state, window = np.zeros(N_STATE, np.int64), np.empty(WINDOW_NBYTES, np.uint8)
     state[DESCRIPTOR], state[LIMIT], state[AHEAD] = descriptor, size, _HEAD_NBYTES
+    state[POS] = start
     status = _FULL
     while status == _FULL:
         capacity = min(_CAPACITY, (size - int(state[POS])) // DGRAM_NBYTES + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from cubeengine.sources.xtc2.events import build_events
 from cubeengine.sources.xtc2.run_files import find_run
 from cubeengine.sources.xtc2.stream import Stream, open_stream
 from cubeengine.sources.xtc2.survey import look
-from cubeengine.types import Column, DetectorInfo, FieldInfo, FieldKind, InputFile, IntArray, RunId
+from cubeengine.types import Announced, Column, DetectorInfo, FieldInfo, FieldKind, InputFile, IntArray, RunId
 
 _HARMLESS_NBYTES = 256 * 2**20
 """Columns may be larger than the files by this."""
@@ -52,6 +53,13 @@ def open_xtc2(paths: Path | Sequence[Path], run: RunId | None = None) -> Xtc2Sou
     surveys = [look(stream, its) for stream, its in zip(streams, events, strict=True)]
     catalogue = make_catalogue(streams, surveys, len(table.timestamps))
     return Xtc2Source(files.run_id, streams, events, table.timestamps, catalogue)
+
+
+def _announced(stream: Stream) -> Announced:
+    there = len(stream.events)
+    what = f"stream {stream.number} ({stream.files[0].path.name})"
+    cause = "still being written, or cut off: copy it again"
+    return Announced(what, there + len(stream.left_off), there, f"{'; '.join(stream.notes)}; {cause}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +104,19 @@ class Xtc2Source:
         """Every file that events or values are read from: small-data files and files of events."""
         files = [file for stream in self.streams for file in (*stream.index_files, *stream.files)]
         return tuple(dict.fromkeys(files))
+
+    @cached_property
+    def announced(self) -> tuple[Announced, ...]:
+        """How many events smd files announce and how many are there: of the run, then of streams."""
+        lacking = [stream for stream in self.streams if len(stream.left_off)]
+        if not lacking and not any(stream.index_files for stream in self.streams):
+            return ()
+        known = np.unique(np.concatenate([self.timestamps, *(stream.left_off for stream in lacking)]))
+        why = f"{len(lacking)} of {len(self.streams)} streams lack events" if lacking else ""
+        return (
+            Announced("raw data", len(known), self.n_events, why if len(known) > self.n_events else ""),
+            *map(_announced, lacking),
+        )
 
     @property
     def n_events(self) -> int:
@@ -188,11 +209,6 @@ class Xtc2Source:
     def aligned(self, group: str) -> Xtc2Source:
         """Raise SpecError: raw files have no align groups."""
         raise SpecError(f"{self._where}: has no align group {group!r}; only smallData files have them")
-
-    def doubtful_mark(self, name: str) -> int | None:
-        """Return None: raw data have no marks, what an event lacks is not there."""
-        self._info(name)
-        return None
 
     def with_missing(self, marks: Mapping[str, Marks]) -> Xtc2Source:
         """Return the same source with more values counted as missing: field -> marks."""

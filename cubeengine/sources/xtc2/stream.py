@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cubeengine.errors import SourceFormatError
 from cubeengine.sources.xtc2.chunks import find_chunk
-from cubeengine.sources.xtc2.content import NO_EVENTS, Events, FileContent, columns_of, joined, read_content
+from cubeengine.sources.xtc2.content import (
+    NO_EVENTS,
+    Events,
+    FileContent,
+    columns_of,
+    events_from,
+    joined,
+    read_content,
+)
 from cubeengine.sources.xtc2.dgram import Place
 from cubeengine.sources.xtc2.names import Schema
 from cubeengine.sources.xtc2.opening import input_file
@@ -41,6 +50,9 @@ class Stream:
         In the order of the file, Configures included.
     notes : tuple of str
         What was left off, e.g. a last datagram that is not whole yet.
+    left_off : (n,) uint64
+        Rising times of events that the smd file announces and its file of events does not hold, or the other
+        way round, or of which only the beginning is there.
     """
 
     number: int
@@ -50,6 +62,7 @@ class Stream:
     events: Events
     transitions: tuple[Transition, ...]
     notes: tuple[str, ...] = ()
+    left_off: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
 
 
 def open_stream(files: StreamFiles) -> Stream:
@@ -89,7 +102,9 @@ def _from_data(files: StreamFiles) -> Stream:
     transitions = tuple(transition for content in contents for transition in content.transitions)
     notes = tuple(note for content in contents for note in content.notes)
     inputs = tuple(content.file for content in contents)
-    return Stream(files.number, inputs, (), tuple(schemas), Events(*joined(pieces)), transitions, notes)
+    left_off = np.concatenate([content.left_off for content in contents])
+    events = Events(*joined(pieces))
+    return Stream(files.number, inputs, (), tuple(schemas), events, transitions, notes, left_off)
 
 
 def _from_index(files: StreamFiles, index: Path) -> Stream:
@@ -103,8 +118,24 @@ def _from_index(files: StreamFiles, index: Path) -> Stream:
         paths.append(find_chunk(files.data, name, paths))
     inputs = tuple(map(input_file, paths))
     events, note = _within_files(content.events, inputs)
-    notes = (*content.notes, *note)
-    return Stream(files.number, inputs, (content.file,), tuple(schemas), events, content.transitions, notes)
+    beyond, more = _not_in_index(events, inputs) if not note else (content.events.timestamp[:0], ())
+    notes = (*content.notes, *note, *more)
+    left_off = np.unique(np.concatenate([content.left_off, content.events.timestamp[len(events) :], beyond]))
+    return Stream(
+        files.number, inputs, (content.file,), tuple(schemas), events, content.transitions, notes, left_off
+    )
+
+
+def _not_in_index(events: Events, files: Sequence[InputFile]) -> tuple[NDArray[np.uint64], tuple[str, ...]]:
+    """Find events behind the last one that the smd file points to, in the same file of events."""
+    path = files[events.file[-1] if len(events) else 0].path
+    start = int(events.offset[-1] + events.size[-1]) if len(events) else 0
+    try:
+        found = events_from(path, start)
+    except SourceFormatError as err:
+        return events.timestamp[:0], (f"{err}; this is behind the last event of the smd file, and left off",)
+    note = f"{path}: has {len(found):,} more events, from byte {start:,} on, than its smd file: left off"
+    return found, (note,) if len(found) else ()
 
 
 def _check_configured(schemas: Sequence[Schema], path: Path) -> None:
