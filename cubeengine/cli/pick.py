@@ -61,4 +61,4 @@ def command(
                 resume=resume,
                 on_progress=display,
             )
-        print_result(result)
+        print_result(result, {})

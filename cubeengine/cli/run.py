@@ -15,6 +15,7 @@ from cubeengine.cli.options import SpecArguments, force_option, launch_options, 
 if TYPE_CHECKING:
     from cubeengine.engine import Result
     from cubeengine.events.run import Run
+    from cubeengine.planning.evidence import Evidence
     from cubeengine.schema.problems import Problem
     from cubeengine.spec.model import CubeSpec
 
@@ -77,7 +78,7 @@ def command(
                 resume=resume,
                 on_progress=display,
             )
-        print_result(result)
+        print_result(result, plan.bound.evidence)
         if report is not None:
             report_on(result.path, report)
 
@@ -113,8 +114,8 @@ def print_warnings(warnings: tuple[Problem, ...]) -> None:
         say(printable(warning.format()), "yellow")
 
 
-def print_result(result: Result) -> None:
-    """Tell where the cube is, how long it took, and the memory measured beside that projected."""
+def print_result(result: Result, evidence: Mapping[str, Evidence]) -> None:
+    """Tell where the cube is, how long it took, the memory measured beside that projected, and what lacks."""
     from cubeengine.budget import format_size
 
     click.echo(
@@ -128,6 +129,9 @@ def print_result(result: Result) -> None:
     for signal, selections in result.left_out.items():
         lacking = "; ".join(f"{name} {_kinds(counts)}" for name, counts in selections.items())
         click.echo(printable(f"left out of {signal}: {lacking}"))
+    for signal, found in evidence.items():
+        events = "; ".join(f"{name} {count:,}" for name, count in found.events.items())
+        click.echo(printable(f"{found.field} is 0, for {signal}: {events}"))
 
 
 def _kinds(counts: Mapping[str, int]) -> str:

@@ -16,8 +16,8 @@ PACKAGES = ("numpy", "xarray", "zarr")
 
 _OF_ONE = (
     "run", "title", "cubeengine", "spec", "stages", "cut_flow", "percentiles", "fates", "delays", "near",
-    "shared_events",
-    "join", "left_out", "n_events_total", "partial_run", "inputs", "versions", "history",
+    "shared_events", "join", "evidence", "announced", "left_out", "n_events_total", "partial_run", "inputs",
+    "versions", "history",
 )  # fmt: skip
 """What is kept of each cube that was merged."""
 
@@ -66,6 +66,8 @@ def merged_attributes(
         "near": _of_all(cubes, "near", _summed),
         "shared_events": _of_all(cubes, "shared_events", _summed),
         "join": _summed([joins for cube in cubes if (joins := cube.attrs.get("join"))]) or None,
+        "evidence": _summed([cube.attrs.get("evidence") or {} for cube in cubes]),
+        "announced": [entry for cube in cubes for entry in cube.attrs.get("announced") or ()],
         "left_out": _summed([cube.attrs.get("left_out") or {} for cube in cubes]),
         "n_events_total": _of_all(cubes, "n_events_total", sum),
         "partial_run": _joined(str(cube.attrs.get("partial_run") or "") for cube in cubes) or None,

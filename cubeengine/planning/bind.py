@@ -21,6 +21,7 @@ from cubeengine.events.states import States
 from cubeengine.planning.axes import AxisFinder, BinnedAxis
 from cubeengine.planning.census import Census, take_census
 from cubeengine.planning.derive import add_derived
+from cubeengine.planning.evidence import Evidence, damage_fields
 from cubeengine.planning.fates import Fates
 from cubeengine.planning.grouping import Grouping
 from cubeengine.planning.percentiles import FoundPercentile, found_percentiles, with_numbers
@@ -152,6 +153,18 @@ class Bound:
         return self.census.near
 
     @property
+    def evidence(self) -> Mapping[str, Evidence]:
+        """Signal -> in how many selected events its detector lacks, as the run says; signals with any."""
+        found = {}
+        told = damage_fields(self.run, (signal.source for signal in self.signals))
+        for signal in self.signals:
+            counts = self.census.damage[told[signal.source]] if signal.source in told else ()
+            if any(counts):
+                events = dict(zip(self.selections, counts, strict=True))
+                found[signal.name] = Evidence(told[signal.source], events)
+        return found
+
+    @property
     def considered(self) -> int:
         """Number of events that are looked at."""
         return self.census.considered
@@ -229,6 +242,7 @@ def bind(
         off=state_cut(spec.run.laser, "off"),
         sample=sample,
         keep=[name for name in run.derived if name in {signal.source for signal in signals}],
+        damage=set(damage_fields(run, (signal.source for signal in signals)).values()),
     )
     run = run.with_values(census.values, census.digests)
     return Bound(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -18,10 +18,11 @@ from cubeengine.kernels.bins import flat_index
 from cubeengine.planning.axes import Binned, BinnedAxis
 from cubeengine.planning.borders import Beside, Border, events_beside
 from cubeengine.planning.counts import Counts, count_window, near_edges
+from cubeengine.planning.evidence import tells_of_damage
 from cubeengine.planning.grouping import Grouper, Grouping
 from cubeengine.planning.sample import Sample
 from cubeengine.planning.side import GrowingColumn
-from cubeengine.types import Column, IntArray
+from cubeengine.types import BoolArray, Column, IntArray
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Census:
         Computed variables -> hash of their values, where windows do not differ in type.
     beside : mapping
         Number that a cut compares a field with -> events that are decided by rounding.
+    damage : mapping
+        Damage field -> for each selection, its events in the bins of which the field tells damage.
     considered : int
         Events that are looked at.
     window_nbytes : int
@@ -57,6 +60,7 @@ class Census:
     values: Mapping[str, Column]
     digests: Mapping[str, str]
     beside: Mapping[Border, Beside]
+    damage: Mapping[str, tuple[int, ...]]
     considered: int
     window_nbytes: int
 
@@ -69,6 +73,7 @@ def take_census(
     off: Node,
     sample: Sample,
     keep: Sequence[str],
+    damage: Iterable[str] = (),
 ) -> Census:
     """Look at all events once.
 
@@ -86,8 +91,10 @@ def take_census(
         Which events are looked at.
     keep : sequence of str
         Variables whose values are wanted, where they are computed.
+    damage : iterable of str
+        Fields that tell of damage; see `evidence.damage_fields`.
     """
-    counting = _Counting(run, nodes, axes, off, sample, keep)
+    counting = _Counting(run, nodes, axes, off, sample, keep, damage)
     for window in run.windows():
         counting.add(window)
     return counting.census()
@@ -104,6 +111,7 @@ class _Counting:
         off: Node,
         sample: Sample,
         keep: Sequence[str],
+        damage: Iterable[str],
     ) -> None:
         self._nodes, self._axes, self._off, self._sample = nodes, axes, off, sample
         self._shape = tuple(axis.axis.n_bins for axis in axes)
@@ -115,6 +123,7 @@ class _Counting:
         self._values = {name: GrowingColumn() for name in keep if name in computed}
         self._digests = {name: ContentDigest(run.n_events) for name in computed}
         self._beside: dict[Border, Beside] = {}
+        self._damage = {name: np.zeros(len(nodes), np.int64) for name in damage}
         self._considered = self._window_nbytes = 0
 
     def add(self, window: Window) -> None:
@@ -129,7 +138,9 @@ class _Counting:
         for border, beside in events_beside(self._nodes.values(), window, considered).items():
             self._beside[border] = self._beside[border] + beside if border in self._beside else beside
         kept = [considered & (window.states(node) == states.TRUE) for node in self._nodes.values()]
-        self._grouper.add(kept, self._bins(window, axes))
+        bins = self._bins(window, axes)
+        self._grouper.add(kept, bins)
+        self._add_damage(window, kept, bins >= 0)
         for name in self._digests:
             self._add_computed(window, name)
         held = sum(binned.nbytes for binned in axes) + sum(mask.nbytes for mask in kept)
@@ -140,6 +151,12 @@ class _Counting:
         if not axes:
             return np.zeros(window.n_events, np.int64)
         return flat_index([binned.index for binned in axes], self._shape)
+
+    def _add_damage(self, window: Window, kept: Sequence[BoolArray], inside: BoolArray) -> None:
+        for name, counts in self._damage.items():
+            # Read past the window, which would keep it.
+            bad = inside & tells_of_damage(window.run.source.read(name, window.events))
+            counts += [np.count_nonzero(mask & bad) for mask in kept]
 
     def _add_computed(self, window: Window, name: str) -> None:
         computed = window.computed(name)
@@ -162,6 +179,7 @@ class _Counting:
             values={name: values.column() for name, values in self._values.items()},
             digests={name: digest.text for name, digest in self._digests.items() if not digest.is_mixed},
             beside=self._beside,
+            damage={name: tuple(counts.tolist()) for name, counts in self._damage.items()},
             considered=self._considered,
             window_nbytes=self._window_nbytes,
         )

@@ -38,6 +38,8 @@ def plan_facts(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[
         "cube": bound.spec.cube,
         "events": {"run": bound.run.n_events, "considered": bound.considered, "sample": str(bound.sample)},
         "join": bound.run.join.facts if bound.run.join else None,
+        "announced": [asdict(found) for found in bound.run.announced],
+        "evidence": {name: asdict(found) for name, found in bound.evidence.items()},
         "cut_flow": {name: [asdict(row) for row in rows] for name, rows in bound.cut_flows.items()},
         "percentiles": {
             name: [asdict(found) for found in numbers] for name, numbers in bound.percentiles.items()
@@ -103,6 +105,7 @@ def event_lines(bound: Bound) -> Iterator[str]:
     """Say what became of the events: cut flow, fates, delays."""
     sample = f"; looked at: {bound.considered:,} ({bound.sample})" if str(bound.sample) else ""
     yield f"events: {bound.run.n_events:,} in the run{sample}"
+    yield from (f"  {found}" for found in bound.run.announced if found.is_complete)  # else it is warned of
     if bound.run.join:
         yield f"  joined: {bound.run.join}"
     labels = [row.label for cuts in bound.cut_flows.values() for row in cuts]

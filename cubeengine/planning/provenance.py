@@ -47,6 +47,8 @@ def bound_attributes(bound: Bound, work: Mapping[str, Any]) -> dict[str, Any]:
                         for name, numbers in bound.percentiles.items()} or None,
         "fates": {name: asdict(fates) for name, fates in bound.fates.items()},
         "delays": delay_facts(bound.run, bound.spec, bound.delays),
+        "evidence": {name: asdict(found) for name, found in bound.evidence.items()},
+        "announced": [asdict(found) for found in bound.run.announced],
         "near": {name: asdict(counts) for name, counts in bound.near.items()},
         "shared_events": _shared_events(bound),
         "n_events_total": bound.considered,

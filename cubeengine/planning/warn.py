@@ -56,6 +56,8 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
     yield from empty_bins(bound)
     yield from _leading_zeros(bound)
     yield from _wrapped_marks(bound)
+    yield from _damaged_integers(bound)
+    yield from _lacking_events(bound)
 
 
 def _warning(path: SpecPath, message: str) -> Problem:
@@ -254,6 +256,28 @@ def _wrapped_marks(bound: Bound) -> Iterator[Problem]:
                 f"{flow({name: _with_mark(bound, name, found.mark)})}, if they are data,  "
                 f"missing: {flow({name: []})}",
             )
+
+
+def _damaged_integers(bound: Bound) -> Iterator[Problem]:
+    """Tell of integers that the run itself calls missing or damaged: they have no NaN to show it."""
+    for name, found in bound.evidence.items():
+        source = bound.signal(name).source
+        if bound.run.fields[source].dtype.kind == "f":
+            continue
+        for selection, n_events in found.events.items():
+            if n_events:
+                place = next(_uses(bound, source), ())
+                cut = flow({"field": found.field, "equal": 1})
+                yield _warning(
+                    place,
+                    f"selection {selection!r}: {found.field!r} is 0 in {n_events:,} events, so {source!r} is "
+                    f"missing or damaged there, but may be counted as a value; leave them out with  {cut}",
+                )
+
+
+def _lacking_events(bound: Bound) -> Iterator[Problem]:
+    """Tell of events that are announced and cannot be read: the cube is of part of the run."""
+    yield from (_warning(("run",), str(found)) for found in bound.run.announced if not found.is_complete)
 
 
 def _with_mark(bound: Bound, name: str, mark: int) -> object:

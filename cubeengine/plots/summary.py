@@ -14,6 +14,7 @@ from cubeengine.budget import format_size
 from cubeengine.plots.values import RUN, SELECTION, axes_of, axis_span, element_dims, field_of, run_words
 from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import PICK, PICKED, as_dataset, is_picked, picked_names, signal_names
+from cubeengine.types import Announced
 
 Rows = Sequence[Sequence[str]]
 
@@ -54,6 +55,32 @@ def _title(dataset: xr.Dataset) -> Iterator[str]:
     yield f"{kind} {spec.get('cube', '')!r}{of}: {format_size(dataset.nbytes)}{made}"
     if partial := facts.get("partial_run"):
         yield f"part of the run only: {partial}"
+    yield from map(announced_words, facts.get("announced") or ())
+
+
+def announced_words(entry: Mapping[str, Any]) -> str:
+    """Say how many of the events that a file announces were read, as the attribute `announced` has it."""
+    return str(Announced(**entry))
+
+
+def evidence_words(facts: Mapping[str, Any], signal: str, selection: str) -> str:
+    """Say in how many events the run itself calls a signal's detector missing or damaged; "" if in none."""
+    found = (facts.get("evidence") or {}).get(signal) or {}
+    count = found.get("events", {}).get(selection, 0)
+    return f"{found['field']} is 0 in {count:,}" if count else ""
+
+
+def lacking_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Give signal, selection, events left out by each reason, and evidence, where there are any."""
+    left_out, evidence = facts.get("left_out") or {}, facts.get("evidence") or {}
+    for signal in dict.fromkeys([*left_out, *evidence]):
+        names = [*left_out.get(signal, {}), *evidence.get(signal, {}).get("events", {})]
+        for selection in dict.fromkeys(names):
+            counts = left_out.get(signal, {}).get(selection, {})
+            told = evidence_words(facts, signal, selection)
+            if told or any(counts.values()):
+                values = (f"{int(counts.get(kind, 0)):,}" for kind in ("missing", "damaged", "failed"))
+                yield (signal, selection, *values, told)
 
 
 def _axes(dataset: xr.Dataset) -> Iterator[str]:
@@ -144,16 +171,12 @@ def _fates(dataset: xr.Dataset) -> Iterator[str]:
 
 
 def _left_out(dataset: xr.Dataset) -> Iterator[str]:
-    found: Mapping[str, Mapping[str, Mapping[str, int]]] = cube_facts(dataset).get("left_out") or {}
-    rows = [
-        [signal, selection, *(f"{int(counts.get(kind, 0)):,}" for kind in ("missing", "damaged", "failed"))]
-        for signal, selections in found.items()
-        for selection, counts in selections.items()
-        if any(counts.values())
-    ]
+    rows = list(lacking_rows(cube_facts(dataset)))
     if rows:
         yield "selected events in the bins that a signal lacks"
-        yield from _table(["", "selection", "missing", "damaged", "could not be read"], rows, left=2)
+        header = ["", "selection", "missing", "damaged", "could not be read", "as the run says"]
+        n_columns = len(header) if any(row[-1] for row in rows) else len(header) - 1
+        yield from _table(header[:n_columns], [row[:n_columns] for row in rows], left=2)
 
 
 def _making(dataset: xr.Dataset) -> Iterator[str]:

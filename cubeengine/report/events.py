@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from cubeengine.plots.summary import lacking_rows
 from cubeengine.plots.values import SELECTION
 from cubeengine.report.html import Html, bar, element, joined, number, paragraph, section, table
 
@@ -77,21 +78,13 @@ def _occupied(name: str, bins: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[str
 
 def left_out(attrs: Mapping[str, Any]) -> Html:
     """Tell which selected events have no value for a signal, and why."""
-    found: Mapping[str, Mapping[str, Mapping[str, int]]] = attrs.get("left_out") or {}
-    rows = list(_lacking(found))
+    rows = list(lacking_rows(attrs))
     if not rows:
         return Html("")
-    header = ("signal", "selection", "missing", "damaged", "could not be read")
+    header = ("signal", "selection", "missing", "damaged", "could not be read", "as the run says")
+    n_columns = len(header) if any(row[-1] for row in rows) else len(header) - 1
     return section(
         "Left out per signal",
         paragraph("Selected events in the bins whose value for a signal does not enter it."),
-        table(header, rows[:MOST_ROWS], left=2),
+        table(header[:n_columns], [row[:n_columns] for row in rows[:MOST_ROWS]], left=2),
     )
-
-
-def _lacking(found: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterator[tuple[str, ...]]:
-    for signal, selections in found.items():
-        for selection, counts in selections.items():
-            if any(counts.values()):
-                values = (number(counts.get(kind, 0)) for kind in ("missing", "damaged", "failed"))
-                yield (signal, selection, *values)

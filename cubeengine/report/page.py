@@ -16,6 +16,7 @@ from cubeengine.report.html import Html, element, joined, paragraph, section, ta
 from cubeengine.report.pictures import Album
 from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import signal_names
+from cubeengine.types import Announced
 
 NO_PICTURES = "There are no pictures, as matplotlib is not installed: pip install 'cubeengine[plot]'"
 
@@ -89,7 +90,7 @@ def _sections(dataset: xr.Dataset, path: str) -> Iterator[Html]:
 
 
 def _about(dataset: xr.Dataset, path: str) -> Html:
-    attrs = dataset.attrs
+    attrs = cube_facts(dataset)
     run = f"{runs}, " if (runs := run_words(dataset)) else ""
     total = f"{int(attrs['n_events_total']):,} events, " if attrs.get("n_events_total") else ""
     about = element("p", f"{run}{total}{path}, {format_size(dataset.nbytes)}", class_="about")
@@ -101,7 +102,13 @@ def _about(dataset: xr.Dataset, path: str) -> Html:
         if rows
         else paragraph("No axis: one bin.")
     )
-    return joined([about, warning, axes])
+    return joined([about, warning, *map(_announced, attrs.get("announced") or ()), axes])
+
+
+def _announced(entry: Mapping[str, Any]) -> Html:
+    """Say how many of the events that a file announces were read."""
+    found = Announced(**entry)
+    return paragraph(str(found)) if found.is_complete else element("p", str(found), class_="warning")
 
 
 def _axis(dataset: xr.Dataset, axis: str) -> tuple[str, ...]:
