@@ -28,6 +28,7 @@ from cubeengine.spec.resolve import (
     state_cut,
 )
 from cubeengine.spec.writing import flow
+from cubeengine.types import Column
 
 LOST = 0.9  # of the events, to one cut
 NEAR_EDGE = 0.01  # of the selected events
@@ -310,9 +311,14 @@ def _zeros_are_usual(bound: Bound, name: str, zeros: int) -> bool:
         return True  # a field that is always 0
     if bound.run.fields[name].shape:
         return False
-    all_zeros = sum(int(np.count_nonzero(w.column(name).data == 0)) for w in bound.run.windows())
+    all_zeros = sum(_count_zeros(window.column(name)) for window in bound.run.windows())
     share = (all_zeros - zeros) / (bound.run.n_events - zeros)
     return bool(share**zeros > CHANCE)
+
+
+def _count_zeros(column: Column) -> int:
+    zero = column.data == 0
+    return int(np.count_nonzero(zero if column.valid is None else zero & column.valid))
 
 
 def _used_fields(bound: Bound) -> set[str]:

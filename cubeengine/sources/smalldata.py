@@ -291,9 +291,18 @@ class SmallDataSource:
             raise SourceFormatError(stored.problem)
         check_size(stored, int(np.prod(stored.shape, dtype=object)) * stored.dtype.itemsize)
         if stored.pieces:
-            return read_column(build_reader(stored), np.arange(stored.n_rows)).data
+            return _with_nan(read_column(build_reader(stored), np.arange(stored.n_rows)))
         what = f"field {name!r}"
         with opened_hdf5(stored.file.path) as file, library_errors(stored.file.path, what):
             check_filters(stored.file.path, what, stored.filters)
             values = np.asarray(file[stored.name][()])
         return values.astype(memory_dtype(values.dtype), copy=False)
+
+
+def _with_nan(column: Column) -> NDArray[Any]:
+    """Return the rows of a dataset that is once per run; those that no part has are NaN, never a filler."""
+    if column.valid is None or column.valid.all():
+        return column.data
+    filled = column.data.astype(np.float64)
+    filled[~column.valid] = np.nan
+    return filled

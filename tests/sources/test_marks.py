@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -191,3 +192,15 @@ def test_readers_without_marks_stay_as_they_are(tmp_path: Path) -> None:
     source = open_source(write_fields(tmp_path / "a.h5", fields))
     marked = [name for name in fields if isinstance(source.reader(name), MarkedReader)]
     assert marked == ["frame"]
+
+
+def test_rows_of_the_run_that_no_part_has_are_no_zeros(tmp_path: Path) -> None:
+    path = write_fields(tmp_path / "a.h5", {"x": np.arange(4.0)})
+    with h5py.File(tmp_path / "part.h5", "w") as part:
+        part["once"] = np.array([5, 6, 7])
+    layout = h5py.VirtualLayout((6,), "i8")
+    layout[1:4] = h5py.VirtualSource("part.h5", "once", (3,))
+    with h5py.File(path, "r+") as file:
+        file.create_virtual_dataset("UserDataCfg/once", layout, fillvalue=0)
+    found = open_source(path).read("UserDataCfg/once").data
+    np.testing.assert_array_equal(found, [np.nan, 5, 6, 7, np.nan, np.nan])
