@@ -68,7 +68,7 @@ def merged_attributes(
         "join": _summed([joins for cube in cubes if (joins := cube.attrs.get("join"))]) or None,
         "evidence": _summed([cube.attrs.get("evidence") or {} for cube in cubes]),
         "announced": [entry for cube in cubes for entry in cube.attrs.get("announced") or ()],
-        "left_out": _summed([cube.attrs.get("left_out") or {} for cube in cubes]),
+        "left_out": dict(sorted(_summed([cube.attrs.get("left_out") or {} for cube in cubes]).items())),
         "n_events_total": _of_all(cubes, "n_events_total", sum),
         "partial_run": _joined(str(cube.attrs.get("partial_run") or "") for cube in cubes) or None,
         "inputs": _distinct(file for cube in cubes for file in cube.attrs.get("inputs") or ()),
