@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -153,7 +154,9 @@ def run_to_store(
         with _workspace(plan, output, target, overwrite, resume=resume, keeps_sums=keeps_sums) as space:
             with PeakMemory() as peak, launched(launcher, workers, budget) as executor:
                 threads = fitting_threads(plan, executor, budget)
-                computed = _compute(compiling, space, executor, threads, may_skip, heard, check)
+                with WorkFolder(space.state.folder, local=not executor.separate) as folder:
+                    compiled = partial(compiling, folder)
+                    computed = _compute(compiled, space, executor, threads, may_skip, heard, check)
             left_out = _left_out(plan, computed.tally)
             separate = executor.workers if executor.separate else 0
             projected = plan.projected_memory(threads=threads, workers=separate)
@@ -171,11 +174,10 @@ def run_to_store(
 
 @dataclass(frozen=True, slots=True)
 class _Workspace:
-    """What a run works in: its temporary store, what is done of it, and files that tasks share."""
+    """What a run works in: its temporary store, and what is done of it."""
 
     store: Path
     state: RunState
-    folder: WorkFolder
     keeps_sums: bool
 
 
@@ -196,9 +198,7 @@ def _workspace(
             state.clear()
             create(target, output.layout, output.small, overwrite=overwrite, token=plan.key)
             state.begin()
-        folder = WorkFolder(state.folder)
-        leaving.callback(folder.close)
-        yield _Workspace(store, state, folder, keeps_sums)
+        yield _Workspace(store, state, keeps_sums)
 
 
 @contextmanager
@@ -293,7 +293,7 @@ class _Computed:
 
 
 def _compute(
-    compiling: Compile,
+    compiling: Callable[..., Compiled],
     space: _Workspace,
     executor: Executor,
     threads: int,
@@ -306,7 +306,7 @@ def _compute(
     while True:
         check()
         writing = Writing(space.store, Tuning().write_nbytes, space.state, space.keeps_sums)
-        compiled = compiling(space.folder, window=window_of(executor, threads), writing=writing)
+        compiled = compiling(window=window_of(executor, threads), writing=writing)
         check()
         resumed = compiled.finished if resumed is None else resumed
         tracker = _Tracker(compiled, executor.description, begin, on_progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,15 +97,21 @@ def shared_reader(reader: Reader, pipeline: Pipeline | None, name: str, folder: 
 
 def reader_in_files(reader: Reader, name: str, folder: WorkFolder) -> Reader:
     """Give a reader whose arrays of memory are in files of a folder, under a name, for every worker."""
-    moved: Reader = in_files(_in_file(reader, name, folder), folder.save, name)
+    moved: Reader = in_files(reader if folder.local else _in_files(reader, folder), folder.save, name)
     return moved
 
 
-def _in_file(reader: Reader, name: str, folder: WorkFolder) -> Reader:
-    if not isinstance(reader, ArrayReader):
+def _in_files(reader: Any, folder: WorkFolder) -> Any:
+    """Replace what reads arrays of memory, also inside other readers: arrays must not travel with tasks."""
+    if isinstance(reader, ArrayReader):
+        valid = None if reader.valid is None else folder.save_once(reader.valid)
+        return NpyReader.of(folder.save_once(reader.array), valid)
+    if isinstance(reader, tuple):
+        return tuple(_in_files(part, folder) for part in reader)
+    if not is_dataclass(reader) or isinstance(reader, type):
         return reader
-    valid = None if reader.valid is None else folder.save(f"{name}.valid", reader.valid)
-    return NpyReader.of(folder.save(f"{name}.data", reader.array), valid)
+    inner = {name: getattr(reader, name) for name in ("reader", "readers") if hasattr(reader, name)}
+    return replace(reader, **{name: _in_files(part, folder) for name, part in inner.items()})
 
 
 def late_gather(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> SharedArray | None:

@@ -8,7 +8,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,21 @@ class WorkFolder:
     ----------
     beside : Path, optional
         Folder to create it in: one that all workers see. Default: the system's temporary folder.
+    local : bool
+        Whether all tasks run in this process: they find in memory what is there, and need no files of it.
     """
 
-    def __init__(self, beside: Path | None = None) -> None:
+    def __init__(self, beside: Path | None = None, *, local: bool = False) -> None:
+        self.local = local
+        self._saved: dict[int, tuple[NDArray[Any], Path]] = {}
         self.path = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=beside))
         self._remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Remove the folder now."""
@@ -44,6 +54,12 @@ class WorkFolder:
         path = self.path / f"{name}.npy"
         np.save(path, array, allow_pickle=False)
         return path
+
+    def save_once(self, array: NDArray[Any]) -> Path:
+        """Write an array that several signals may share, where that is not done yet; return its path."""
+        if id(array) not in self._saved:  # the array is kept, so no other one gets its number
+            self._saved[id(array)] = array, self.save(f"array.{len(self._saved)}", array)
+        return self._saved[id(array)][1]
 
     def made_once(
         self, wanted: Mapping[str, np.dtype[Any]], length: int, fill: Callable[..., None]

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cubeengine import api
 from cubeengine.budget import format_size
+from cubeengine.graph.work import WorkFolder
 from cubeengine.planning.disk import disk_use, leaves_between_checkpoints
 from cubeengine.spec.model import CubeSpec
-from cubeengine.store.read import cube_hash
+from cubeengine.store.read import cube_hash, open_cube
 from tests.engine.test_resume import Ended, end_after
-from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays, write_frames
+from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays, memory_run, write_frames
 
 LEAVES, N_BINS, SHAPE = 24, 2, (16, 20)
 N_PIXELS = 16 * 20
@@ -179,3 +181,25 @@ def test_sums_larger_than_what_a_leaf_reads_are_kept_less_often(runs):
     assert leaves_between_checkpoints(often)[0] == 1
     assert every == np.ceil(8 * seldom.part_nbytes / (seldom.read_nbytes / seldom.n_leaves))
     assert every * lasting * seldom.read_nbytes / seldom.n_leaves >= 128 * seldom.part_nbytes
+
+
+@pytest.mark.parametrize(("launcher", "copies"), [("threads", 0), ("processes", 1)])
+def test_arrays_in_memory_are_copied_once_at_most_however_many_signals_read_them(
+    tmp_path, monkeypatch, launcher, copies
+):
+    arrays = frame_arrays(300, SHAPE)
+    spec = CubeSpec.loads(SPEC.to_yaml().replace("- det/volts", "- {field: det/counts, name: b}"))
+    plan = api.plan(memory_run(arrays), spec)
+    saved, plain = [], WorkFolder.save
+    monkeypatch.setattr(
+        WorkFolder, "save", lambda self, name, array: saved.append(array.nbytes) or plain(self, name, array)
+    )
+    cube = plan.to_zarr(tmp_path / "cube.zarr", launcher=launcher, workers=1)
+    assert sum(nbytes == arrays["det/counts"].nbytes for nbytes in saved) == copies
+    means = open_cube(cube.path)
+    x = arrays["x"]
+    for low, high, place in ((0, 5, 0), (5, 10, 1)):
+        there = (x >= low) & ((x < high) | ((x == 10) & (place == 1)))
+        expected = arrays["det/counts"][there].astype(float).mean(axis=0)
+        for name in ("det__counts_mean", "b_mean"):
+            np.testing.assert_allclose(means[name][0, place], expected, rtol=1e-14)
