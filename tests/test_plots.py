@@ -330,3 +330,34 @@ def test_bins_are_drawn_at_their_labels() -> None:
     (line, *_) = plot_cube(made, "v").axes[0].lines
     assert line.get_xdata().tolist() == settings
     assert line.get_ydata().tolist() == [0, 1, 2, 3, 4]
+
+
+# Seconds
+
+
+@pytest.mark.parametrize(("scale", "unit", "factor"), [(1e-12, "ps", 1), (1e-14, "fs", 10), (1.0, "s", 1)])
+def test_short_times_in_seconds_are_shown_in_ps_or_fs(
+    cube: xr.Dataset, scale: float, unit: str, factor: float
+) -> None:
+    bounds, labels = cube["delay_bnds"], cube["delay"]
+    scaled = {"delay_bnds": (bounds.dims, bounds.values * scale, bounds.attrs)}
+    seconds = cube.assign_coords(delay=("delay", labels.values * scale, labels.attrs | {"units": "s"}))
+    seconds = seconds.assign_coords(scaled) if "delay_bnds" in cube.coords else seconds.assign(scaled)
+    (panel,) = plot_cube(seconds, "diode2").axes
+    assert panel.get_xlabel() == f"delay ({unit})"
+    np.testing.assert_allclose(panel.lines[0].get_xdata(), labels.values * factor, atol=1e-9)
+    row = next(line for line in describe_cube(seconds).splitlines() if line.startswith("  delay "))
+    low, high, width = (f"{value * factor:g}" for value in (-2.25, 8.25, 0.5))
+    assert row.split() == ["delay", "21", low, high, unit, width]
+
+
+def test_a_short_signal_in_seconds_is_shown_in_ps(cube: xr.Dataset) -> None:
+    means, stds = cube["diode2_mean"], cube["diode2_std"]
+    scale = 5e-12 / np.nanmax(np.abs(means.values))
+    short = cube.assign(
+        diode2_mean=(means * scale).assign_attrs(means.attrs | {"units": "s"}), diode2_std=stds * scale
+    )
+    (panel,) = plot_cube(short, "diode2").axes
+    assert panel.get_ylabel() == "diode2 (ps)"
+    expected = means.isel(selection=0).values * scale * 1e12
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), expected, rtol=1e-6)

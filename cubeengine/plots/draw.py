@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,9 +18,11 @@ from cubeengine.plots.picked import plot_picked
 from cubeengine.plots.values import (
     SELECTION,
     Drawable,
+    axes_for_display,
     axes_of,
     check_same_events,
     default_signal,
+    display_unit,
     drawable,
     element_dims,
     mean_over_elements,
@@ -128,7 +130,11 @@ def plot_cube(
         check_same_events(dataset, name, find_signal(dataset, over))
     if len(axes) == 2 and elements:
         dataset, elements = mean_over_elements(dataset, name), ()
-    scene = Scene(dataset, drawable(dataset, name, over=over, difference=difference), axes, elements)
+    drawn = drawable(dataset, name, over=over, difference=difference)
+    unit, factor = display_unit(drawn.value, drawn.unit)
+    if unit != drawn.unit:
+        drawn = replace(drawn, value=drawn.value * factor, error=drawn.error * factor, unit=unit)
+    scene = Scene(axes_for_display(dataset), drawn, axes, elements)
     view, shows_errors = _choose(scene)
     figure = view(scene)
     style.annotate(figure, dataset, scene.drawn, shows_errors=shows_errors)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.plots import panels as style
-from cubeengine.plots.values import SELECTION, Drawable, axes_of
+from cubeengine.plots.values import SELECTION, Drawable, axes_for_display, axes_of
 from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import PICK, picked_names
 
@@ -82,6 +82,7 @@ def plot_picked(dataset: xr.Dataset, signal: str | None = None) -> Figure:
     FieldNotFound, SpecError
         If there is no such variable, or no event was picked.
     """
+    dataset = axes_for_display(dataset)
     name = _found(dataset, signal) if signal else _default(dataset)
     slots = tuple(map(str, dataset["event"].dims))
     elements = tuple(str(dim) for dim in dataset[name].dims if dim not in slots)

@@ -11,7 +11,16 @@ import numpy as np
 import xarray as xr
 
 from cubeengine.budget import format_size
-from cubeengine.plots.values import RUN, SELECTION, axes_of, axis_span, element_dims, field_of, run_words
+from cubeengine.plots.values import (
+    RUN,
+    SELECTION,
+    axes_for_display,
+    axes_of,
+    axis_span,
+    element_dims,
+    field_of,
+    run_words,
+)
 from cubeengine.store.attributes import cube_facts
 from cubeengine.store.read import PICK, PICKED, as_dataset, is_picked, picked_names, signal_names
 from cubeengine.types import Announced
@@ -85,6 +94,7 @@ def lacking_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def _axes(dataset: xr.Dataset) -> Iterator[str]:
     yield "axes"
+    dataset = axes_for_display(dataset)
     rows = [_axis_row(dataset, axis) for axis in axes_of(dataset)]
     yield from _table(["", "bins", "from", "to", "unit", "width"], rows) if rows else ("  none: one bin",)
 

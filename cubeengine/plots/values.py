@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.store.attributes import cube_facts
@@ -91,6 +92,41 @@ def axis_span(dataset: xr.Dataset, axis: str) -> tuple[str, str]:
         return str(dataset[axis].values[0]), str(dataset[axis].values[-1])
     bounds = dataset.variables.get(f"{axis}_bnds")
     return ("", "") if bounds is None else (f"{bounds.values[0, 0]:.6g}", f"{bounds.values[-1, 1]:.6g}")
+
+
+def display_unit(values: ArrayLike, unit: str) -> tuple[str, float]:
+    """Choose the unit that values are shown in, and the factor to it: seconds below 1e-6 become ps or fs.
+
+    Examples
+    --------
+    >>> display_unit([-2e-12, 8e-12], "s")
+    ('ps', 1000000000000.0)
+    """
+    sizes = np.abs(np.asarray(values, np.float64)) if unit == "s" else np.empty(0)
+    largest = sizes[np.isfinite(sizes)].max(initial=0.0)
+    if not 0.0 < largest < 1e-6:
+        return unit, 1.0
+    return ("fs", 1e15) if largest < 1e-12 else ("ps", 1e12)
+
+
+def axes_for_display(dataset: xr.Dataset) -> xr.Dataset:
+    """Give a cube whose axes have the units that they are shown in: only for pictures and text."""
+    for axis in axes_of(dataset):
+        unit = str(dataset[axis].attrs.get("units", "")) if axis in dataset.coords else ""
+        names = [name for name in (axis, f"{axis}_bnds") if name in dataset.variables]
+        if unit != "s":
+            continue
+        values = np.concatenate([dataset[name].values.ravel() for name in names])
+        shown, factor = display_unit(values, unit)
+        if shown == unit:
+            continue
+        scaled = {
+            name: (dataset[name].dims, dataset[name].values * factor, dataset[name].attrs | {"units": shown})
+            for name in names
+        }
+        coords = {name: scaled.pop(name) for name in names if name in dataset.coords}
+        dataset = dataset.assign_coords(coords).assign(scaled)
+    return dataset
 
 
 def default_signal(dataset: xr.Dataset) -> str:

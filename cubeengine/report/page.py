@@ -9,7 +9,7 @@ import xarray as xr
 
 from cubeengine.budget import format_size
 from cubeengine.errors import MissingExtra
-from cubeengine.plots.values import axes_of, axis_span, element_dims, field_of, run_words
+from cubeengine.plots.values import axes_for_display, axes_of, axis_span, element_dims, field_of, run_words
 from cubeengine.report import events, work
 from cubeengine.report.events import MOST_ROWS
 from cubeengine.report.html import Html, element, joined, paragraph, section, table
@@ -96,7 +96,8 @@ def _about(dataset: xr.Dataset, path: str) -> Html:
     about = element("p", f"{run}{total}{path}, {format_size(dataset.nbytes)}", class_="about")
     partial = attrs.get("partial_run")
     warning = element("p", f"Part of the run only: {partial}", class_="warning") if partial else Html("")
-    rows = [_axis(dataset, axis) for axis in axes_of(dataset)]
+    shown = axes_for_display(dataset)
+    rows = [_axis(shown, axis) for axis in axes_of(dataset)]
     axes = (
         table(("axis", "unit", "bins", "from", "to"), rows, left=2)
         if rows
