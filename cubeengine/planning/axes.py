@@ -214,11 +214,12 @@ class AxisFinder:
         return BinnedAxis(axis, self._source, False, Steps(source, found), self._run)
 
     def _check_steps(self, n_found: int, tolerance: float) -> None:
-        n_values = self._distinct.n_values
+        n_values, unit = self._distinct.n_values, self._settings.unit
         if n_found > MOST_SURE_STEPS and n_found * EVENTS_PER_STEP > n_values:
             raise PlanError(
-                f"axis {self._spec.field!r}: steps: {n_values:,} readings at {n_found:,} settings are no "
-                f"step scan; give a tolerance above {tolerance:.3g}, or edges"
+                f"axis {self._spec.field!r}: steps: the {n_values:,} readings have {n_found:,} values that "
+                f"differ by more than {tolerance:.3g}{' ' * bool(unit)}{unit}; if settings are read with "
+                "noise, give  tolerance: WIDTH,  wider than the noise and narrower than a step; else give edges"
             )
 
 

@@ -110,12 +110,16 @@ def _named(cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str
         return {first: args[0] if len(args) == 1 else args, **kwargs}
     names = [name for name in cls.model_fields if name != first and name not in kwargs]
     given = [reprlib.repr(args[0])] if first else []
-    meant = [f"{name}={reprlib.repr(value)}" for name, value in zip(names, args[len(given) :], strict=False)]
-    known = [f"{name}={reprlib.repr(value)}" for name, value in kwargs.items()]
+    meant = dict(zip(names, args[len(given) :], strict=False))
     taken = f"only its {first!r} without a name" if first else "no value without a name"
     hint = cls.hints.get("", "")
+    try:
+        cls(**({first: args[0]} if first else {}), **meant, **kwargs)
+    except (SpecError, ValidationError):
+        meant = {}  # by their places the values mean nothing: their names are the user's to say
+    named = [f"{name}={reprlib.repr(value)}" for name, value in (meant | dict(kwargs)).items()]
     raise SpecError(
-        f"{cls.__name__} takes {taken}; write {cls.__name__}({', '.join([*given, *meant, *known])})"
+        f"{cls.__name__} takes {taken}; write {cls.__name__}({', '.join([*given, *(named or ['...'])])})"
         f"{'; ' + hint if hint else ''}"
     )
 

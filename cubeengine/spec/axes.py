@@ -124,6 +124,7 @@ class Axis(Model):
     """
 
     positional = "field"
+    hints = {"": "its bins have a name: edges=[...], centers=[...], quantiles=N or steps='auto'"}  # noqa: RUF012
 
     field: FieldName
     edges: Annotated[tuple[Amount, ...] | Spacing, PlainValidator(_EDGES)] | None = None
@@ -158,6 +159,8 @@ class Axis(Model):
     def hint(cls, key: str, given: Mapping[str, Any]) -> str:
         """Return what to write for a number of bins, and for limits that stand beside the field."""
         field, asked = given.get("field", "..."), _asked_bins(given)
+        if key == "step" and isinstance(given[key], str):
+            return f"is called 'steps':  steps: {given[key]}"
         if key in _BINS and isinstance(given[key], int):
             edges = f'{{"start": {asked["start"]}, "stop": {asked["stop"]}, "bins": {given[key]}}}'
             return (
@@ -377,4 +380,4 @@ def _numbers(axis: Axis) -> list[float | Quantity]:
     numbers = list(given) if isinstance(given, tuple) else []
     if isinstance(given, Spacing):
         numbers += [given.start, given.stop] + ([] if given.step is None else [given.step])
-    return numbers + ([] if axis.tolerance is None else [axis.tolerance])
+    return numbers

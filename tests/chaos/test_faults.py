@@ -227,6 +227,7 @@ class Case:
             return failing, run.make(self.target, *(["--resume"] if self.keeps else []))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 def test_failure_at_any_call_ends_in_a_message_and_loses_nothing(
     broken_run: Run, tmp_path: Path, call: str, capfd: pytest.CaptureFixture[str]

@@ -18,6 +18,8 @@ from tests.cli.test_app import start
 from tests.makers.smalldata import write_lcls1
 from tests.waiting import PATIENCE, wait_until
 
+pytestmark = pytest.mark.slow
+
 N_SIGNALS = 150
 """The same frames again and again, so that the run lasts seconds."""
 

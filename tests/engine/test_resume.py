@@ -199,6 +199,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old_cube", [False, True])
 @pytest.mark.parametrize(
     ("where", "number"),

@@ -96,10 +96,12 @@ def test_tolerance_may_carry_a_unit():
     values = np.repeat([0.0, 1.0], 20) + np.tile([-0.01, 0.01], 20)
     text = "units: {m: ps}\naxes: [{field: m, steps: auto, tolerance: 50 fs, unit: ps}]"
     assert only_axis(memory_run({"m": values}), text).axis.n_bins == 2
+    declared = only_axis(memory_run({"m": values}), text.replace(", unit: ps", "")).axis
+    assert (declared.n_bins, declared.unit) == (2, "ps")  # not that of the tolerance
 
 
 def test_readings_that_never_repeat_are_no_steps():
-    with pytest.raises(PlanError, match="200 readings at 200 settings are no step scan; give a tolerance"):
+    with pytest.raises(PlanError, match=r"the 200 readings have 200 values .* give  tolerance: WIDTH"):
         bound_of(memory_run({"m": np.arange(200.0)}), "axes: [{field: m, steps: auto}]")
 
 

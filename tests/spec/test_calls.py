@@ -36,6 +36,8 @@ def test_several_conditions_may_stand_without_a_name() -> None:
     [
         (lambda: ce.Cut("ipm2/sum", 0.3, 2.0), r"write Cut\('ipm2/sum', min=0.3, max=2.0\)"),
         (lambda: ce.Axis("delay", [0, 1, 2]), r"write Axis\('delay', edges=\[0, 1, 2\]\)"),
+        (lambda: ce.Axis("delay", -2, 8, 20), r"write Axis\('delay', \.\.\.\); its bins have a name"),
+        (lambda: ce.Axis("delay", step="auto"), "step: is called 'steps':  steps: auto"),
         (lambda: ce.Signal("jungfrau/raw/raw", "frame"), r"write Signal\('jungfrau/raw/raw', name='frame'\)"),
         (lambda: ce.Running("x", 5, at="trailing"), r"write Running\('x', window=5, at='trailing'\)"),
         (lambda: ce.Cut("x", field="y", min=1), "'field' is given twice"),
