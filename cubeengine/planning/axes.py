@@ -219,7 +219,7 @@ class AxisFinder:
             raise PlanError(
                 f"axis {self._spec.field!r}: steps: the {n_values:,} readings have {n_found:,} values that "
                 f"differ by more than {tolerance:.3g}{' ' * bool(unit)}{unit}; if settings are read with "
-                "noise, give  tolerance: WIDTH,  wider than the noise and narrower than a step; else give edges"
+                "noise, give  tolerance: WIDTH,  wider than the noise and narrower than a step; else edges"
             )
 
 
