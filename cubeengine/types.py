@@ -118,12 +118,17 @@ class Storage:
         Filters in the order of writing, e.g. ("shuffle", "gzip"); empty where the bytes are plain.
     direct : bool
         True where byte offsets are known, so that plain reads bypass the HDF5 library and its lock.
+    reads, computing : int
+        Of what is computed of other fields: bytes that are read for an event, and bytes that stand in memory
+        while it is computed; 0 where it is read as it is.
     """
 
     layout: str
     chunk_events: int = 1
     codecs: tuple[str, ...] = ()
     direct: bool = False
+    reads: int = 0
+    computing: int = 0
 
     @property
     def addressable(self) -> bool:
@@ -181,6 +186,11 @@ class FieldInfo:
     def event_nbytes(self) -> int:
         """Bytes of one event's value, decoded."""
         return self.n_elements * self.dtype.itemsize
+
+    @property
+    def read_nbytes(self) -> int:
+        """Bytes that are read for one event's value, decoded."""
+        return self.storage.reads or self.event_nbytes
 
     @property
     def nbytes(self) -> int:

@@ -25,6 +25,7 @@ from cubeengine.events.group import FieldGroup
 from cubeengine.events.scan import STEP_INDEX, Scan, candidates, find_scan, step_counter
 from cubeengine.events.selections import CutRow, Node
 from cubeengine.events.states import States
+from cubeengine.events.streamed import FormulaReader, Streamed, is_streamed, streamed_info
 from cubeengine.events.table import FieldTable
 from cubeengine.events.window import Variable, Window, column_nbytes, frozen, windows
 from cubeengine.marks import Marks
@@ -143,11 +144,7 @@ class Run:
         """All fields by name; a table when shown."""
         infos = {**self.source.fields, **{name: self._describe(name) for name in self.derived}}
         hint = f"list all: cubeengine fields {self._address}" if self._address else ""
-        raw = self.source.raw_names if isinstance(self.source, JoinedSource) else {}
-        aliases = {RAW + own: name for name, own in raw.items()}
-        if (counter := step_counter(candidates(infos))) is not None:
-            aliases[STEP_INDEX] = counter
-        return FieldTable(infos, self._units, where=f"run {self.label}", hint=hint, aliases=aliases)
+        return FieldTable(infos, self._units, where=f"run {self.label}", hint=hint, aliases=self._aliases)
 
     @cached_property
     def identity(self) -> str:
@@ -272,6 +269,9 @@ class Run:
         return self.whole.kept(name)
 
     def _digest(self, name: str, dtype: np.dtype[Any] | None = None) -> str:
+        item = self.derived[name]
+        if isinstance(item, Streamed) and is_streamed(item):
+            return f"formula {item.expression.text}"  # its fields are named beside it, or lie in the files
         digest = ContentDigest(self.n_events, dtype)
         for window in self.windows():
             digest.add(window.column(name))
@@ -283,9 +283,19 @@ class Run:
         if name not in self.derived:
             self.field(name).require_event()
             return self.source.reader(name)
+        item = self.derived[name]
+        if isinstance(item, Streamed) and is_streamed(item):
+            return self._formula_reader(item, self.fields[name])
         column = self.column(name)
         valid = None if column.valid is None else self._in_storage_order(column.valid)
         return ArrayReader(self._in_storage_order(column.data), valid)
+
+    def _formula_reader(self, item: Streamed, info: FieldInfo) -> Reader:
+        names = tuple(sorted(item.expression.fields))
+        readers = tuple(map(self.reader, names))
+        return FormulaReader(
+            item.expression, names, readers, info.dtype, info.shape, info.storage.chunk_events
+        )
 
     def detector(self, name: str) -> DetectorInfo | None:
         """Describe the detector that a field comes from; None where that is not known."""
@@ -447,8 +457,23 @@ class Run:
         variant = f"{self._variant} aligned {group!r}"
         return Run(self.source.aligned(group), self.run_id, units=self._units, variant=variant)
 
+    def _info_of(self, name: str) -> FieldInfo:
+        """Describe a field or variable without the table of all."""
+        name = self._aliases.get(name, name)
+        return self._describe(name) if name in self.derived else self.source.fields[name]
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        """Further names of the source's fields."""
+        raw = self.source.raw_names if isinstance(self.source, JoinedSource) else {}
+        counter = step_counter(candidates(self.source.fields))
+        steps = {} if counter is None else {STEP_INDEX: counter}
+        return {RAW + own: name for name, own in raw.items()} | steps
+
     def _describe(self, name: str) -> FieldInfo:
         item = self.derived[name]
+        if isinstance(item, Streamed) and is_streamed(item):
+            return streamed_info(name, item, self._info_of, self.n_events)
         shape, dtype = (
             (item.data.shape[1:], item.data.dtype) if isinstance(item, Column) else (item.shape, item.dtype)
         )

@@ -17,6 +17,7 @@ from cubeengine.events.derived import Counts
 from cubeengine.events.expressions import Columns, Expression
 from cubeengine.events.selections import Cut, MaskCache, Node
 from cubeengine.events.states import States
+from cubeengine.events.streamed import is_streamed
 from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind
 
 if TYPE_CHECKING:
@@ -208,6 +209,8 @@ def _part(run: Run, first: int, columns: Columns, name: str, events: slice) -> C
     """Give a field for a range of the events of a window that begins at `first`."""
     name = run.fields.resolve(name)
     info = run.fields[name]
+    if is_streamed(run.derived.get(name)):
+        return Window(run, slice(first + events.start, first + events.stop)).column(name)
     if name in run.derived or not info.shape or info.kind is not FieldKind.EVENT:
         return part_of(columns(name), events)
     return run.source.read(name, slice(first + events.start, first + events.stop))
@@ -227,7 +230,8 @@ def windows(run: Run) -> Iterator[Window]:
     run : Run
         The run.
     """
-    computed = [item for item in run.derived.values() if not isinstance(item, Column)]
+    derived = run.derived.values()
+    computed = [item for item in derived if not (isinstance(item, Column) or is_streamed(item))]
     widest = max((int(np.prod(item.shape)) * item.dtype.itemsize for item in computed), default=1)
     step = max(min(WINDOW_EVENTS, WINDOW_NBYTES // max(widest, 1)), 1)
     if run.n_events <= step:

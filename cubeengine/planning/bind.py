@@ -18,6 +18,7 @@ from cubeengine.events.derived import DelayCounts, NearCounts
 from cubeengine.events.run import Run
 from cubeengine.events.selections import CutRow, Node
 from cubeengine.events.states import States
+from cubeengine.events.streamed import Streamed, is_streamed
 from cubeengine.planning.axes import AxisFinder, BinnedAxis
 from cubeengine.planning.census import Census, take_census
 from cubeengine.planning.derive import add_derived
@@ -241,7 +242,7 @@ def bind(
         axes,
         off=state_cut(spec.run.laser, "off"),
         sample=sample,
-        keep=[name for name in run.derived if name in {signal.source for signal in signals}],
+        keep=_kept(run, {signal.source for signal in signals}),
         damage=set(damage_fields(run, (signal.source for signal in signals)).values()),
     )
     run = run.with_values(census.values, census.digests)
@@ -304,6 +305,19 @@ def _pipelines(
             except SpecError as err:
                 problems += [((*path, "stages", *one.path), one.message) for one in problems_in(err)]
     return made, problems
+
+
+def _kept(run: Run, wanted: set[str]) -> list[str]:
+    """Give the variables whose values tasks need: signals, and what formulas of frames are computed of."""
+    found: set[str] = set()
+    while wanted:
+        name = run.fields.resolve(wanted.pop())
+        item = run.derived.get(name)
+        if isinstance(item, Streamed) and is_streamed(item):
+            wanted |= item.expression.fields
+        elif item is not None:
+            found.add(name)
+    return [name for name in run.derived if name in found]
 
 
 def _find_axes(

@@ -13,6 +13,7 @@ from cubeengine.events.content import ContentDigest
 from cubeengine.events.derived import DelayCounts, NearCounts
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
+from cubeengine.events.streamed import is_streamed
 from cubeengine.events.window import Window
 from cubeengine.kernels.bins import flat_index
 from cubeengine.planning.axes import Binned, BinnedAxis
@@ -119,7 +120,8 @@ class _Counting:
         self._grouper = Grouper(len(nodes), prod(self._shape))
         self._delays: dict[str, DelayCounts] = {}
         self._near: dict[str, NearCounts] = {}
-        computed = [name for name, item in run.derived.items() if not isinstance(item, Column)]
+        derived = run.derived.items()
+        computed = [name for name, item in derived if not (isinstance(item, Column) or is_streamed(item))]
         self._values = {name: GrowingColumn() for name in keep if name in computed}
         self._digests = {name: ContentDigest(run.n_events) for name in computed}
         self._beside: dict[Border, Beside] = {}

@@ -74,7 +74,7 @@ def read_buffer_nbytes(info: FieldInfo, n_elements: int, block_nbytes: int) -> i
     chunk_nbytes = info.storage.chunk_events * info.event_nbytes
     if info.storage.addressable:
         return max(block_nbytes, row_nbytes) + MIB
-    return max(block_nbytes, chunk_nbytes) + 3 * chunk_nbytes + MIB
+    return max(block_nbytes, chunk_nbytes) + 3 * chunk_nbytes + info.storage.computing + MIB
 
 
 def events_touched(info: FieldInfo, n_selected: int, n_events: int) -> int:

@@ -300,7 +300,7 @@ def _read_nbytes(shape: SignalShape, parts: Sequence[Part], passes: int) -> int:
     if source.storage.addressable:
         return shape.n_pairs * sum(shape.read_nbytes(elements) for elements in {p.elements for p in parts})
     touched = events_touched(source, shape.n_pairs, max(source.n_rows, shape.n_pairs))
-    return touched * source.event_nbytes * passes
+    return touched * source.read_nbytes * passes
 
 
 def _input_block(shape: SignalShape, elements: tuple[int, int], block: int) -> tuple[int, int]:

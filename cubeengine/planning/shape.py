@@ -28,7 +28,7 @@ class Staging:
     def read_nbytes(self, elements: tuple[int, int]) -> int:
         """Bytes of one event that are read for a range of elements of the output."""
         start, stop = self.pipeline.needs(elements)
-        return (stop - start) * self.source.dtype.itemsize
+        return self.source.storage.reads or (stop - start) * self.source.dtype.itemsize
 
     def input_of(self, elements: tuple[int, int], block_nbytes: int) -> tuple[int, int]:
         """Give elements and bytes of a block of the field that is read, for a block of the output."""
@@ -98,7 +98,7 @@ class SignalShape:
         """Bytes of one event that are read for a range of elements."""
         if self.staging:
             return self.staging.read_nbytes(elements)
-        return (elements[1] - elements[0]) * self.info.dtype.itemsize
+        return self.info.storage.reads or (elements[1] - elements[0]) * self.info.dtype.itemsize
 
     @property
     def n_bins(self) -> int:
