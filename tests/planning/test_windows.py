@@ -125,9 +125,12 @@ def test_no_window_is_larger_than_it_may_be(monkeypatch):
     assert set(seen) == {N_EVENTS, 50}  # the run itself, of which nothing is read
 
 
-def test_arrays_that_are_derived_make_windows_smaller(monkeypatch):
-    monkeypatch.setattr(windows, "WINDOW_NBYTES", 10 * 2 * 8)
+def test_arrays_of_other_events_make_windows_smaller_and_formulas_do_not(monkeypatch):
+    monkeypatch.setattr(windows, "WINDOW_NBYTES", 10 * 5 * 8)
     run = plan_of(odd_run(shuffled=False), SELECT).bound.run
+    assert {window.n_events for window in run.windows()} == {50}
+    shifted = SELECT.replace("q: ", "later: {shift: {field: w, events: 1}}, q: ")
+    run = plan_of(odd_run(shuffled=False), shifted).bound.run
     assert {window.n_events for window in run.windows()} == {10}
 
 
