@@ -204,3 +204,26 @@ def test_rows_of_the_run_that_no_part_has_are_no_zeros(tmp_path: Path) -> None:
         file.create_virtual_dataset("UserDataCfg/once", layout, fillvalue=0)
     found = open_source(path).read("UserDataCfg/once").data
     np.testing.assert_array_equal(found, [np.nan, 5, 6, 7, np.nan, np.nan])
+
+
+def test_marks_of_parts_are_known_before_their_numbers_become_those_of_the_whole(tmp_path: Path) -> None:
+    codes, shape = ("u4", "u2", "f8"), (4, 5)
+    values = np.random.default_rng(1).integers(0, 60, (3, 6, *shape)).astype(float)
+    for number, code in enumerate(codes):
+        part = values[number].copy()
+        part[2] = np.nan if code == "f8" else wrapped(code)
+        path = write_fields(tmp_path / f"a_part{number}.h5", {"x": np.arange(6.0), "f": part.astype(code)})
+        with h5py.File(path, "r+") as file:
+            file["timestamp"][:] += number << 36
+    times, frames = h5py.VirtualLayout((18,), "i8"), h5py.VirtualLayout((18, *shape), "f8")
+    for number in range(3):
+        rows, name = slice(6 * number, 6 * number + 6), f"a_part{number}.h5"
+        times[rows] = h5py.VirtualSource(name, "timestamp", (6,))
+        frames[rows] = h5py.VirtualSource(name, "f", (6, *shape))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_virtual_dataset("timestamp", times)
+        file.create_virtual_dataset("f", frames)
+    values[:, 2] = np.nan
+    np.testing.assert_array_equal(open_source(tmp_path / "a.h5").read("f").data, values.reshape(18, *shape))
+    undeclared = open_source(tmp_path / "a.h5").with_missing({"f": ()}).read("f").data
+    assert (undeclared[[2, 8], 0, 0] == [wrapped("u4"), wrapped("u2")]).all()
