@@ -102,7 +102,7 @@ def test_each_segment_is_drawn_in_its_place_with_one_scale_of_colours():
 
 def test_picture_says_how_many_frames_and_dead_pixels():
     ax = look.plot_average_image(framed_run(), "cam", select="`x` >= 20")
-    assert ax.get_title(loc="left") == "x >= 20: n = 30; 1 pixels without value"
+    assert ax.get_title(loc="left") == "x >= 20: n = 24, 6 missing; 1 pixels without value"
     assert [text.get_text() for text in ax.texts] == [" 0", " 1", " 2"]
 
 
