@@ -28,7 +28,7 @@ from cubeengine.planning.disk import SLOTS
 from cubeengine.sources.base import Reader
 from cubeengine.store.files import reading, writing
 
-_HEAD = struct.Struct("<8sqqQQ")  # magic, number of the leaf, bytes that follow, sum and xor of their words
+_HEAD = struct.Struct("<8sqqQ")  # magic, number of the leaf, bytes that follow, sum of their words
 _HEAD_NBYTES = _HEAD.size + 8  # and a checksum of these themselves
 _MAGIC = b"cubesums"
 _BLOCK_NBYTES = 2**24  # read at a time to check a file: a multiple of a word
@@ -169,15 +169,14 @@ def _padding(array: NDArray[np.uint8]) -> int:
 
 
 def _head(leaf: int, arrays: Iterable[NDArray[np.uint8]]) -> bytes:
-    """Describe a file by the sums of its words: a page that is an older one, or none, changes them."""
-    nbytes = total = parity = 0
+    """Describe a file by the sum of its words: a page that is an older one, or none, changes them."""
+    nbytes = total = 0
     for array in arrays:
         n_whole = len(array) // 8 * 8
         words, rest = array[:n_whole].view("<u8"), int.from_bytes(array[n_whole:].tobytes(), "little")
         nbytes += len(array) + _padding(array)
         total = (total + int(words.sum(dtype=np.uint64)) + rest) % 2**64
-        parity ^= int(np.bitwise_xor.reduce(words)) ^ rest
-    head = _HEAD.pack(_MAGIC, leaf, nbytes, total, parity)
+    head = _HEAD.pack(_MAGIC, leaf, nbytes, total)
     return head + zlib.crc32(head).to_bytes(8, "little")
 
 

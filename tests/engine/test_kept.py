@@ -62,11 +62,11 @@ def sizes(folder: Path, pattern: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("n_done", [0, 1, 2, 9, 20, 40])
-def test_no_leaf_that_was_done_is_done_again(plans, hashes, tmp_path, monkeypatch, strategy, n_done):
+def test_no_leaf_that_was_kept_is_done_again(plans, hashes, tmp_path, monkeypatch, strategy, n_done):
     plan, target = plans[strategy], tmp_path / "cube.zarr"
-    assert all(
-        leaves_between_checkpoints(signal)[0] == 1 for signal in plan.work.signals if signal.info.shape
-    )
+    every = [leaves_between_checkpoints(signal)[0] for signal in plan.work.signals if signal.info.shape]
+    again_at_most = max(every) - 1
+    assert again_at_most <= (strategy == "by_tile")
     n_done = min(n_done, n_leaves(plan) - 1)
     with monkeypatch.context() as patch:
         end_after(patch, n_done)
@@ -75,7 +75,8 @@ def test_no_leaf_that_was_done_is_done_again(plans, hashes, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         again = end_after(patch, -1)
         path = plan.to_zarr(target, workers=1, resume=True).path
-    assert len(again) == n_leaves(plan) - n_done
+    left = n_leaves(plan) - n_done
+    assert left <= len(again) <= left + again_at_most
     assert cube_hash(path) == hashes[strategy]
 
 
@@ -179,7 +180,7 @@ def test_sums_larger_than_what_a_leaf_reads_are_kept_less_often(runs):
     seldom = forced_plan(runs[2400], "stream", leaves=LEAVES, spec=many_bins).work.signals[-1]
     every, lasting = leaves_between_checkpoints(seldom)
     assert leaves_between_checkpoints(often)[0] == 1
-    assert every == np.ceil(8 * seldom.part_nbytes / (seldom.read_nbytes / seldom.n_leaves))
+    assert every == np.ceil(16 * seldom.part_nbytes / (seldom.read_nbytes / seldom.n_leaves))
     assert every * lasting * seldom.read_nbytes / seldom.n_leaves >= 128 * seldom.part_nbytes
 
 

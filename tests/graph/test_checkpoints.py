@@ -25,7 +25,7 @@ from cubeengine.graph.tasks import LeafJob, Sums, fold
 from cubeengine.kernels.moments import GroupedMoments
 
 N_GROUPS = 3
-HEAD = 48  # bytes that say what a file holds
+HEAD = 40  # bytes that say what a file holds
 
 
 def made_sums(dtype: str, n_elements: int, seed: int = 0, n_tiles: int = 1) -> Sums:
