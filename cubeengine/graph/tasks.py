@@ -283,15 +283,15 @@ def _reduce_tile(
     empty = np.zeros(len(rows), bool)
     for block in reader.blocks(rows, elements=slice(*tile), block_nbytes=job.block_nbytes):
         kept = _add_block(moments, left_out, block, groups[block.start : block.stop])
-        empty[block.start : block.stop] = kept & _no_finite(block)
+        empty[block.start : block.stop] = _no_finite(block, kept)
     return _Tile(moments.partial(), left_out, empty)
 
 
-def _no_finite(block: Block) -> BoolArray:
-    """Find the events of a block that have no finite element."""
-    if block.data.dtype.kind != "f":
-        return np.zeros(len(block.take), bool)
-    found: BoolArray = without_value(block.data)[block.take]
+def _no_finite(block: Block, there: BoolArray) -> BoolArray:
+    """Find the events of a block that have no finite element, of those that are there."""
+    found = np.zeros(len(block.take), bool)
+    if block.data.dtype.kind == "f":
+        found[there] = without_value(block.data)[block.take[there]]  # a block of missing events has no data
     return found
 
 
@@ -307,7 +307,8 @@ def _still_empty(job: LeafJob, reader: Reader, rows: IntArray, empty: BoolArray)
     for low in range(seen, n_elements if empty.any() else seen, max(width, 1)):
         suspects, part = np.flatnonzero(still), slice(low, min(low + width, n_elements))
         for block in reader.blocks(rows[suspects], elements=part, block_nbytes=job.block_nbytes):
-            still[suspects[block.start : block.stop]] = _no_finite(block)
+            wanted = suspects[block.start : block.stop]
+            still[wanted] = _no_finite(block, np.ones(len(wanted), bool))
     return still
 
 

@@ -126,6 +126,20 @@ def test_frames_that_are_missing_are_not_worked_on():
         np.testing.assert_array_equal(found, np.broadcast_to([28, 92], found.shape))
 
 
+def test_events_that_are_all_missing_leave_a_stage_of_floats_nothing_to_do(tmp_path):
+    frames = np.full((40, 2, 8), 2**40)
+    run = Run(
+        MemorySource(
+            {"x": np.linspace(0, 10, 40), "det/counts": frames}, valid={"det/counts": np.zeros(40, bool)}
+        )
+    )
+
+    result = api.plan(run, spec_of("[{threshold: {max: 7, above: missing}}]")).to_zarr(tmp_path / "cube.zarr")
+
+    assert result.left_out["det"]["all"]["missing"] == 40
+    assert not open_cube(result.path)["det_count"].any()
+
+
 def test_cube_records_stages_unit_and_coordinates(tmp_path):
     run = memory_run(frame_arrays(60))
     cube = api.plan(run, spec_of("[test_offset, test_rows]")).compute()
