@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cubeengine.combine.blocks import SignalWork
 from cubeengine.combine.content import EVENTS, SELECTION, STATISTICS, Cube, SignalContent
-from cubeengine.store.layout import STRING, ArrayLayout, choose_chunks
+from cubeengine.store.layout import STRING, ArrayLayout, choose_chunks, stored_type
 from cubeengine.types import IntArray
 
 Known = tuple[ArrayLayout, NDArray[Any]]
@@ -61,9 +61,8 @@ def static_arrays(cubes: Sequence[Cube], signals: Mapping[str, SignalContent]) -
     }
     for name, array in sorted(found.items()):
         dims = tuple(map(str, array.dims))
-        text = array.dtype.kind in "TUO"
-        chunks = choose_chunks(array.shape, 16 if text else array.dtype.itemsize)
-        dtype = STRING if text else array.dtype.name
+        dtype = stored_type(array.dtype)
+        chunks = choose_chunks(array.shape, 16 if dtype == STRING else array.dtype.itemsize)
         layout = ArrayLayout(name, dims, array.shape, chunks, dtype, array.attrs, coordinate=name not in dims)
         yield layout, np.asarray(array.values)
 

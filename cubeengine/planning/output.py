@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cubeengine.detectors.base import Coordinate
 from cubeengine.planning.plan import Axis, CubePlan, SignalPlan
-from cubeengine.store.layout import STD_COMMENT, ArrayLayout, CubeLayout
+from cubeengine.store.layout import STD_COMMENT, ArrayLayout, CubeLayout, stored_type
 from cubeengine.types import IntArray
 
 Coordinates = Mapping[int, Coordinate]
@@ -89,7 +89,7 @@ def coordinate_array(dim: str, known: Coordinate) -> tuple[ArrayLayout, NDArray[
     """Give the coordinate of an element dimension as an array."""
     attrs = {"long_name": known.name} | ({"units": known.unit} if known.unit else {})
     shape = known.values.shape
-    return ArrayLayout(dim, (dim,), shape, shape, known.values.dtype.name, attrs), known.values
+    return ArrayLayout(dim, (dim,), shape, shape, stored_type(known.values.dtype), attrs), known.values
 
 
 _LONG_NAMES = {"n_events": {"long_name": "selected events in the bin"}}

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,18 @@ STRING = "string"
 
 STD_COMMENT = "spread of single events; standard error of the mean = std / sqrt(count - 1)"
 """What the attribute `comment` of each `<signal>_std` says."""
+
+
+def stored_type(dtype: np.dtype[Any]) -> str:
+    """Return what `ArrayLayout.dtype` says of values of a numpy type: "string" of any kind of text.
+
+    Examples
+    --------
+    >>> stored_type(np.array(["signal", "background"]).dtype), stored_type(np.dtype(">i4"))
+    ('string', 'int32')
+    """
+    return STRING if dtype.kind in "TUO" else dtype.name
+
 
 # Names become folder names, and are listed in the space-separated attribute `coordinates`.
 _NAME = re.compile(r"[^\s/\\.][^\s/\\\x00]*")

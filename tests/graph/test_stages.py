@@ -6,7 +6,7 @@ import dask
 import numpy as np
 import pytest
 
-from cubeengine import api
+from cubeengine import api, merge_cubes
 from cubeengine.errors import DataError
 from cubeengine.events.run import Run
 from cubeengine.sources.memory import MemorySource
@@ -151,6 +151,25 @@ def test_cube_records_stages_unit_and_coordinates(tmp_path):
     np.testing.assert_array_equal(cube["det_dim0"], np.arange(16))
     kev = api.plan(run, spec_of("[test_offset]")).compute()
     assert kev["det_mean"].attrs["units"] == "keV"
+
+
+def test_several_regions_are_stored_with_their_names(tmp_path):
+    arrays = frame_arrays(60)
+    regions = "{roi: {regions: {signal: [[2, 6], [0, 5]], dark: [[9, 13], [10, 15]]}}}"
+    paths = [tmp_path / "one.zarr", tmp_path / "other.zarr"]
+    for number, path in enumerate(paths):
+        run = write_frames(tmp_path / f"{number}.h5", arrays)
+        api.plan(run, spec_of(f"[{regions}]")).to_zarr(path)
+    merge_cubes(paths, tmp_path / "both.zarr")
+
+    inside = (arrays["x"] >= 0) & (arrays["x"] <= 10)
+    for path in (*paths, tmp_path / "both.zarr"):
+        cube = open_cube(path)
+        assert cube["det_dim0"].values.tolist() == ["signal", "dark"]
+        n_events = int(cube["n_events"].sum())
+        whole = (cube["det_mean"] * cube["det_count"]).sel(det_dim0="dark").sum()
+        frames = arrays["det/counts"][inside, 9:13, 10:15].sum(dtype=np.int64)
+        assert float(whole) == pytest.approx(frames * n_events / inside.sum(), rel=1e-12)
 
 
 def test_other_tables_are_another_plan(monkeypatch):
