@@ -380,4 +380,4 @@ def _numbers(axis: Axis) -> list[float | Quantity]:
     numbers = list(given) if isinstance(given, tuple) else []
     if isinstance(given, Spacing):
         numbers += [given.start, given.stop] + ([] if given.step is None else [given.step])
-    return numbers
+    return numbers + ([] if axis.tolerance is None else [axis.tolerance])
