@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -75,6 +77,7 @@ def forced_plan(
     memory: int = 2 * 2**30,
     spec: CubeSpec = SPEC,
     frames: str = "det/counts",
+    options: Mapping[str, Any] | None = None,
     **changes,
 ) -> api.Plan:
     """Plan with one strategy for every signal that allows it, and about so many leaves of the frames."""
@@ -82,7 +85,7 @@ def forced_plan(
     tuning = Tuning(
         leaf_nbytes=leaf_nbytes, leaf_to_partial=0, block_nbytes=changes.pop("block_nbytes", 2**14)
     )
-    plan = api.plan(run, spec, memory=memory, tuning=tuning)
+    plan = api.plan(run, spec, memory=memory, tuning=tuning, **(options or {}))
     budget = Budget(memory)
     signals = []
     for forms, chosen in zip(signal_forms(plan.bound), plan.work.signals, strict=True):
