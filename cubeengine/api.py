@@ -31,7 +31,7 @@ from cubeengine.planning.provenance import cube_attributes
 from cubeengine.planning.sample import Sample
 from cubeengine.planning.warn import check_bins, plan_warnings
 from cubeengine.planning.wasteful import large_cube
-from cubeengine.progress import OnProgress
+from cubeengine.progress import PLANNING, OnProgress, working
 from cubeengine.schema.problems import Problem
 from cubeengine.schema.texts import kind_of
 from cubeengine.spec.model import CubeSpec, RunPaths, resolve_paths
@@ -261,10 +261,11 @@ def plan(
     if spec.planned_by != CubeSpec.planned_by:
         raise SpecError(f"this is a {type(spec).__name__}, no spec of a cube: use {spec.planned_by}")
     budget = Budget(parse_size(memory) if memory is not None else spec.resources.memory)
-    bound = bind(run, spec, sample=Sample(events, every))
-    if not force:
-        check_bins(bound)
-    return Plan(bound, make_plan(bound, budget, tuning), budget)
+    with working(PLANNING):
+        bound = bind(run, spec, sample=Sample(events, every))
+        if not force:
+            check_bins(bound)
+        return Plan(bound, make_plan(bound, budget, tuning), budget)
 
 
 class Plan:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cubeengine"
 FLOORS = {
     "cubeengine": 0,  # the root holds the version; its names load lazily, from any floor
     "errors": 0, "types": 0, "units": 0, "budget": 0, "measure": 0, "progress": 0,
-    "marks": 0, "schema": 0, "shared": 0,
+    "marks": 0, "schema": 0, "shared": 0, "terminal": 0,
     "kernels": 1, "sources": 1, "store": 1,
     "detectors": 2, "plots": 2, "combine": 2,
     "events": 3, "report": 3,

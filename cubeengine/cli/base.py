@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cubeengine.terminal import console_on, takes_colours
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -49,9 +51,7 @@ class Command(click.Command):
 
 def show_table(table: Table) -> None:
     """Print a table, as wide as the terminal, or as it is wide where there is none."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    console = console_on(sys.stdout, width=None if sys.stdout.isatty() else WIDE)
     with console.capture() as captured:
         console.print(table)
     lines = (line.rstrip() for line in captured.get().split("\n"))
@@ -60,7 +60,7 @@ def show_table(table: Table) -> None:
 
 def say(message: str, colour: str) -> None:
     """Print a message on standard error: in a colour on a terminal, unless the user set NO_COLOR."""
-    click.secho(message, fg=None if os.environ.get("NO_COLOR") else colour, err=True)
+    click.echo(click.style(message, fg=colour) if takes_colours(sys.stderr) else message, err=True)
 
 
 def printable(text: str) -> str:

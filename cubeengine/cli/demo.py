@@ -29,6 +29,7 @@ def command(ctx: click.Context, folder: str, n_events: int) -> None:
     from cubeengine import api, demo
     from cubeengine.budget import format_size
     from cubeengine.cli.check import command as check
+    from cubeengine.cli.progress import working
     from cubeengine.cli.run import command as run
     from cubeengine.cli.show import save_plot
     from cubeengine.errors import CubeEngineError
@@ -40,8 +41,9 @@ def command(ctx: click.Context, folder: str, n_events: int) -> None:
     demo.check_folder(home)
     spec = demo.write_spec(home)
     data, raw, cube = home / demo.DATA_NAME, home / demo.RAW_FOLDER, home / demo.CUBE_NAME
-    demo.write_run(home, n_events=n_events)
-    demo.write_dark_run(home / demo.DARK_FOLDER)
+    with working("writing the runs"):
+        demo.write_run(home, n_events=n_events)
+        demo.write_dark_run(home / demo.DARK_FOLDER)
     click.echo(f"wrote {data}, {n_events:,} shots, {format_size(data.stat().st_size)}; the spec is {spec}")
     click.echo(f"wrote {raw}, {_raw_text(raw)}")
     dark = home / demo.DARK_FOLDER

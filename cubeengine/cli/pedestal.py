@@ -85,9 +85,11 @@ def command(source: str, xtc: tuple[str, ...], **options: Any) -> None:
 
     # Before anything else is imported: see there.
     with taking_part(options["launcher"]):
+        from cubeengine.cli.progress import working
         from cubeengine.errors import StoreMismatch
 
-        run = open_source(source, xtc)
+        with working("opening the run"):
+            run = open_source(source, xtc)
         target = Path(options["output"] or default_output(run, options["detector"]))
         if target.exists() and not options["overwrite"]:
             raise StoreMismatch(f"{target} is there already; choose another name with -o, or --overwrite it")

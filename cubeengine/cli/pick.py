@@ -8,7 +8,8 @@ import click
 
 from cubeengine.cli.base import Command
 from cubeengine.cli.options import SpecArguments, force_option, launch_options, sample_options, spec_options
-from cubeengine.cli.run import PLANNING, default_output, keeping, print_result, print_warnings
+from cubeengine.cli.run import default_output, keeping, print_result, print_warnings
+from cubeengine.progress import PLANNING
 
 
 @click.command("pick", cls=Command, short_help="Pick the best events of every bin, with their frames.")
@@ -41,10 +42,11 @@ def command(
     # Before anything else is imported: see there.
     with taking_part(launcher):
         from cubeengine.cli.progress import ProgressDisplay, working
-        from cubeengine.picking.api import open_pick_spec, pick
 
         arguments = SpecArguments.of(spec, experiment, run, settings)
         with working(PLANNING):
+            from cubeengine.picking.api import open_pick_spec, pick
+
             loaded, opened = open_pick_spec(arguments.path, overrides=arguments.overrides)
             plan = pick(opened, loaded, memory=memory, events=events, every=every, force=force)
         print_warnings(plan.warnings)

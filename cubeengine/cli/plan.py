@@ -6,6 +6,7 @@ import click
 
 from cubeengine.cli.base import Command, printable
 from cubeengine.cli.options import SpecArguments, force_option, sample_options, spec_options
+from cubeengine.progress import PLANNING
 
 
 @click.command("plan", cls=Command, short_help="Show cut flow, bins, strategy, memory and warnings.")
@@ -30,12 +31,12 @@ def command(
     output size, and warnings.
     """
     from cubeengine.cli.progress import working
-    from cubeengine.cli.run import PLANNING
-    from cubeengine.picking.api import open_any_spec, plan_any
-    from cubeengine.planning.warn import check_bins
 
     arguments = SpecArguments.of(spec, experiment, run, settings)
     with working(PLANNING):
+        from cubeengine.picking.api import open_any_spec, plan_any
+        from cubeengine.planning.warn import check_bins
+
         loaded, opened = open_any_spec(arguments.path, overrides=arguments.overrides)
         plan = plan_any(opened, loaded, memory=memory, events=events, every=every, force=True)
     if as_json:

@@ -6,15 +6,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
 
-from cubeengine.progress import ProgressBar, progress_line
+from cubeengine.progress import ProgressBar, progress_line, spin
+from cubeengine.progress import working as working_with
+from cubeengine.terminal import takes_escapes
 
 if TYPE_CHECKING:
     from cubeengine.progress import Progress
@@ -24,37 +25,13 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0
 """Least time between two plain lines, which end up in log files."""
 
-MOMENT_SECONDS = 1.0
-"""What is over sooner needs no spinner."""
 
-
-@contextmanager
-def working(words: str) -> Iterator[None]:
+def working(words: str) -> AbstractContextManager[None]:
     """Say on standard error what is done while a block runs, once that takes longer than a moment.
 
     On a terminal that is a spinner, which is gone in the end; elsewhere a plain line now and then.
     """
-    ended = threading.Event()
-    show = _spin if sys.stderr.isatty() else _print_lines
-    teller = threading.Thread(target=show, args=(words, ended), daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        teller.join()
-
-
-def _spin(words: str, ended: threading.Event) -> None:
-    if ended.wait(MOMENT_SECONDS):
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        bar.add_task(words, total=None)
-        ended.wait()
+    return working_with(words, spin if takes_escapes(sys.stderr) else _print_lines)
 
 
 def _print_lines(words: str, ended: threading.Event) -> None:
@@ -93,7 +70,7 @@ class ProgressDisplay:
 
     def __call__(self, progress: Progress) -> None:
         """Show how far the run is."""
-        if sys.stderr.isatty():
+        if takes_escapes(sys.stderr):
             self._draw(progress)
         else:
             self._print(progress)

@@ -11,6 +11,7 @@ import click
 
 from cubeengine.cli.base import Command, printable, say
 from cubeengine.cli.options import SpecArguments, force_option, launch_options, sample_options, spec_options
+from cubeengine.progress import PLANNING
 
 if TYPE_CHECKING:
     from cubeengine.engine import Result
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from cubeengine.planning.evidence import Evidence
     from cubeengine.schema.problems import Problem
     from cubeengine.spec.model import CubeSpec
-
-
-PLANNING = "planning: reading times and scalars of all events"
 
 
 @click.command("run", cls=Command, short_help="Make the cube, with a progress bar.")
@@ -57,13 +55,14 @@ def command(
 
     # Before anything else is imported: see there.
     with taking_part(launcher):
-        from cubeengine import api
         from cubeengine.cli.progress import ProgressDisplay, working
         from cubeengine.cli.report import check_place, report_on
 
         if report is not None:
             check_place(report)
         with working(PLANNING):
+            from cubeengine import api
+
             loaded, opened = SpecArguments.of(spec, experiment, run, settings).open()
             plan = api.plan(opened, loaded, memory=memory, events=events, every=every, force=force)
             warnings = plan.warnings

@@ -15,6 +15,7 @@ import click
 
 from cubeengine.cli.base import Command, printable, say
 from cubeengine.cli.options import source_options
+from cubeengine.terminal import takes_colours, takes_escapes
 
 if TYPE_CHECKING:
     from cubeengine.session.session import Session
@@ -60,9 +61,11 @@ def _session(source: str, xtc: tuple[str, ...], saved: str) -> Session:
     except ImportError as err:
         raise MissingExtra("the shell needs IPython: pip install 'cubeengine[shell]'") from err
     from cubeengine import api
+    from cubeengine.cli.progress import working
     from cubeengine.session.session import Session
 
-    return Session(api.open_source(source, xtc), saved=saved)
+    with working("opening the run"):
+        return Session(api.open_source(source, xtc), saved=saved)
 
 
 def _ipython(session: Session, code: str | None) -> bool:
@@ -101,8 +104,10 @@ def _config(session: Session, *, quiet: bool) -> Any:
     config.TerminalInteractiveShell.banner1 = "" if quiet else f"{printable(session.greeting)}\n"
     config.TerminalInteractiveShell.banner2 = ""
     config.TerminalInteractiveShell.enable_tip = False
-    if os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
+    if not (takes_colours(sys.stdout) and takes_colours(sys.stderr)):
         config.InteractiveShell.colors = "nocolor"  # of tracebacks: IPython colours them even in a pipe
+    if not takes_escapes(sys.stdout):
+        config.TerminalInteractiveShell.simple_prompt = True
     config.InteractiveShellApp.extensions = [__name__]
     if _has_display():
         config.InteractiveShellApp.matplotlib = "auto"

@@ -18,6 +18,7 @@ from cubeengine.cli.base import Command, printable, say
 from cubeengine.cli.batch import Request, batch_options, read_request, run_options
 from cubeengine.cli.many import Outcome, each_run, show_outcomes, worst_code
 from cubeengine.cli.options import force_option
+from cubeengine.progress import PLANNING
 
 if TYPE_CHECKING:
     from cubeengine.events.run import Run
@@ -77,14 +78,18 @@ def make_all(request: Request, runs: Sequence[int], outcomes: list[Outcome]) -> 
 
 def _make(request: Request, run: int, launcher: str) -> Outcome:
     from cubeengine import api
-    from cubeengine.cli.progress import ProgressDisplay
+    from cubeengine.cli.progress import ProgressDisplay, working
     from cubeengine.cli.run import keeping, print_warnings
 
     click.echo(f"run {run}", err=True)
-    spec, opened = request.arguments(run).open()
-    made = request.command(run, spec, opened)
-    plan = api.plan(opened, spec, memory=made.memory, events=made.events, every=made.every, force=made.force)
-    print_warnings(plan.warnings)
+    with working(PLANNING):
+        spec, opened = request.arguments(run).open()
+        made = request.command(run, spec, opened)
+        plan = api.plan(
+            opened, spec, memory=made.memory, events=made.events, every=made.every, force=made.force
+        )
+        warnings = plan.warnings
+    print_warnings(warnings)
     made.output.parent.mkdir(parents=True, exist_ok=True)
     workers = request.given["ntasks"] if launcher != "mpi" and "://" not in launcher else None
     with keeping(True), ProgressDisplay() as display:

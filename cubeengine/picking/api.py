@@ -25,7 +25,7 @@ from cubeengine.planning.output import Output
 from cubeengine.planning.sample import Sample
 from cubeengine.planning.warn import check_bins, plan_warnings
 from cubeengine.planning.wasteful import large_output
-from cubeengine.progress import OnProgress
+from cubeengine.progress import PLANNING, OnProgress, working
 from cubeengine.schema.problems import Problem
 from cubeengine.spec.check import read_text
 from cubeengine.spec.model import CubeSpec
@@ -123,10 +123,11 @@ def pick(
     if not isinstance(spec, PickSpec):
         raise SpecError("this spec has no section 'pick', so it is for a cube: use ce.plan, or ce.PickSpec")
     budget = Budget(parse_size(memory) if memory is not None else spec.resources.memory)
-    bound = bind(run, spec, sample=Sample(events, every), further=_further(run, spec))
-    if not force:
-        check_bins(bound)
-    return PickPlan(bound, spec, pick_events(bound, spec, budget), budget, tuning)
+    with working(PLANNING):
+        bound = bind(run, spec, sample=Sample(events, every), further=_further(run, spec))
+        if not force:
+            check_bins(bound)
+        return PickPlan(bound, spec, pick_events(bound, spec, budget), budget, tuning)
 
 
 def _further(run: Run, spec: PickSpec) -> dict[str, str]:
