@@ -135,6 +135,7 @@ def test_extra_is_named_where_ipython_is_missing(call: Call, monkeypatch: pytest
     assert "pip install 'cubeengine[shell]'" in ended.err
 
 
+@pytest.mark.slow
 def test_commands_may_come_from_a_pipe(folder: Path, environment: dict[str, str]) -> None:
     ended = piped(folder, environment, "run.select('on', laser='on')\nint(run.mask('on').sum())\n")
 

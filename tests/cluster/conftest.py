@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+import h5py
 import psutil
 import pytest
 
@@ -21,13 +22,16 @@ from tests.makers.smalldata import write_lcls1
 from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+FRAMES = "epix/ROI_0_area"
 SRUN_JOB = f"ranks-{os.getpid()}"
+
+N_SLOW_EVENTS, SLOW_FRAME = 2000, (48, 48)
 
 N_LONG = 50
 """Signals of the long run, all of the same frames."""
 
-N_ENDLESS = 500
-"""Those of a run that is there until it is stopped."""
+N_ENDLESS, N_ROUNDS = 500, 20
+"""Signals of a run that is there until it is stopped, and how often its frames repeat the slow ones."""
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
@@ -38,12 +42,27 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose frames are read in several leaves, and a smaller one that is slow to decode."""
+    """A run whose frames are read in several leaves, one slow to decode, and one of many such frames."""
     folder = tmp_path_factory.mktemp("data")
     write_lcls1(folder / "frames.h5", n_events=6000, frame=(96, 64))
     packed = {"compression": "gzip", "shuffle": True}
-    write_lcls1(folder / "slow.h5", n_events=2000, frame=(48, 48), compression=packed)
+    write_lcls1(folder / "slow.h5", n_events=N_SLOW_EVENTS, frame=SLOW_FRAME, compression=packed)
+    _repeat_frames(folder / "slow.h5", folder / "endless.h5")
     return folder
+
+
+def _repeat_frames(slow: Path, path: Path) -> None:
+    """Write a run whose frames are those of another, many times over, without a copy of them."""
+    n_events = N_SLOW_EVENTS * N_ROUNDS
+    write_lcls1(path, n_events=n_events, frame=(1, 1))
+    layout = h5py.VirtualLayout((n_events, *SLOW_FRAME), "f4")
+    for first in range(0, n_events, N_SLOW_EVENTS):
+        layout[first : first + N_SLOW_EVENTS] = h5py.VirtualSource(
+            slow, FRAMES, (N_SLOW_EVENTS, *SLOW_FRAME), "f4"
+        )
+    with h5py.File(path, "r+") as file:
+        del file[FRAMES]
+        file.create_virtual_dataset(FRAMES, layout)
 
 
 @dataclass(frozen=True)
@@ -159,10 +178,10 @@ def place(tmp_path: Path, data: Path) -> Iterator[Place]:
         (tmp_path / name).mkdir()
     text = SPEC.replace("xpptest01_Run{run:04d}.h5", str(data / "frames.h5"))
     (tmp_path / "quick.yaml").write_text(text)
-    slow = text.replace("frames.h5", "slow.h5")
-    for name, n_signals in (("long", N_LONG), ("endless", N_ENDLESS)):
-        frames = "".join(f"  - {{field: epix/ROI_0_area, name: roi{index}}}\n" for index in range(n_signals))
-        (tmp_path / f"{name}.yaml").write_text(slow[: slow.index("signals:")] + "signals:\n" + frames)
+    for name, file, n_signals in (("long", "slow.h5", N_LONG), ("endless", "endless.h5", N_ENDLESS)):
+        head = text[: text.index("signals:")].replace("frames.h5", file)
+        frames = "".join(f"  - {{field: {FRAMES}, name: roi{index}}}\n" for index in range(n_signals))
+        (tmp_path / f"{name}.yaml").write_text(head + "signals:\n" + frames)
     found = Place(tmp_path)
     yield found
     for process in found.all_processes():

@@ -34,6 +34,7 @@ def assert_there(ana, truth):
     np.testing.assert_array_equal(ana.getVar("third"), truth.columns["ipm2/sum"] * 2)
 
 
+@pytest.mark.slow
 def test_all_added_variables_are_there_after_python_has_ended(tmp_path):
     truth = write_run(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}

@@ -15,10 +15,19 @@ from tests.differential.shrink import shrink
 from tests.differential.trial import trial
 
 CASES, CHUNK = 300, 10
+QUICK = 80
+"""Cases of the quick tests; the others are marked slow."""
+
 FOLDER = Path(__file__).parent
 
 
-@pytest.mark.parametrize("first", range(0, CASES, CHUNK))
+@pytest.mark.parametrize(
+    "first",
+    [
+        *range(0, QUICK, CHUNK),
+        *(pytest.param(first, marks=pytest.mark.slow) for first in range(QUICK, CASES, CHUNK)),
+    ],
+)
 def test_cubes_are_what_the_oracle_says(first):
     wrong = {seed: found for seed in range(first, first + CHUNK) if (found := trial(make(seed)).differences)}
     assert not wrong, f"see  python -m tests.differential --seed {next(iter(wrong))}"
@@ -70,6 +79,7 @@ def test_a_fault_is_found(fault, monkeypatch):
     assert first_differing() is not None
 
 
+@pytest.mark.slow
 def test_a_differing_case_is_cut_down_to_what_differs(monkeypatch):
     last_bin_is_open(monkeypatch)
     case = shrink(make(first_differing()))

@@ -163,6 +163,7 @@ def test_an_unknown_launcher_is_an_error_of_the_user(name, workers, text):
         launch(name, workers=workers, budget=Budget())
 
 
+@pytest.mark.slow
 def test_no_scheduler_at_an_address_is_said():
     with pytest.raises(LaunchError, match="no scheduler answers"):
         launch("tcp://127.0.0.1:9", workers=None, budget=Budget())

@@ -68,7 +68,7 @@ def test_every_strategy_gives_the_answer_of_working_on_each_frame(tmp_path, stag
 
 
 @pytest.mark.parametrize("stages", WORK)
-@pytest.mark.parametrize("launcher", ["threads", "processes"])
+@pytest.mark.parametrize("launcher", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_written_cubes_are_right_on_workers_too(tmp_path, stages, launcher):
     arrays = frame_arrays(200)
     run = write_frames(tmp_path / "frames.h5", arrays)

@@ -62,6 +62,7 @@ def slowly(marks: Path) -> int:
     return os.getpid()
 
 
+@pytest.mark.slow
 def test_work_of_a_worker_that_hangs_is_done_by_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from cubeengine import demo, look
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "looking.md").read_text()
 
 
+@pytest.mark.slow
 def test_examples_run_and_save_their_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

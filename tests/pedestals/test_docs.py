@@ -31,6 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_examples_run(folder: Path) -> None:
     for block in blocks("sh"):
         program, *arguments = shlex.split(block.replace("\\\n", " "), comments=True)

@@ -296,6 +296,7 @@ def test_what_has_a_run_will_do() -> None:
     np.testing.assert_array_equal(found.pedestals, pedestal(run, "cam").pedestals)
 
 
+@pytest.mark.slow
 def test_real_configuration_of_an_epix10ka_quad_is_understood(shared_data: Path) -> None:
     run = ce.open_run(shared_data / "xtc2" / "single" / "test_epix_calib.xtc2")
     real = run.detector("epixquad/raw/raw")

@@ -36,6 +36,7 @@ def dark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_launcher_gives_the_same_bits(dark: Path, tmp_path: Path) -> None:
     run = ce.open_run(dark)
     first = pedestal(run, "jungfrau")
@@ -131,6 +132,7 @@ print(json.dumps([peak.total, WORKER_BASELINE + made.worker_nbytes + made.leader
 """
 
 
+@pytest.mark.slow
 def test_peak_is_below_what_was_projected_and_allowed(tmp_path: Path) -> None:
     rows, n_events, memory = 512, 100, 450 * 2**20
     arguments = [str(tmp_path / "frames"), str(rows), str(n_events), str(memory)]

@@ -29,6 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "demo"
 
 
+@pytest.mark.slow
 def test_commands_run_on_the_spec(home: Path, tmp_path: Path) -> None:
     (spec,), script = blocks("yaml"), "\n".join(blocks("sh"))
     (home / "pick.yaml").write_text(spec)

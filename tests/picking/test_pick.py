@@ -229,6 +229,7 @@ def test_windows_change_nothing(monkeypatch, which):
     np.testing.assert_array_equal(before.n_candidates, after.n_candidates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", [Tuning(chunk_nbytes=100, write_nbytes=300), Tuning(chunk_nbytes=16)])
 def test_chunks_and_workers_change_nothing(tmp_path, tuning):
     run, _ = made_run()

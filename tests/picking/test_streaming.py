@@ -99,7 +99,7 @@ def plan_of(path: Path, **more: object) -> ce.PickPlan:
 
 
 @pytest.mark.parametrize("chunk_events", [None, 7])
-@pytest.mark.parametrize("launcher", ["threads", "processes"])
+@pytest.mark.parametrize("launcher", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_frames_of_any_storage_are_those_that_were_written(tmp_path, frames, chunk_events, launcher):
     _, arrays = frames
     path = tmp_path / "run.h5"

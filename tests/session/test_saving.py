@@ -142,6 +142,7 @@ def test_session_is_saved_when_it_is_no_longer_used(data: Path) -> None:
     assert "mine" in ce.explore(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "raise SystemExit(3)", "1 / 0"])
 def test_session_is_saved_at_the_end_of_the_process(data: Path, end: str) -> None:
     code = (
