@@ -403,7 +403,8 @@ def _gathered(finished: dict[str, NDArray[Any]], index: NDArray[Any]) -> dict[st
 
 
 def _as_asked(job: OutputJob, statistics: Statistics) -> dict[str, NDArray[Any]]:
-    mean, std = (values.astype(job.dtype, copy=False) for values in (statistics.mean, statistics.std))
+    with np.errstate(over="ignore"):  # infinite as float32: said in the guide
+        mean, std = (values.astype(job.dtype, copy=False) for values in (statistics.mean, statistics.std))
     return {
         "mean": mean,
         "std": std,

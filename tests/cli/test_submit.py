@@ -225,6 +225,7 @@ def test_names_may_follow_a_template(call: Call, runs: Path) -> None:
     assert (runs / "xpptest01" / "r8.zarr").is_dir()
 
 
+@pytest.mark.slow
 def test_script_makes_the_cube_when_it_is_run(call: Call, runs: Path, cluster: Path) -> None:
     import subprocess
 

@@ -46,6 +46,7 @@ def test_bins_joined_by_number_are_those_of_the_coarse_edges(fine: Path, by: dic
     assert "x_bnds" in found.coords
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(st.sets(st.integers(0, 6), min_size=2), st.integers(0, 2**20))
 def test_any_subset_of_the_edges_makes_the_cube_of_these(

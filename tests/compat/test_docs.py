@@ -19,6 +19,7 @@ from cubeengine.session.session import Session
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "smalldataana.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_with_the_import_changed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUBEENGINE_SESSIONS", str(tmp_path))

@@ -184,6 +184,7 @@ def test_sums_larger_than_what_a_leaf_reads_are_kept_less_often(runs):
     assert every * lasting * seldom.read_nbytes / seldom.n_leaves >= 128 * seldom.part_nbytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("launcher", "copies"), [("threads", 0), ("processes", 1)])
 def test_arrays_in_memory_are_copied_once_at_most_however_many_signals_read_them(
     tmp_path, monkeypatch, launcher, copies

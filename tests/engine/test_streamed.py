@@ -133,6 +133,7 @@ def test_planning_reads_no_frames_and_keeps_none(run, monkeypatch):
     assert plan.to_dict()["disk"]["side"] < 20 * N * 8
 
 
+@pytest.mark.slow
 def test_nothing_as_large_as_the_frames_is_written(run, arrays, tmp_path, monkeypatch):
     saved, plain = [], WorkFolder.save
     monkeypatch.setattr(

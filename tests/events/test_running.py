@@ -60,6 +60,7 @@ def test_windows_of_events_are_those_of_a_plain_loop(data, half, where, statisti
     check(found, count, plain_events(data, window, where), statistic)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(0, 700), at)
 def test_medians_of_windows_wider_than_a_block_are_those_of_a_plain_loop(seed, half, where):
     rng = np.random.default_rng(seed)

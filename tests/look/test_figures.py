@@ -24,6 +24,7 @@ def in_python(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_drawing_does_not_load_pyplot_in_a_script():
     code = RUN + "import sys; look.plot_histogram(run, 'x').figure.canvas.draw(); "
     assert in_python(code + "print('matplotlib.pyplot' in sys.modules)") == "False"

@@ -196,3 +196,12 @@ def test_cube_without_axes_or_signals_is_a_count(tmp_path):
     with xr.open_zarr(path) as cube:
         assert list(cube.data_vars) == ["n_events"]
         assert cube.n_events.values.tolist() == [9]
+
+
+def test_a_mean_beyond_float32_is_infinite(tmp_path):
+    values = np.array([1e39, 3e39, 5.0])
+    run = memory_run({"x": np.array([0.5, 0.5, 1.5]), "i0": values})
+    text = "axes: [{field: x, edges: [0, 1, 2], unit: ''}]\nsignals: [{field: i0, dtype: float32}]"
+    path = plan_of(run, text).to_zarr(tmp_path / "cube.zarr").path
+    found = xr.open_zarr(path)["i0_mean"].values.squeeze()
+    np.testing.assert_array_equal(found, np.array([np.inf, 5], np.float32))

@@ -133,6 +133,7 @@ def test_failure_at_any_call_is_one_clear_error_and_can_be_tried_again(
     assert state_of(old) == NEW
 
 
+@pytest.mark.slow
 def test_disk_that_is_full_in_the_middle_is_one_clear_error(old: Path) -> None:
     code = (
         "import resource, signal, sys, numpy as np, cubeengine as ce\n"

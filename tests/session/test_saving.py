@@ -360,6 +360,7 @@ def test_session_that_ignores_another_leaves_it_in_its_place(
     assert sessions(data)[".session.nc"] == before
 
 
+@pytest.mark.slow
 def test_script_that_ignores_a_session_leaves_it_in_its_place(data: Path) -> None:
     told(data).save()
     before = sessions(data)[".session.nc"]

@@ -45,7 +45,7 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("kind", ["cut", "flip"])
+@pytest.mark.parametrize("kind", ["cut", pytest.param("flip", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("layout", "inflater"),
     [("lcls1", "zlib"), ("lcls1", "isal.isal_zlib"), ("lcls2", "zlib"), ("joined", "zlib")],

@@ -76,6 +76,7 @@ def test_isal_is_taken_where_it_is_installed_and_zlib_otherwise(monkeypatch: pyt
     assert choose() is zlib
 
 
+@pytest.mark.slow
 def test_both_inflaters_say_the_same_of_damaged_streams(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def target(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_killed_writer_leaves_the_old_cube_or_the_new_one(target: Path) -> None:
     old = cube_hash(target)
     save(target.with_name("new.zarr"), 2.0)

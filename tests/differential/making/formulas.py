@@ -58,7 +58,7 @@ class Formulas:
             lambda: f"({part()} {pick('+', '-', '*', '/', '//', '%')} {self._constant()})",
             lambda: f"{self._constant()} {pick('+', '-', '*', '/')} {part()}",
             lambda: f"{part()} ** {pick(0, 2, 3, 0.5, self._leaf())}",
-            lambda: f"1 ** {part()}",
+            lambda: f"1 ** ({part()})",
             lambda: f"-{part()}",
             lambda: f"{pick('abs', 'floor', 'ceil', 'round', 'sign')}({part()})",
             lambda: f"{pick('sqrt', 'log', 'log10', 'exp', 'sin', 'cos', 'tan')}({part()})",

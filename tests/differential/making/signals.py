@@ -136,4 +136,15 @@ class Signals:
         options |= {"split": "none", "solid_angle": False}
         if chance.happens(0.7):
             options["azimuth"] = chance.pick([-180, 180], [30.2, 60.1], [150.3, 210.4], [-20.1, 100.2])
+        if not self._has_pixel(shape, options):  # such an average is refused
+            options.pop("azimuth", None)
+            options["range"] = [0.0123, 0.75 * sum(shape) + 1]
         return options
+
+    def _has_pixel(self, shape: tuple[int, ...], options: dict[str, Any]) -> bool:
+        """Return whether the middle of a pixel lies in the range and in the sector."""
+        y, x = (np.indices(shape).T - np.array(options["center"])).T * 0.75
+        start, stop = options.get("azimuth", (-180, 180))
+        inside = ((np.degrees(np.arctan2(y, x)) - start) % 360 <= stop - start) | (stop - start == 360)
+        low, high = options["range"]
+        return bool((inside & (low < np.hypot(y, x)) & (np.hypot(y, x) < high)).any())

@@ -57,6 +57,7 @@ def shown(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("first", range(0, N_DAMAGED, PER_PROCESS))
 def test_damaged_runs_give_errors_or_data(function: str, first: int) -> None:
