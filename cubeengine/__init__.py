@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from cubeengine.spec.model import CubeSpec, Resources, RunSpec, Signal
     from cubeengine.spec.selections import Cut, Selection
     from cubeengine.spec.timetool import TimeTool, timetool_fields
-    from cubeengine.store.attributes import cube_facts
-    from cubeengine.store.read import cube_hash, is_cube, open_cube, sem
+    from cubeengine.store.read import cube_facts, cube_hash, is_cube, open_cube, sem
 
 __version__ = "0.1.0"
 
@@ -65,8 +64,7 @@ _HOMES = {
     "spec.model": ("CubeSpec", "Resources", "RunSpec", "Signal"),
     "spec.selections": ("Cut", "Selection"),
     "spec.timetool": ("TimeTool", "timetool_fields"),
-    "store.attributes": ("cube_facts",),
-    "store.read": ("cube_hash", "is_cube", "open_cube", "sem"),
+    "store.read": ("cube_facts", "cube_hash", "is_cube", "open_cube", "sem"),
 }  # fmt: skip
 _PACKAGES = ("look",)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -87,6 +85,9 @@ _OPENED = "ce.open_run opens a run, ce.open_cube a cube, ce.open_spec a spec and
 _MEANT = {
     **dict.fromkeys(("view", "plot", "show"), _DRAWN),
     **dict.fromkeys(("open", "load", "read", "DataSource"), _OPENED),
+    **dict.fromkeys(
+        ("load_spec", "read_spec"), "ce.open_spec opens a spec and its run, ce.CubeSpec.load a spec"
+    ),
     "run": "spec, run = ce.open_spec('delay.yaml'); ce.plan(run, spec).to_zarr('delay.zarr') makes a cube",
     "merge": "cubes are merged by ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')",
     "rebin": "bins are joined by ce.rebin_cube('x.zarr', 'coarse.zarr', by={'delay': 2})",
@@ -102,8 +103,11 @@ def __getattr__(name: str) -> Any:
         return import_module(f"cubeengine.{name}")
     home = _HOME_OF.get(name)
     if home is None:
-        hint = _MEANT.get(name, "")
-        raise AttributeError(f"module 'cubeengine' has no attribute {name!r}{'; ' + hint if hint else ''}")
+        if name.startswith("__"):
+            raise AttributeError(name)
+        from cubeengine.schema.calls import no_attribute
+
+        no_attribute("module 'cubeengine'", name, __all__, _MEANT.get(name, ""))
     return getattr(import_module(f"cubeengine.{home}"), name)
 
 

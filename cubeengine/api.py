@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from cubeengine.budget import Budget, parse_size
 from cubeengine.engine import Result, run_to_store
 from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.events.locate import Located, locate, run_id
-from cubeengine.events.opening import open_located, open_run, with_raw
+from cubeengine.events.opening import as_source, open_located, open_run, with_raw
 from cubeengine.events.run import Run
 from cubeengine.events.table import html_table
 from cubeengine.events.variables import with_saved_variables
@@ -32,6 +32,7 @@ from cubeengine.planning.sample import Sample
 from cubeengine.planning.warn import check_bins, plan_warnings
 from cubeengine.planning.wasteful import large_cube
 from cubeengine.progress import PLANNING, OnProgress, working
+from cubeengine.schema.calls import as_mapping, as_path, no_attribute, told, told_methods
 from cubeengine.schema.problems import Problem
 from cubeengine.schema.texts import kind_of
 from cubeengine.spec.model import CubeSpec, RunPaths, resolve_paths
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "open_run", "open_spec", "plan"]
 
 
+@told("ce.open_spec")
 def open_spec(path: str | Path, *, overrides: Mapping[str, object] | None = None) -> tuple[CubeSpec, Run]:
     """Read a spec and open the run it means, as the command line does.
 
@@ -66,7 +68,7 @@ def open_spec(path: str | Path, *, overrides: Mapping[str, object] | None = None
     >>> spec.cube, run.n_events
     ('delay', 1500)
     """
-    spec = CubeSpec.load(path, overrides=overrides or {})
+    spec = CubeSpec.load(path, overrides=as_mapping(overrides, "overrides", "{'run.run': 13}"))
     return spec, run_of(spec, path, overrides=overrides)
 
 
@@ -201,15 +203,13 @@ def run_and_spec(run: object, spec: object, kind: type[CubeSpec] = CubeSpec) -> 
         wanted = kind.from_dict(spec) if isinstance(spec, Mapping) else spec  # type: ignore[assignment]
     if not isinstance(wanted, CubeSpec):
         raise SpecError(f"{call} takes a {kind.__name__} or the path of its file, not {kind_of(spec)}")
-    if isinstance(run, str | Path | list | tuple):
-        run = open_run(run)
-    if isinstance(run, Run):
-        return run, wanted
-    if isinstance(run, HasPlans):
-        return run.prepared(wanted)
-    raise SpecError(f"{call} takes a run, from ce.open_run, or the path of its file, not {kind_of(run)}")
+    source = as_source(run)
+    if isinstance(source, Run):
+        return source, wanted
+    return source.prepared(wanted) if isinstance(source, HasPlans) else (source.run, wanted)
 
 
+@told("ce.plan", "spec, run = ce.open_spec('delay.yaml')  opens both")
 def plan(
     run: Run | HasPlans | str | Path,
     spec: CubeSpec | Mapping[str, Any] | str | Path,
@@ -268,6 +268,7 @@ def plan(
         return Plan(bound, make_plan(bound, budget, tuning), budget)
 
 
+@told_methods("plan")
 class Plan:
     """A planned cube of one run: print it, then compute or write it.
 
@@ -283,6 +284,11 @@ class Plan:
 
     def __init__(self, bound: Bound, work: CubePlan, budget: Budget) -> None:
         self.bound, self.work, self.budget = bound, work, budget
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_") or hasattr(type(self), name):
+            object.__getattribute__(self, name)
+        no_attribute("a plan", name, dir(type(self)), plan_hint(name))
 
     def __str__(self) -> str:
         return self.explain()
@@ -410,7 +416,7 @@ class Plan:
             self.work,
             partial(compile_plan, self.work, self._inputs),
             self._output,
-            Path(path),
+            as_path(path, "the cube", "'delay.zarr'"),
             launcher=launcher,
             workers=workers,
             budget=self.budget,
@@ -439,6 +445,17 @@ class Plan:
         coordinates = {signal.name: signal.coordinates(self.bound.run) for signal in self.bound.signals}
         attrs = cube_attributes(self.bound, self.work, self.budget)
         return cube_output(self.work, self.bound.n_events, coordinates, attrs)
+
+
+def plan_hint(name: str) -> str:
+    """Say what to write instead of an attribute that a plan does not have; "" if unknown."""
+    if name in ("run", "write", "save", "execute", "to_netcdf", "to_hdf5", "make"):
+        return (
+            "plan.to_zarr('delay.zarr') makes the cube and writes it, plan.compute() returns it as a Dataset"
+        )
+    if name in ("plot", "show", "draw"):
+        return "plan.compute() returns the cube, and ce.plot_cube draws it"
+    return ""
 
 
 def _usual_window() -> int:

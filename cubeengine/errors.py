@@ -103,11 +103,19 @@ class MissingExtra(CubeEngineError, ImportError):
 
 
 def nearest_names(name: str, known: Sequence[str], n: int = 3) -> tuple[str, ...]:
-    """Give the known names most like `name`, best first; compares without case."""
+    """Give the known names most like `name`, best first; compares without case.
+
+    Where there are none, those of which one part is like it, as `ipm2/sum` for "sum".
+    """
     by_lower = {candidate.lower(): candidate for candidate in known}
-    return tuple(
-        by_lower[match] for match in get_close_matches(name.lower(), list(by_lower), n=n, cutoff=0.6)
+    if close := get_close_matches(name.lower(), list(by_lower), n=n, cutoff=0.6):
+        return tuple(map(by_lower.__getitem__, close))
+    parts = {candidate: candidate.replace("__", "/").split("/")[1:] for candidate in by_lower}
+    like = get_close_matches(
+        name.lower(), {part for ends in parts.values() for part in ends}, n=n, cutoff=0.75
     )
+    found = (by_lower[candidate] for part in like for candidate, ends in parts.items() if part in ends)
+    return tuple(dict.fromkeys(found))[:n]
 
 
 def _restore_error(kind: type[CubeEngineError], args: tuple[object, ...]) -> CubeEngineError:

@@ -11,6 +11,8 @@ import xarray as xr
 import cubeengine as ce
 from cubeengine.cli.app import run_command
 from cubeengine.errors import FieldNotFound, SpecError
+from cubeengine.events.run import SESSION_ONLY
+from cubeengine.schema.calls import told
 from tests.makers.smalldata import write_lcls1
 
 SPEC = """\
@@ -47,9 +49,9 @@ def test_plan_takes_paths_dicts_and_sessions(folder: Path) -> None:
         (lambda run, spec: ce.plan(spec, run), r"the run comes first: ce.plan\(run, spec\)"),
         (lambda run, _: ce.plan(run, SPEC), r"read by CubeSpec.loads\(text\)"),
         (lambda run, _: ce.plan(run, 3), "takes a CubeSpec or the path of its file, not 3"),
-        (lambda _, spec: ce.plan(xr.Dataset(), spec), "takes a run, from ce.open_run, .* not a mapping"),
+        (lambda _, spec: ce.plan(xr.Dataset(), spec), "a run is one from ce.open_run, .* not a Dataset"),
         (lambda *_: ce.open_cube(xr.Dataset()), "this is a Dataset already"),
-        (lambda *_: ce.plot_cube(3), "not a int"),
+        (lambda *_: ce.plot_cube(3), "or its path, not 3"),
         (lambda run, _: ce.explore(run, 3), "the run is open already"),
     ],
 )
@@ -91,10 +93,181 @@ def test_notebooks_show_short_left_aligned_escaped_tables(folder: Path) -> None:
     run, spec = ce.open_run(folder / "xpptest01_Run0007.h5"), ce.CubeSpec.loads(SPEC)
     plan = ce.plan(run, spec)
 
-    assert repr(spec) == "<CubeSpec 'delay': 1 axes, 0 selections, 1 signals>"
+    assert repr(spec) == "<CubeSpec 'delay': 1 axis, 0 selections, 1 signal>"
     assert str(spec) == spec.to_yaml()
     evil = ce.CubeSpec(cube="x", derive={"a": "b < 1"})
     for shown in (plan._repr_html_(), run.fields._repr_html_(), evil._repr_html_()):
         assert "text-align:left" in shown
     assert "b &lt; 1" in evil._repr_html_()
     assert "ipm2__sum: 3 bins" in plan._repr_html_()
+
+
+@pytest.fixture(scope="module")
+def given(folder: Path) -> dict[str, object]:
+    """What the calls below name: a run and a session, a spec, a cube, their paths."""
+    run = ce.open_run(folder / "xpptest01_Run0007.h5")
+    session = ce.explore(run, saved=None)
+    session.select("bright", "`ipm2/sum` > 0.1")
+    return {
+        "ce": ce, "run": run, "session": session, "spec": ce.CubeSpec.loads(SPEC), "i0": run["ipm2/sum"],
+        "h5": str(folder / "xpptest01_Run0007.h5"), "cube": str(folder / "delay.zarr"),
+        "yaml": str(folder / "delay.yaml"), "new": str(folder / "new.zarr"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        # what is not given, or is called something else
+        ("ce.plan(spec)", r"ce.plan\(\) needs 'spec'; write ce.plan\(run, spec, ...\); spec, run = "),
+        ("ce.plan(run)", r"needs 'spec'; write ce.plan\(run, spec, ...\)"),
+        ("ce.plan(run, spec, even=3)", r"no argument 'even' \(nearest: 'events', 'every'\)"),
+        ("ce.open_cube(cube, chunk={})", r"no argument 'chunk' \(nearest: 'chunks'\)"),
+        ("ce.plan(run, spec).to_zarr(new, worker=3)", r"no argument 'worker' \(nearest: 'workers'\)"),
+        ("ce.look.histogram(run)", r"ce.look.histogram\(\) needs 'name'"),
+        ("session.hist('ipm2/sum', selct='bright')", r"no argument 'selct' \(nearest: 'select'\)"),
+        ("session.add('a')", r"needs 'value'; write run.add\(name, value, ...\); as run.add\('ratio'"),
+        ("session.add(nominal='scan/lxt')", r"no argument 'nominal' .* needs 'name', needs 'value'"),
+        ("session.declare('ipm2/sum', 's')", r"takes 1 without a name, .* run.declare\({'scan/lxt': 's'}\)"),
+        ("session.cube('ipm2/sum', selects='bright')", "no argument 'selects'; nearest: 'select'"),
+        ("ce.merge_cubes(cube, cube, new)", r"a list: ce.merge_cubes\(\['a.zarr', 'b.zarr'\], 'both.zarr'\)"),
+        # what is given is of another kind
+        ("ce.merge_cubes(cube, new)", r"a list: ce.merge_cubes\(\['a.zarr', 'b.zarr'\], 'both.zarr'\)"),
+        ("ce.rebin_cube(cube, new, by=2)", "by is a mapping, as {'ipm2__sum': 2}, not 2"),
+        ("ce.rebin_cube(cube, new, by={'ipm2__sum': '3'})", "must be a whole number, but is the text '3'"),
+        ("ce.rebin_cube(cube, new, edges=[1, 2])", "edges is a mapping, .*, not a list"),
+        ("ce.open_run(12)", "a run is given by the path of a file or folder, .*; not by 12"),
+        ("ce.open_run(None)", "not by None"),
+        ("ce.open_run([1, 2])", "not by a list of others"),
+        ("ce.open_run(run)", "is open already"),
+        ("ce.open_run(h5, units='s')", "units is a mapping, as {'scan/lxt': 's'}, not the text 's'"),
+        ("ce.open_run(cube)", "holds no data of a run; it is a cube.*cubeengine show"),
+        ("ce.open_run(yaml)", "holds no data of a run; it is a spec.*cubeengine check"),
+        ("ce.open_cube(h5)", "not a cube .*; it holds data:  cubeengine fields"),
+        ("ce.open_spec(cube)", "is not a spec; it is a cube"),
+        ("ce.open_spec(h5)", "is not a spec; it holds data"),
+        ("ce.cube_facts(3)", "a cube is a Dataset, .* or its path, not 3"),
+        ("ce.open_cube(run)", "the cube is a path, as 'delay.zarr', not a Run"),
+        ("ce.sem(cube, 3)", "a signal is a name, not 3; signals: .*ipm3__sum"),
+        ("ce.plan([run, run], spec)", "one run is taken at a time, not a list of 2; .*merge_cubes"),
+        ("ce.look.plot_trace([run, run], 'ipm2/sum')", "one run is taken at a time"),
+        ("ce.plan(run, spec, events='3')", "events must be a whole number, but is the text '3'"),
+        ("ce.plan(run, spec).compute(launcher=3)", "a launcher is one of 'threads'"),
+        ("ce.pick(run, spec)", "no section 'pick'"),
+        ("ce.pick(h5, yaml)", "needs 'pick'"),
+        ("ce.CubeSpec.load(3)", "the file of a spec is a path"),
+        ("ce.CubeSpec.loads(3)", "is read from text"),
+        ("ce.Run(h5)", r"ce.open_run\(path\) opens a file"),
+        ("ce.explore(run, saved=3)", "'ignore', None, or it is a path"),
+        ("session.hist(i0.read())", r"an array gets a name first, as .*add\('mine', array\)"),
+        ("session.cube(i0.read(), quantiles=2)", "not a DataArray; an array gets a name first"),
+        ("session.select(i0 > 1)", "takes a name first, not a DataArray; as run.select"),
+        ("session.select('ipm2__sum > 1')", "takes a name first, not the text 'ipm2__sum > 1'"),
+        ("session.declare('ipm2/sum')", "units is a mapping"),
+        ("session.add(3, 4)", "takes the name first, not 3"),
+        ("session['bright']", r"is a selection, no field: run.mask\('bright'\)"),
+        ("session.to_yaml(cube)", "is a folder; writing the spec needs the name of a file"),
+        ("spec.to_yaml(cube)", "is a folder; writing the spec needs the name of a file"),
+        ("run.with_units({'ipm2/sum': 'pss'})", "the unit of 'ipm2/sum': unknown unit 'pss'; nearest: 'ps'"),
+        ("ce.open_run(h5, units={'ipm2/sum': 'pss'})", "unknown unit 'pss'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_call_is_told_with_the_right_one(given: dict[str, object], call: str, message: str) -> None:
+    with pytest.raises((SpecError, ce.StoreMismatch), match=message):
+        eval(call, dict(given))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("run['sum']", "nearest: .*'ipm2/sum'"),
+        ("session['sum']", "nearest: .*'ipm2/sum'"),
+        ("run.with_units({'ipm2/summ': ''})", "field 'ipm2/summ' is not in .*nearest: 'ipm2/sum'"),
+        ("ce.open_run(h5, units={'ipm2/summ': ''})", "field 'ipm2/summ' is not in .*nearest: 'ipm2/sum'"),
+    ],
+)
+def test_a_field_that_is_not_there_leads_to_the_nearest(
+    given: dict[str, object], call: str, message: str
+) -> None:
+    with pytest.raises(FieldNotFound, match=message):
+        eval(call, dict(given))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("run.select", r"run = ce.explore\(run\), then run.select"),
+        ("run.read", r"run\['ipm2/sum'\].read\(\)"),
+        ("run.ipm2", r"a field is an item, by its whole name: run\['ipm2/"),
+        ("session.ipm2", r"a field is an item, by its whole name: run\['ipm2/"),
+        ("run.n_event", "nearest: 'n_events'"),
+        ("session.cut_flw", "nearest: 'cut_flow'"),
+        ("session.plot", "pictures: run.hist"),
+        ("i0.mean", r"read first: run\['ipm2/sum'\].read\(\).mean\(\)"),
+        ("i0.plot", r"read first: run\['ipm2/sum'\].read\(\).plot\(\)"),
+        ("i0.unti", "nearest: 'unit'"),
+        ("ce.load_spec", "ce.CubeSpec.load"),
+        ("ce.opencube", "nearest: 'open_cube'"),
+        ("ce.look.histgram", "nearest: 'histogram'"),
+        ("ce.plan(run, spec).write", r"plan.to_zarr\('delay.zarr'\)"),
+    ],
+)
+def test_an_attribute_that_is_not_there_leads_to_the_right_one(
+    given: dict[str, object], asked: str, message: str
+) -> None:
+    with pytest.raises(AttributeError, match=message):
+        eval(asked, dict(given))
+
+
+def test_every_name_of_a_session_that_a_run_has_not_is_known() -> None:
+    own = {name for name in dir(ce.Session) if not name.startswith("_")} - set(dir(ce.Run))
+
+    assert own == set(SESSION_ONLY)
+
+
+def test_a_property_that_fails_says_why_and_not_that_it_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: object) -> None:
+        raise AttributeError("the true reason")
+
+    monkeypatch.setattr(ce.Run, "label", property(fails))
+
+    with pytest.raises(AttributeError, match="the true reason"):
+        ce.Run(ce.MemorySource({"a": np.arange(3)})).label  # noqa: B018
+
+
+def test_an_error_from_inside_a_call_stays_what_it_is() -> None:
+    @told("ce.inside")
+    def inside(value: int) -> int:
+        return len(value)  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError, match="has no len"):
+        inside(3)
+    with pytest.raises(SpecError, match=r"'value' is given twice; write ce.inside\(value\)"):
+        inside(3, value=4)  # type: ignore[misc]
+
+
+def test_paths_and_fields_are_taken_where_they_are_written(given: dict[str, object]) -> None:
+    run, path = given["run"], given["h5"]
+    session = ce.explore(run, saved=None)
+
+    assert ce.cube_facts(given["cube"]) == ce.cube_facts(ce.open_cube(given["cube"]))
+    wanted = ce.look.histogram(run, "ipm2/sum", bins=4)
+    xr.testing.assert_identical(ce.look.histogram(path, "ipm2/sum", bins=4), wanted)
+    xr.testing.assert_identical(ce.look.histogram(run, given["i0"], bins=4), wanted)
+    assert ce.timetool_fields(path) == ce.timetool_fields(run)
+    assert (
+        session.cube(given["i0"], quantiles=2, signals=run["ipm3/sum"]).bound.spec.axes[0].field == "ipm2/sum"
+    )
+    assert run.with_units({"ipm2__sum": "mJ"})["ipm2/sum"].unit == "mJ"
+
+
+def test_picks_are_planned_from_paths(folder: Path) -> None:
+    text = SPEC + "pick: {field: ipm2/sum, which: largest}\n"
+    (folder / "pick.yaml").write_text(text)
+    path, run = folder / "xpptest01_Run0007.h5", ce.open_run(folder / "xpptest01_Run0007.h5")
+    wanted = ce.pick(run, ce.PickSpec.loads(text)).picked.events
+
+    np.testing.assert_array_equal(ce.pick(path, folder / "pick.yaml").picked.events, wanted)
+    np.testing.assert_array_equal(
+        ce.pick(ce.explore(run, saved=None), folder / "pick.yaml").picked.events, wanted
+    )

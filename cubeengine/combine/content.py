@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from cubeengine.combine.reading import ArrayReader
 from cubeengine.errors import SpecError, StoreMismatch, nearest_names
-from cubeengine.schema.texts import variable_name
-from cubeengine.store.attributes import cube_facts
+from cubeengine.schema.calls import as_path
+from cubeengine.schema.texts import kind_of, variable_name
 from cubeengine.store.layout import Region
-from cubeengine.store.read import check_means, open_cube, signal_names
+from cubeengine.store.read import check_means, cube_facts, open_cube, signal_names
 from cubeengine.types import IntArray
 
 STATISTICS = ("count", "mean", "std")
@@ -110,7 +110,7 @@ class Cube:
         StoreMismatch
             If there is no cube, or it is not complete, or it lacks what all cubes have.
         """
-        dataset = open_cube(path)
+        dataset = open_cube(as_path(path, "the cube", "'delay.zarr'"))
         check_means(dataset, path, "merged or rebinned")
         if EVENTS not in dataset or SELECTION not in dataset.coords:
             raise StoreMismatch(f"{path}: lacks {EVENTS!r} or {SELECTION!r}, which all cubes have")
@@ -136,6 +136,10 @@ class Cube:
         SpecError
             Naming the nearest axes.
         """
+        if not isinstance(name, str):
+            raise SpecError(
+                f"{self.path}: an axis is a name, not {kind_of(name)}; axes: {', '.join(self.axes)}"
+            )
         if variable_name(name) in self.axes:
             return variable_name(name)
         near = nearest_names(variable_name(name), self.axes) or self.axes

@@ -10,6 +10,7 @@ import numpy as np
 
 from cubeengine.combine.content import Cube
 from cubeengine.errors import SpecError
+from cubeengine.schema.calls import check_whole_number
 from cubeengine.types import FloatArray
 
 
@@ -72,6 +73,7 @@ def _edges(cube: Cube, axis: str) -> FloatArray:
 
 def _by(axis: str, edges: FloatArray, number: int) -> Grouping:
     n_bins = len(edges) - 1
+    check_whole_number(number, f"axis {axis!r}: the number of bins that become one")
     if number < 1 or n_bins % number:
         possible = [n for n in range(2, n_bins + 1) if n_bins % n == 0]
         raise SpecError(
@@ -82,9 +84,12 @@ def _by(axis: str, edges: FloatArray, number: int) -> Grouping:
 
 
 def _to_edges(axis: str, edges: FloatArray, wanted: Sequence[float]) -> Grouping:
-    values = np.asarray(wanted, np.float64)
+    try:
+        values = np.asarray(wanted, np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
     if values.ndim != 1 or len(values) < 2 or not np.all(values[:-1] < values[1:]):
-        raise SpecError(f"axis {axis!r}: new edges must be two or more numbers that rise, got {list(wanted)}")
+        raise SpecError(f"axis {axis!r}: new edges must be two or more numbers that rise, got {wanted!r}")
     places = np.searchsorted(edges, values)
     for value, place in zip(values.tolist(), places.tolist(), strict=True):
         if place == len(edges) or edges[place] != value:

@@ -18,6 +18,7 @@ from cubeengine.combine.progress import Combined, Report
 from cubeengine.combine.stack import RUN, Stack
 from cubeengine.errors import SpecError, StoreMismatch, nearest_names
 from cubeengine.progress import OnProgress
+from cubeengine.schema.calls import as_names, as_path, told
 from cubeengine.store.layout import CubeLayout
 from cubeengine.store.write import check_target
 
@@ -28,6 +29,7 @@ Matched = Mapping[str, Mapping[str, float]]
 """Axis -> tolerance and largest difference, where settings differ; see `agree.check_bins`."""
 
 
+@told("ce.merge_cubes", "the cubes are a list: ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')")
 def merge_cubes(
     cubes: Sequence[str | Path],
     out: str | Path,
@@ -98,7 +100,8 @@ def merge_cubes(
     >>> bool((twice["n_events"] == 2 * once["n_events"]).all())
     True
     """
-    target = Path(out)
+    target = as_path(out, "the new cube", "'both.zarr'")
+    skip, allow = as_names(skip, "skip", "['ipm2__sum']"), as_names(allow, "allow", "['same-run']")
     limits = Limits.of(Budget(parse_size(memory) if memory is not None else DEFAULT_MEMORY), workers)
     opened = _opened(cubes, target, allow, overwrite=overwrite)
     if along is None and runs is not None:
@@ -115,7 +118,7 @@ def _opened(
     paths: Sequence[str | Path], target: Path, allow: Collection[str], *, overwrite: bool
 ) -> list[Cube]:
     if isinstance(paths, str | Path) or not paths:
-        raise SpecError("name the cubes to be merged: two or more paths")
+        raise SpecError("the cubes are a list: ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')")
     for name in allow:
         if name not in agree.ALLOWANCES:
             raise SpecError(f"there is no allowance {name!r}; known: {', '.join(agree.ALLOWANCES)}")

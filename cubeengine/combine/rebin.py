@@ -16,10 +16,12 @@ from cubeengine.combine.joining import Rebin
 from cubeengine.combine.progress import Combined, Report
 from cubeengine.errors import SpecError, StoreMismatch
 from cubeengine.progress import OnProgress
+from cubeengine.schema.calls import as_mapping, as_names, as_path, told
 from cubeengine.store.layout import CubeLayout
 from cubeengine.store.write import check_target
 
 
+@told("ce.rebin_cube")
 def rebin_cube(
     cube: str | Path,
     out: str | Path,
@@ -76,13 +78,19 @@ def rebin_cube(
     >>> ce.open_cube(made.path).sizes["delay"]
     7
     """
-    target = Path(out)
+    target = as_path(out, "the new cube", "'coarse.zarr'")
     limits = Limits.of(Budget(parse_size(memory) if memory is not None else DEFAULT_MEMORY), workers)
     check_target(target, overwrite=overwrite)
     opened = Cube.open(cube)
     if opened.path.resolve() == target.resolve():
         raise StoreMismatch(f"{target}: is the cube that is rebinned; name another output with -o")
-    wanted = groupings(opened, by or {}, edges or {}, drop)
+    some = next(iter(opened.axes), "delay")
+    wanted = groupings(
+        opened,
+        as_mapping(by, "by", f"{{{some!r}: 2}}"),
+        as_mapping(edges, "edges", f"{{{some!r}: [-1, 0, 1]}}"),
+        as_names(drop, "drop", f"[{some!r}]"),
+    )
     if not wanted:
         raise SpecError("say what to join: by, edges or drop")
     return _written(Rebin(opened, wanted), target, limits, overwrite, on_progress)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 import xarray as xr
@@ -18,6 +18,7 @@ from cubeengine.errors import SpecError
 from cubeengine.events.filled import nan_filled
 from cubeengine.events.given import is_mask, masked_events
 from cubeengine.events.lazy import events_per_chunk, lazy_column
+from cubeengine.schema.calls import no_attribute, told_methods
 from cubeengine.sources.columns import has_finite, read_column
 from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind, IntArray
 
@@ -28,6 +29,7 @@ EVENT_COORDS = ("time", "timestamp")
 """Coordinates of every array over events; in a dataset they stand for fields of the same names."""
 
 
+@told_methods("field")
 @dataclass(frozen=True, slots=True, eq=False)
 class Field(NDArrayOperatorsMixin):
     """One field of a run; it behaves as an array over events, which is read when it is used.
@@ -190,6 +192,15 @@ class Field(NDArrayOperatorsMixin):
         """Return the values for arithmetic: whole numbers in 64 bits, as narrow ones overflow unseen."""
         array = self.read()
         return array.astype(np.int64) if array.dtype.kind in "iu" and array.dtype.itemsize < 8 else array
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_") or hasattr(type(self), name):
+            object.__getattribute__(self, name)
+        read = (
+            f"run[{self.name!r}].read().{name}{'()' if callable(getattr(xr.DataArray, name, None)) else ''}"
+        )
+        hint = f"a field is read first: {read}" if hasattr(xr.DataArray, name) else ""
+        no_attribute(f"field {self.name!r}", name, dir(type(self)), hint)
 
     def __len__(self) -> int:
         if not self.shape:

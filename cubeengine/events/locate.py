@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cubeengine.errors import SourceFormatError, SpecError
+from cubeengine.schema.files import reader_words
 from cubeengine.sources.registry import is_raw, raw_files
 from cubeengine.types import RunId
 
@@ -86,6 +87,8 @@ def _of_files(paths: Sequence[Path]) -> Located:
             raise SpecError(
                 f"{str(path)!r} is not a file, a directory or an experiment:run such as xpptut15:252"
             )
+        if path.is_file() and path.suffix in (".yaml", ".yml", ".json") and (reader := reader_words(path)):
+            raise SpecError(f"{path} holds no data of a run; {reader}")
     raw = tuple(path for path in paths if path.is_dir() or is_raw(path))
     others = [path for path in paths if path not in raw]
     if len(others) > 1 or not paths:
@@ -176,6 +179,8 @@ def _of_folder(folder: Path) -> Located:
     files = smalldata_files(folder)
     xtc = next((place for place in (folder, folder / "xtc") if place.is_dir() and raw_files(place)), None)
     if not files and xtc is None:
+        if reader := reader_words(folder):
+            raise SpecError(f"{folder} holds no data of a run; {reader}")
         old = any(path.suffix == ".xtc" for path in folder.iterdir())
         hint = ", only raw files of LCLS-I (*.xtc), which cubeengine does not read" if old else ""
         raise SpecError(

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from cubeengine.errors import SpecError
 from cubeengine.events.locate import Located, locate, raw_runs
 from cubeengine.events.run import Run
+from cubeengine.events.selections import Node
+from cubeengine.schema.calls import as_mapping, check_whole_number, given_words, told
 from cubeengine.sources.base import Source
 from cubeengine.types import RunId
 
 Files = str | Path | Sequence[str | Path]
 
 
+@told("ce.open_run", "as ce.open_run('data/xpptut15_Run0252.h5') or ce.open_run('xpptut15', 252)")
 def open_run(
     source: Files, run: int | None = None, *, xtc: Files | None = None, units: Mapping[str, str] | None = None
 ) -> Run:
@@ -48,8 +53,72 @@ def open_run(
     >>> run["jungfrau/raw/raw"].dask().shape
     (1500, 2, 24, 64)
     """
-    beside = () if xtc is None else (xtc,) if isinstance(xtc, str | Path) else xtc
-    return open_located(with_raw(locate(source, run), beside), units=units)
+    declared = as_mapping(units, "units", "{'scan/lxt': 's'}")
+    check_whole_number(run, "the run's number")
+    paths = _paths(source, "a run")
+    files = str(source) if isinstance(source, str | PathLike) else paths
+    beside = () if xtc is None else _paths(xtc, "xtc")
+    opened = open_located(with_raw(locate(files, run), beside))
+    return opened.with_units(declared) if declared else opened
+
+
+def _paths(source: object, what: str) -> list[Path]:
+    """Return one path, or several, as a list.
+
+    Raises
+    ------
+    SpecError
+        If they are none.
+    """
+    if isinstance(source, Run) or has_run(source):
+        raise SpecError("the run is open already; ce.open_run takes the path of its file")
+    files = [source] if isinstance(source, str | PathLike) else source
+    if isinstance(files, list | tuple) and files and all(isinstance(file, str | PathLike) for file in files):
+        return list(map(Path, files))
+    strange = isinstance(files, list | tuple) and any(not isinstance(file, str | PathLike) for file in files)
+    raise SpecError(
+        f"{what} is given by the path of a file or folder, by a list of raw files, or as 'experiment:run', "
+        f"such as 'xpptut15:252'; not by {'a list of others' if strange else given_words(source)}"
+    )
+
+
+@runtime_checkable
+class HasRun(Protocol):
+    """What holds a run and knows selections by name, as a session does."""
+
+    @property
+    def run(self) -> Run:
+        """The run, with what was derived."""
+
+    def node(self, select: Any) -> Node:
+        """Give a selection, named or not, as a tree of cuts."""
+
+
+def has_run(source: object) -> TypeGuard[HasRun]:
+    """Return whether something holds a run, as a session does."""
+    return isinstance(source, HasRun)
+
+
+def as_source(source: object) -> Run | HasRun:
+    """Return the run, or session, that a user means: itself, or the run at a path, as `open_run` takes it.
+
+    Raises
+    ------
+    SpecError
+        If it is neither, with what is taken.
+    SourceFormatError
+        If the files cannot be read.
+    """
+    if isinstance(source, Run) or has_run(source):
+        return source
+    if isinstance(source, list | tuple) and any(isinstance(one, Run) or has_run(one) for one in source):
+        raise SpecError(
+            f"one run is taken at a time, not a list of {len(source)}; make a cube of each, and add these "
+            "with ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')"
+        )
+    if isinstance(source, str | PathLike | list | tuple):
+        return open_run(_paths(source, "a run") if isinstance(source, list | tuple) else str(source))
+    raise SpecError(f"a run is one from ce.open_run, or the path of its file, not {given_words(source)}")
 
 
 def with_raw(located: Located, xtc: Sequence[str | Path]) -> Located:
@@ -67,7 +136,7 @@ def with_raw(located: Located, xtc: Sequence[str | Path]) -> Located:
     return replace(located, xtc=tuple(map(Path, xtc)))
 
 
-def open_located(located: Located, *, units: Mapping[str, str] | None = None) -> Run:
+def open_located(located: Located) -> Run:
     """Open the files of a run.
 
     Raises
@@ -87,10 +156,10 @@ def open_located(located: Located, *, units: Mapping[str, str] | None = None) ->
     if located.smalldata is None:
         if raw is None:
             raise SpecError("a run needs a smallData file or raw files")
-        return Run(raw, located.run_id or raw_id, units=units)
+        return Run(raw, located.run_id or raw_id)
     smalldata = open_source(located.smalldata)
     source = smalldata if raw is None else join_sources(smalldata, raw)
-    return Run(source, located.run_id or raw_id, units=units)
+    return Run(source, located.run_id or raw_id)
 
 
 def _open_raw(located: Located) -> Source:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from html import escape
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from os import PathLike
+from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -29,6 +30,8 @@ from cubeengine.events.streamed import FormulaReader, Streamed, is_streamed, str
 from cubeengine.events.table import FieldTable
 from cubeengine.events.window import Variable, Window, column_nbytes, frozen, windows
 from cubeengine.marks import Marks
+from cubeengine.schema.calls import as_mapping, given_words, no_attribute, told_methods
+from cubeengine.schema.texts import check_unit
 from cubeengine.sources.base import Reader, Source, announced_by
 from cubeengine.sources.joined import RAW, Join, JoinedSource
 from cubeengine.sources.memory import ArrayReader
@@ -63,6 +66,7 @@ class Weighed(Protocol):
         """Bytes of times, rows and whatever else grows with the events."""
 
 
+@told_methods("run")
 class Run:
     """One run, open for reading. Cheap to make; nothing is read before it is asked for.
 
@@ -95,6 +99,11 @@ class Run:
         digests: Mapping[str, str] | None = None,
         inputs: Sequence[InputFile] = (),
     ) -> None:
+        if isinstance(source, str | PathLike):
+            raise SpecError(
+                f"a Run is made of a source, as ce.MemorySource({{...}}), not of {given_words(source)}; "
+                "ce.open_run(path) opens a file"
+            )
         self.source, self.run_id, self._inputs = source, run_id, tuple(inputs)
         # Arrays in memory have no name of their own: each run that is opened on them gets one.
         self._variant = variant or ("" if source.files else uuid.uuid4().hex)
@@ -427,8 +436,17 @@ class Run:
         return self._made(inputs=(*self._inputs, *files))
 
     def with_units(self, units: Mapping[str, str]) -> Run:
-        """Give the same run with declared units."""
-        return self.with_columns({}, units)
+        """Return the same run with declared units: field -> unit, as ``{"scan/lxt": "s"}``.
+
+        Raises
+        ------
+        FieldNotFound
+            If the run has no such field, with the nearest names.
+        SpecError
+            If a unit is not known, with the nearest ones.
+        """
+        given = as_mapping(units, "units", "{'scan/lxt': 's'}")
+        return self.with_columns({}, {self.fields.resolve(name): _unit(name, given[name]) for name in given})
 
     def with_missing(self, marks: Mapping[str, Marks]) -> Run:
         """Return the same run with more values counted as missing: field -> marks.
@@ -479,6 +497,12 @@ class Run:
         )
         return FieldInfo(name, shape, dtype, FieldKind.EVENT, Storage("memory"), "derived", self.n_events)
 
+    def __getattr__(self, name: str) -> NoReturn:
+        # A property that is there and failed comes here too: asked again, it raises its own error.
+        if name.startswith("_") or hasattr(type(self), name):
+            object.__getattribute__(self, name)
+        no_attribute("a run", name, [*dir(type(self)), *self.fields], attribute_hint(self, name))
+
     def __repr__(self) -> str:
         return "\n".join(f"{key:<8}{value}" for key, value in self._summary())
 
@@ -497,6 +521,35 @@ class Run:
         others = len(kinds) - per_event
         lines.append(("fields", f"{per_event} per event, {others} others; list them: run.fields"))
         return lines
+
+
+SESSION_ONLY = (
+    "add", "average_image", "close", "correlate", "cube", "declare", "deselect", "greeting", "hist", "hist2d",
+    "is_saved", "loaded_from", "mask", "node", "overview", "pick", "plot_cut_flow", "prepared", "remarks",
+    "remove", "run", "save", "scan_plot", "select", "spec", "to_yaml", "trace",
+)  # fmt: skip
+"""Names that a session has and a run has not."""
+
+
+def attribute_hint(run: Run, name: str) -> str:
+    """Say what to write instead of an attribute that a run, or a session, does not have; "" if unknown."""
+    if name in SESSION_ONLY:
+        return f"a session has it: run = ce.explore(run), then run.{name}"
+    if name in ("read", "values", "dask"):
+        return f"fields are read one by one, as run['ipm2/sum'].{name}{'' if name == 'values' else '()'}"
+    if name in ("plot", "show"):
+        return "pictures are drawn by ce.look, as ce.look.plot_histogram(run, 'ipm2/sum')"
+    if name in run.fields or run.fields.below(name):
+        names = list(run.fields.below(name))[:3] or [name]
+        return f"a field is an item, by its whole name: {', '.join(f'run[{field!r}]' for field in names)}"
+    return ""
+
+
+def _unit(name: str, unit: object) -> str:
+    try:
+        return check_unit(unit)
+    except SpecError as err:
+        raise SpecError(f"the unit of {name!r}: {err}") from err
 
 
 def _no_name(key: object) -> str:

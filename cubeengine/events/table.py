@@ -8,9 +8,10 @@ from html import escape
 from pathlib import PurePath
 
 from cubeengine.budget import format_size
-from cubeengine.errors import FieldNotFound
+from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.events.expressions import Expression
 from cubeengine.events.spelling import spelled
+from cubeengine.schema.calls import given_words
 from cubeengine.types import FieldInfo, FieldKind
 
 FRAMES = ("raw", "array", "image")
@@ -135,6 +136,8 @@ class FieldTable(Mapping[str, FieldInfo]):
         FieldNotFound
             If there is none, with the nearest names.
         """
+        if not isinstance(pattern, str):
+            raise SpecError(f"a pattern is text, as 'ipm*', not {given_words(pattern)}")
         wanted = pattern.lower() if set("*?[") & set(pattern) else f"*{pattern.lower()}*"
         found = {name: info for name, info in self._fields.items() if fnmatchcase(name.lower(), wanted)}
         if not found:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cubeengine.budget import Budget
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.launch.base import Executor
+from cubeengine.schema.texts import kind_of
 
 if TYPE_CHECKING:
     from cubeengine.launch.slurm_job import SlurmOptions
@@ -103,6 +104,9 @@ def launch(
 def launched(launcher: str | Executor, workers: int | None, budget: Budget) -> Iterator[Executor]:
     """Use workers that run already, or start some and end them."""
     if not isinstance(launcher, str):
+        if not hasattr(launcher, "run"):
+            names = ", ".join(map(repr, LAUNCHERS))
+            raise SpecError(f"a launcher is one of {names}, or what launch returned, not {kind_of(launcher)}")
         yield launcher
         return
     executor = launch(launcher, workers=workers, budget=budget)

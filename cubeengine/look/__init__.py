@@ -1,9 +1,11 @@
 """Looking at a run: for each thing one function that gives data, and one that draws it and returns the Axes.
 
-All take a run, or a session, names of fields or expressions, and a selection; all go through the events
-window by window, so that runs larger than the memory do. What is missing is counted, and said in the
-picture.
+All take a run, a session, or the path of a run; names of fields or expressions, and a selection; all go
+through the events window by window, so that runs larger than the memory do. What is missing is counted, and
+said in the picture.
 """
+
+from typing import NoReturn
 
 from cubeengine.look.correlations import correlation
 from cubeengine.look.cuts import cut_flow, cut_histograms
@@ -19,6 +21,7 @@ from cubeengine.look.images import average_image
 from cubeengine.look.overviews import Choices, choices, event_rate, missing_fractions, overview, shots
 from cubeengine.look.scans import scan_curve
 from cubeengine.look.traces import trace
+from cubeengine.schema.calls import no_attribute
 
 __all__ = [
     "Choices", "average_image", "choices", "correlation", "cut_flow", "cut_histograms", "event_rate",
@@ -26,3 +29,9 @@ __all__ = [
     "plot_cut_flow", "plot_cuts", "plot_histogram", "plot_histogram2d", "plot_overview", "plot_scan",
     "plot_trace", "scan_curve", "shots", "trace",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    no_attribute("ce.look", name, __all__)

@@ -11,13 +11,14 @@ from cubeengine.look.bins import Limits, bin_coords, find_edges
 from cubeengine.look.events import Events, dim_of, floats, look_at
 from cubeengine.look.histograms import BINS_EACH_WAY, check_differ, count_events
 from cubeengine.look.moments import Moments, moments_of, no_moments
-from cubeengine.look.selecting import RunLike, Select
+from cubeengine.look.selecting import RunLike, Select, looks
 from cubeengine.types import FloatArray
 
 MOST_POINTS = 5000
 """More events than these are no longer told apart as points."""
 
 
+@looks
 def correlation(
     run: RunLike,
     x: str,

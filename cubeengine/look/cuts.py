@@ -18,7 +18,7 @@ from cubeengine.events.selections import CutRow, Node, rows
 from cubeengine.kernels.bins import bin_index
 from cubeengine.look.bins import bin_coords, even_edges, find_limits
 from cubeengine.look.events import Events, dim_of, has_value, look_at
-from cubeengine.look.selecting import RunLike, Select, node_of, origin, run_of, words
+from cubeengine.look.selecting import RunLike, Select, looks, node_of, origin, run_of, words
 from cubeengine.types import BoolArray, FloatArray, IntArray
 
 CUT_BINS = 80
@@ -27,6 +27,7 @@ MOST_LINES = 10
 """Values of a cut that are still shown as lines."""
 
 
+@looks
 def cut_flow(run: RunLike, select: Select) -> xr.Dataset:
     """Count the events that each cut of a selection keeps.
 
@@ -137,6 +138,7 @@ def _compared(tree: grammar.Compare) -> CutLines | None:
     )
 
 
+@looks
 def cut_histograms(run: RunLike, select: Select, *, bins: int = CUT_BINS) -> Mapping[str, xr.DataArray]:
     """Count events in bins of the quantity of each cut: of all events, and of those that all other cuts keep.
 

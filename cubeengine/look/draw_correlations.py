@@ -12,7 +12,7 @@ from cubeengine.look.draw_histograms import draw_counts
 from cubeengine.look.events import tally_of
 from cubeengine.look.figures import axes_for, finish, label_of, legend_text, note, say_empty
 from cubeengine.look.histograms import BINS_EACH_WAY
-from cubeengine.look.selecting import RunLike, Select
+from cubeengine.look.selecting import RunLike, Select, looks
 from cubeengine.plots.panels import COLOURS
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@looks
 def plot_correlation(
     run: RunLike,
     x: str,

@@ -21,7 +21,7 @@ from cubeengine.look.figures import (
     say_empty,
     write_powers,
 )
-from cubeengine.look.selecting import RunLike, Select
+from cubeengine.look.selecting import RunLike, Select, looks
 from cubeengine.plots.panels import COLOURS
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ LABEL = 34
 """Letters of a line that names a cut."""
 
 
+@looks
 def plot_cut_flow(run: RunLike, select: Select, *, ax: Axes | None = None) -> Axes:
     """Draw the events that are left after each cut as bars, with the fraction that each rejects.
 
@@ -91,6 +92,7 @@ def _rejects(fraction: float) -> str:
     return f"rejects {fraction:.1%}" if np.isfinite(fraction) else "finds no event"
 
 
+@looks
 def plot_cuts(run: RunLike, select: Select, *, bins: int = CUT_BINS) -> list[Axes]:
     """Draw, for each cut, where it lies in the values of its quantity.
 

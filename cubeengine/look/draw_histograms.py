@@ -22,7 +22,7 @@ from cubeengine.look.figures import (
     say_empty,
 )
 from cubeengine.look.histograms import BINS, BINS_EACH_WAY, histogram, histogram2d
-from cubeengine.look.selecting import RunLike, Select
+from cubeengine.look.selecting import RunLike, Select, looks
 from cubeengine.plots.panels import COLOURS
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.collections import QuadMesh
 
 
+@looks
 def plot_histogram(
     run: RunLike,
     name: str,
@@ -97,6 +98,7 @@ def next_colour(ax: Axes) -> str:
     return COLOURS[n_drawn % len(COLOURS)]
 
 
+@looks
 def plot_histogram2d(
     run: RunLike,
     x: str,

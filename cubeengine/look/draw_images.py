@@ -21,7 +21,7 @@ from cubeengine.look.figures import (
     plain,
 )
 from cubeengine.look.images import Montage, average_image, montage_of
-from cubeengine.look.selecting import RunLike, Select
+from cubeengine.look.selecting import RunLike, Select, looks
 from cubeengine.plots.panels import COLOURS, LIMIT_PERCENTILES
 from cubeengine.progress import Progress
 
@@ -38,6 +38,7 @@ LONGEST = (0.1, 10.0)
 """Height over width of pictures whose pixels are drawn square."""
 
 
+@looks
 def plot_average_image(
     run: RunLike,
     name: str,

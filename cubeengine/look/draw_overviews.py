@@ -12,7 +12,7 @@ from cubeengine.look.draw_histograms import draw_histogram
 from cubeengine.look.draw_traces import draw_trace, fit_time
 from cubeengine.look.figures import GREY, finish, label_of, new_figure, plain, write_powers
 from cubeengine.look.overviews import Choices, overview
-from cubeengine.look.selecting import RunLike, run_of
+from cubeengine.look.selecting import RunLike, looks, run_of
 from cubeengine.plots.panels import COLOURS
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ MOST_FIELDS = 10
 """Fields that lack most are shown by name."""
 
 
+@looks
 def plot_overview(
     run: RunLike, *, fields: Choices | None = None, missing: Iterable[str] | None = None
 ) -> Mapping[str, Axes]:

@@ -29,7 +29,7 @@ from cubeengine.look.figures import (
 )
 from cubeengine.look.ratios import Statistic
 from cubeengine.look.scans import SELECTION, TIMETOOL, scan_curve
-from cubeengine.look.selecting import RunLike, Select
+from cubeengine.look.selecting import RunLike, Select, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Show = Literal["both", "curves", "difference"]
 
 
+@looks
 def plot_scan(
     run: RunLike,
     signal: str,

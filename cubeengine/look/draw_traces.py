@@ -9,7 +9,7 @@ import numpy as np
 from cubeengine.look.draw_histograms import next_colour
 from cubeengine.look.events import tally_of
 from cubeengine.look.figures import axes_for, finish, label_of, legend_text, say_empty
-from cubeengine.look.selecting import RunLike, Select
+from cubeengine.look.selecting import RunLike, Select, looks
 from cubeengine.look.traces import Over, trace
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ONE_SECOND = np.timedelta64(1, "s")
 
 
+@looks
 def plot_trace(
     run: RunLike,
     name: str,

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import SpecError
 from cubeengine.events.expressions import Expression
-from cubeengine.events.field import variable
+from cubeengine.events.field import Field, variable
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
 from cubeengine.events.spelling import spelled
 from cubeengine.events.window import Window
 from cubeengine.look.selecting import RunLike, Select, kept_events, node_of, origin, run_of, words
 from cubeengine.planning.derive import Formula
+from cubeengine.schema.texts import kind_of
 from cubeengine.types import BoolArray, Column, FieldKind
 
 LARGEST = 1e140
@@ -202,6 +203,7 @@ def floats(column: Column, where: BoolArray) -> NDArray[np.float64]:
 
 def _with_quantity(run: Run, name: str) -> tuple[Run, str]:
     """Give the run with a quantity, and the quantity's name in it."""
+    name = _name_of(name)
     if name in run.fields:
         resolved = run.fields.resolve(name)
     elif "`" in name or _is_formula(run, name):
@@ -212,6 +214,19 @@ def _with_quantity(run: Run, name: str) -> tuple[Run, str]:
         raise run.fields.not_found(name, spelled(name, run.fields.__contains__))
     _check_number(run, resolved)
     return run, resolved
+
+
+def _name_of(quantity: object) -> str:
+    """Return the name of a field, or the expression, that is looked at; a field stands for its name."""
+    if isinstance(quantity, Field):
+        return quantity.name
+    if isinstance(quantity, str):
+        return quantity
+    add = "an array gets a name first, as ce.explore(run).add('mine', array)"
+    raise SpecError(
+        f"a quantity is the name of a field or an expression, as 'ipm2/sum', not {kind_of(quantity)}"
+        f"{'; ' + add if hasattr(quantity, '__array__') else ''}"
+    )
 
 
 def _is_formula(run: Run, name: str) -> bool:

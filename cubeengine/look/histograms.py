@@ -9,12 +9,13 @@ from cubeengine.errors import SpecError
 from cubeengine.kernels.bins import bin_index, flat_index
 from cubeengine.look.bins import Bins, Limits, bin_coords, find_edges
 from cubeengine.look.events import Events, Part, Tally, dim_of, look_at
-from cubeengine.look.selecting import RunLike, Select
+from cubeengine.look.selecting import RunLike, Select, looks
 from cubeengine.types import FloatArray, IntArray
 
 BINS, BINS_EACH_WAY = 100, 80
 
 
+@looks
 def histogram(
     run: RunLike,
     name: str,
@@ -70,6 +71,7 @@ def histogram(
     return _data(events, edges, counts, tally)
 
 
+@looks
 def histogram2d(
     run: RunLike,
     x: str,

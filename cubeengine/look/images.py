@@ -15,11 +15,11 @@ from cubeengine.errors import SpecError
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
 from cubeengine.events.window import Computed, Window
-from cubeengine.look.selecting import RunLike, Select, kept_events, node_of, origin, run_of
+from cubeengine.look.selecting import RunLike, Select, kept_events, looks, node_of, origin, run_of
 from cubeengine.progress import Progress
 from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.selections import Cut, Selection
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from cubeengine.types import Column
 
 NAME, CHOSEN = "image", "look/selected"
@@ -46,6 +46,7 @@ class Kept:
         return Computed(Column(kept_events(window, self.node)))
 
 
+@looks
 def average_image(
     run: RunLike,
     name: str,

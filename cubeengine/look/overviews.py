@@ -16,7 +16,7 @@ from cubeengine.events.window import Window
 from cubeengine.look.axes import scanned
 from cubeengine.look.events import has_value
 from cubeengine.look.histograms import histogram
-from cubeengine.look.selecting import RunLike, kept_events, origin, run_of, states_of
+from cubeengine.look.selecting import RunLike, kept_events, looks, origin, run_of, states_of
 from cubeengine.look.traces import trace
 from cubeengine.spec.survey import Survey
 from cubeengine.types import FieldKind
@@ -49,6 +49,7 @@ class Choices:
     amplitude: str | None = None
 
 
+@looks
 def choices(run: RunLike) -> Choices:
     """Choose the fields to look at first, by the names that are usual; see `spec.survey`.
 
@@ -80,6 +81,7 @@ def _scanned(run: Run) -> str | None:
         return None
 
 
+@looks
 def overview(
     run: RunLike, *, fields: Choices | None = None, missing: Iterable[str] | None = None
 ) -> Mapping[str, xr.Dataset | xr.DataArray]:
@@ -123,6 +125,7 @@ def overview(
     return found
 
 
+@looks
 def shots(run: RunLike) -> xr.DataArray:
     """Count the events by state of laser and X-rays, as far as the run says.
 
@@ -166,6 +169,7 @@ def _number(window: Window, node: Node) -> int:
     return int(np.count_nonzero(kept_events(window, node)))
 
 
+@looks
 def event_rate(run: RunLike, *, bins: int = RATE_BINS) -> xr.DataArray:
     """Give the rate of events over time: where it falls, data are missing.
 
@@ -200,6 +204,7 @@ def event_rate(run: RunLike, *, bins: int = RATE_BINS) -> xr.DataArray:
     return xr.DataArray(rate, coords={"time": along}, dims="time", name="rate", attrs=attrs)
 
 
+@looks
 def missing_fractions(run: RunLike, fields: Iterable[str] | None = None) -> xr.DataArray:
     """Give the fraction of events that lack a value (missing, damaged or NaN), by field.
 

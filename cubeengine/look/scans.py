@@ -18,7 +18,7 @@ from cubeengine.look.bins import Bins
 from cubeengine.look.events import floats, has_value, in_reach, look_at
 from cubeengine.look.moments import Moments, moments_of, no_moments
 from cubeengine.look.ratios import Statistic, mean_with_error, ratio_of_means
-from cubeengine.look.selecting import RunLike, Select, kept_events, node_of, run_of, states_of, words
+from cubeengine.look.selecting import RunLike, Select, kept_events, looks, node_of, run_of, states_of, words
 from cubeengine.planning.axes import BinnedAxis
 from cubeengine.spec.resolve import left_out
 from cubeengine.types import BoolArray, FloatArray, IntArray
@@ -29,6 +29,7 @@ TIMETOOL = ("tt/*", "ttCorr/*")
 SELECTION = "selection"
 
 
+@looks
 def scan_curve(
     run: RunLike,
     signal: str,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from functools import partial, wraps
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -14,11 +14,13 @@ from cubeengine.events import states
 from cubeengine.events.conditions import condition_fields
 from cubeengine.events.expressions import Expression
 from cubeengine.events.given import Array, given_mask, is_mask
+from cubeengine.events.opening import HasRun, as_source
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Combine, Given, Node, describe, leaves, needed_fields
 from cubeengine.events.selections import Cut as ResolvedCut
 from cubeengine.events.window import Window
 from cubeengine.planning.percentiles import with_numbers
+from cubeengine.schema.calls import told
 from cubeengine.spec.model import CubeSpec, RunSpec
 from cubeengine.spec.resolve import resolve_selection
 from cubeengine.spec.selections import Cut, Selection
@@ -38,20 +40,24 @@ Select: TypeAlias = str | Cut | Selection | Mapping[str, Any] | Sequence[Any] | 
 were resolved to."""
 
 
-@runtime_checkable
-class HasRun(Protocol):
-    """What holds a run and knows selections by name, as a session does."""
-
-    @property
-    def run(self) -> Run:
-        """The run, with what was derived."""
-
-    def node(self, select: Any) -> Node:
-        """Give a selection, named or not, as a tree of cuts."""
-
-
 RunLike: TypeAlias = Run | HasRun
 """A run, or what holds one."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def looks(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a public function of this package: its run may be a path, and a wrong call is `told`."""
+    checked = told(f"ce.look.{function.__name__}")(function)
+
+    @wraps(function)
+    def opening(*args: P.args, **kwargs: P.kwargs) -> R:
+        given: tuple[Any, ...] = (as_source(args[0]), *args[1:]) if args else args
+        return checked(*given, **kwargs)
+
+    return opening
 
 
 def run_of(source: RunLike) -> Run:

@@ -13,7 +13,7 @@ from cubeengine.errors import SpecError
 from cubeengine.events.run import Run
 from cubeengine.look.events import Events, Part, Tally, floats, look_at
 from cubeengine.look.moments import Moments, moments_of, no_moments
-from cubeengine.look.selecting import RunLike, Select
+from cubeengine.look.selecting import RunLike, Select, looks
 from cubeengine.types import IntArray
 
 TRACE_BINS = 300
@@ -24,6 +24,7 @@ Over = Literal["time", "event"]
 _LONG_NAMES = {"time": "time (UTC)", "event": "event"}
 
 
+@looks
 def trace(
     run: RunLike,
     name: str,

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from cubeengine.budget import DEFAULT_MEMORY, Budget, parse_size
 from cubeengine.engine import window_of
 from cubeengine.errors import SpecError
+from cubeengine.events.opening import HasRun, as_source
 from cubeengine.events.run import Run
 from cubeengine.graph.inputs import reader_in_files
 from cubeengine.graph.work import WorkFolder
@@ -29,6 +30,7 @@ from cubeengine.pedestals.result import Pedestal
 from cubeengine.pedestals.tasks import Estimates, Evidence, Job, Windows
 from cubeengine.pedestals.work import Frames, Work, cut, pass_graph, sample_graph
 from cubeengine.progress import Progress
+from cubeengine.schema.calls import told
 from cubeengine.shared import SharedArray, in_files
 from cubeengine.types import IntArray
 
@@ -46,16 +48,9 @@ SAMPLED = 256
 MAX_SUM = 2**62
 
 
-class _OfRun(Protocol):
-    """What has a run, as a session."""
-
-    @property
-    def run(self) -> Run:
-        """The run."""
-
-
+@told("ce.pedestal")
 def pedestal(
-    run: Run | _OfRun,
+    run: Run | HasRun,
     detector: str,
     *,
     select: Select = None,
@@ -131,7 +126,8 @@ def pedestal(
     >>> dark = pedestal(ce.open_run("cubeengine-demo/dark"), "jungfrau")
     >>> path = dark.save("jungfrau.h5")
     """
-    run = run if isinstance(run, Run) else run.run
+    given = as_source(run)
+    run = given if isinstance(given, Run) else given.run
     rule = Rule(clip, fewest, limits or Limits(), frozenset(accept))
     path = None if merge is None else Path(merge)
     request = make_request(run, detector, rule, select=select, kind=kind, merge=path)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from cubeengine.api import Plan, open_spec, plan, run_of
+from cubeengine.api import HasPlans, Plan, open_spec, plan, plan_hint, run_and_spec, run_of
 from cubeengine.budget import Budget, parse_size
 from cubeengine.engine import Result, run_to_store
 from cubeengine.errors import SpecError
@@ -26,6 +26,7 @@ from cubeengine.planning.sample import Sample
 from cubeengine.planning.warn import check_bins, plan_warnings
 from cubeengine.planning.wasteful import large_output
 from cubeengine.progress import PLANNING, OnProgress, working
+from cubeengine.schema.calls import as_path, no_attribute, told, told_methods
 from cubeengine.schema.problems import Problem
 from cubeengine.spec.check import read_text
 from cubeengine.spec.model import CubeSpec
@@ -67,9 +68,10 @@ def plan_any(
     return plan(run, spec, memory=memory, events=events, every=every, force=force)
 
 
+@told("ce.pick")
 def pick(
-    run: Run,
-    spec: PickSpec,
+    run: Run | HasPlans | str | Path,
+    spec: PickSpec | Mapping[str, Any] | str | Path,
     *,
     memory: str | int | None = None,
     events: int | None = None,
@@ -81,10 +83,10 @@ def pick(
 
     Parameters
     ----------
-    run : Run
-        From `open_run`.
-    spec : PickSpec
-        What to pick.
+    run : Run, session or path
+        From `open_run`, or what that takes.
+    spec : PickSpec, dict or path
+        What to pick, or the file that says it.
     memory : str or int, optional
         Memory per worker, e.g. "4 GiB". Default: that of the spec.
     events, every : int, optional
@@ -120,14 +122,15 @@ def pick(
     >>> bool((picked["frame"][0, 0] == frames[3]).all())
     True
     """
-    if not isinstance(spec, PickSpec):
+    run, wanted = run_and_spec(run, spec, PickSpec)
+    if not isinstance(wanted, PickSpec):
         raise SpecError("this spec has no section 'pick', so it is for a cube: use ce.plan, or ce.PickSpec")
-    budget = Budget(parse_size(memory) if memory is not None else spec.resources.memory)
+    budget = Budget(parse_size(memory) if memory is not None else wanted.resources.memory)
     with working(PLANNING):
-        bound = bind(run, spec, sample=Sample(events, every), further=_further(run, spec))
+        bound = bind(run, wanted, sample=Sample(events, every), further=_further(run, wanted))
         if not force:
             check_bins(bound)
-        return PickPlan(bound, spec, pick_events(bound, spec, budget), budget, tuning)
+        return PickPlan(bound, wanted, pick_events(bound, wanted, budget), budget, tuning)
 
 
 def _further(run: Run, spec: PickSpec) -> dict[str, str]:
@@ -144,6 +147,7 @@ def _further(run: Run, spec: PickSpec) -> dict[str, str]:
     return found
 
 
+@told_methods("plan")
 class PickPlan:
     """Picked events of one run: print it, then compute or write them.
 
@@ -167,6 +171,11 @@ class PickPlan:
         self.bound, self.spec, self.picked, self.budget = bound, spec, picked, budget
         self._readers = {signal.name: bound.run.reader(signal.source) for signal in bound.signals}
         self.work: PickWork = make_work(bound, picked, self._readers, budget, tuning)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_") or hasattr(type(self), name):
+            object.__getattribute__(self, name)
+        no_attribute("a plan", name, dir(type(self)), plan_hint(name))
 
     def __str__(self) -> str:
         return self.explain()
@@ -233,7 +242,7 @@ class PickPlan:
             self.work,
             partial(compile_picks, self.work, self._inputs),
             self._output,
-            Path(path),
+            as_path(path, "the store", "'picked.zarr'"),
             launcher=launcher,
             workers=workers,
             budget=self.budget,

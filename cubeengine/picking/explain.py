@@ -12,8 +12,8 @@ from cubeengine.picking.plan import PickWork, Variable
 from cubeengine.picking.spec import PickSpec
 from cubeengine.planning.bind import Bound
 from cubeengine.planning.explain import aligned, bin_lines, event_lines
-from cubeengine.planning.words import counted
 from cubeengine.schema.problems import Problem
+from cubeengine.schema.texts import counted
 
 
 def explain_picks(

@@ -14,9 +14,8 @@ from cubeengine.planning.derive import delay_facts
 from cubeengine.planning.disk import DiskUse, disk_use, leaves_between_checkpoints, output_nbytes
 from cubeengine.planning.plan import CubePlan, SignalPlan
 from cubeengine.planning.provenance import stage_facts
-from cubeengine.planning.words import counted
 from cubeengine.schema.problems import Problem
-from cubeengine.schema.texts import variable_name
+from cubeengine.schema.texts import counted, variable_name
 
 
 def explain(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[Problem]) -> str:

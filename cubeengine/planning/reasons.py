@@ -5,7 +5,7 @@ from __future__ import annotations
 from cubeengine.budget import Budget, format_size
 from cubeengine.planning.plan import SignalPlan
 from cubeengine.planning.shape import SignalShape
-from cubeengine.planning.words import counted
+from cubeengine.schema.texts import counted
 
 
 def reason(plan: SignalPlan, shape: SignalShape) -> str:

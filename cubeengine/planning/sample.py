@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cubeengine.errors import SpecError
+from cubeengine.schema.calls import check_whole_number
 from cubeengine.types import BoolArray
 
 
@@ -27,6 +28,7 @@ class Sample:
 
     def __post_init__(self) -> None:
         for name, value in (("events", self.events), ("every", self.every)):
+            check_whole_number(value, name)
             if value is not None and value < 1:
                 raise SpecError(f"{name} must be at least 1, got {value}")
 

@@ -27,6 +27,7 @@ from cubeengine.plots.values import (
     element_dims,
     mean_over_elements,
 )
+from cubeengine.schema.calls import told
 from cubeengine.store.read import as_dataset, find_signal, is_picked
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Scene:
             yield str(name), value.isel({SELECTION: i}), error.isel({SELECTION: i}), colour
 
 
+@told("ce.plot_cube")
 def plot_cube(
     dataset: xr.Dataset | str | os.PathLike[str],
     signal: str | None = None,

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.plots import panels as style
 from cubeengine.plots.values import SELECTION, Drawable, axes_for_display, axes_of
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import PICK, picked_names
+from cubeengine.store.read import PICK, cube_facts, picked_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

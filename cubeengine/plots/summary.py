@@ -21,13 +21,22 @@ from cubeengine.plots.values import (
     field_of,
     run_words,
 )
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import PICK, PICKED, as_dataset, is_picked, picked_names, signal_names
+from cubeengine.schema.calls import told
+from cubeengine.store.read import (
+    PICK,
+    PICKED,
+    as_dataset,
+    cube_facts,
+    is_picked,
+    picked_names,
+    signal_names,
+)
 from cubeengine.types import Announced
 
 Rows = Sequence[Sequence[str]]
 
 
+@told("ce.describe_cube")
 def describe_cube(dataset: xr.Dataset | str | os.PathLike[str]) -> str:
     """Describe a cube: axes, counts, signals, where events went, what signals lack, and how it was made.
 

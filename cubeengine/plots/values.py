@@ -10,8 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from cubeengine.errors import SpecError, nearest_names
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import find_signal, sem, signal_names
+from cubeengine.store.read import cube_facts, find_signal, sem, signal_names
 
 SELECTION = "selection"
 RUN = "run"

@@ -14,8 +14,7 @@ from cubeengine.report import events, work
 from cubeengine.report.events import MOST_ROWS
 from cubeengine.report.html import Html, element, joined, paragraph, section, table
 from cubeengine.report.pictures import Album
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import signal_names
+from cubeengine.store.read import cube_facts, signal_names
 from cubeengine.types import Announced
 
 NO_PICTURES = "There are no pictures, as matplotlib is not installed: pip install 'cubeengine[plot]'"

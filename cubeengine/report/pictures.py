@@ -17,8 +17,7 @@ from cubeengine.errors import CubeEngineError, MissingExtra
 from cubeengine.plots import plot_cube
 from cubeengine.plots.values import axes_of, element_dims, field_of
 from cubeengine.report.html import Html, element, paragraph, plain
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import signal_names
+from cubeengine.store.read import cube_facts, signal_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

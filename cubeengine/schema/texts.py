@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cubeengine.errors import SpecError
@@ -177,13 +176,27 @@ def kind_of(value: object) -> str:
     """Say what a value is, for messages: "a list", "the text 'on'", "12"."""
     if isinstance(value, str):
         return f"the text {value[:60]!r}"
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
     if value is None:
         return "empty"
-    return str(value)[:60] if isinstance(value, int | float) else f"a {type(value).__name__}"
+    if isinstance(value, int | float):
+        return str(value)[:60]
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "leaf", "leaves"), counted(1200, "task")
+    ('1 leaf', '1,200 tasks')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def _finite(value: float) -> float:

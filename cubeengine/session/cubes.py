@@ -14,9 +14,10 @@ from cubeengine.detectors.base import Options
 from cubeengine.errors import SpecError, nearest_names
 from cubeengine.events import states
 from cubeengine.events.derived import numbers
+from cubeengine.events.field import Field
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
-from cubeengine.schema.texts import NAME
+from cubeengine.schema.texts import NAME, kind_of
 from cubeengine.spec.axes import Axis
 from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.resolve import declared_unit
@@ -45,8 +46,9 @@ class Binning:
         known = [field.name for field in fields(cls)]
         for name in given:
             if name not in known:
-                near = nearest_names(name, known, n=1)
-                hint = f"nearest: {near[0]!r}" if near else f"known are {', '.join(known)}"
+                others = [*known, "select", "signals", "name", "memory", "events", "every", "force"]
+                near = nearest_names(name, others, n=1)
+                hint = f"nearest: {near[0]!r}" if near else f"known are {', '.join(others)}"
                 raise SpecError(f"cube() has no argument {name!r}; {hint}")
         return cls(**given)
 
@@ -88,6 +90,13 @@ def axes_of(
     asked: Sequence[object], binning: Binning, run: Run, spec: CubeSpec, nodes: Sequence[Node]
 ) -> tuple[Axis, ...]:
     """Make the axes: a name takes the binning that was given, all else says itself how it is binned."""
+    asked = [field.name if isinstance(field, Field) else field for field in asked]
+    for field in asked:
+        if hasattr(field, "__array__"):
+            raise SpecError(
+                f"an axis is the name of a field, not {kind_of(field)}; an array gets a name first: "
+                "run.add('mine', array), then run.cube('mine', ...)"
+            )
     names = [field for field in asked if isinstance(field, str)]
     if len(names) > 1 or (binning.is_given and not names):
         raise SpecError(
@@ -111,7 +120,8 @@ def cube_name(axes: Sequence[Axis]) -> str:
 def signals_of(signals: object, folder: Path) -> tuple[Signal, ...]:
     """Read signals as a spec has them, one alone or several; files of their stages get full names."""
     several = signals if isinstance(signals, list | tuple) else [signals]
-    return tuple(_with_full_names(Signal.of(signal), folder) for signal in several)
+    named = (signal.name if isinstance(signal, Field) else signal for signal in several)
+    return tuple(_with_full_names(Signal.of(signal), folder) for signal in named)
 
 
 def _with_full_names(signal: Signal, folder: Path) -> Signal:

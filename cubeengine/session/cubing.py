@@ -13,6 +13,7 @@ from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
 from cubeengine.picking.api import PickPlan, pick
 from cubeengine.picking.spec import PickSpec
+from cubeengine.schema.calls import as_path, told_methods
 from cubeengine.session.cubes import Binning, axes_of, cube_name, signals_of
 from cubeengine.session.keeping import Keeper
 from cubeengine.session.notes import changed_spec, check_against
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Names: TypeAlias = str | Sequence[str]
 
 
+@told_methods("run")
 class Cubing(RunView):
     """What a session can plan of its run; the last plan's spec is kept."""
 
@@ -177,7 +179,12 @@ class Cubing(RunView):
         check_against(spec, run)
         text = spec.to_yaml()
         if path is not None:
-            write_new(Path(path), text.encode(), "writing the spec", overwrite=overwrite)
+            write_new(
+                as_path(path, "the file of a spec", "'scan.yaml'"),
+                text.encode(),
+                "writing the spec",
+                overwrite=overwrite,
+            )
         return text
 
     def prepared(self, spec: CubeSpec) -> tuple[Run, CubeSpec]:

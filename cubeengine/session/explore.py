@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from cubeengine.errors import SpecError
 from cubeengine.events.opening import Files, open_run
 from cubeengine.events.run import Run
+from cubeengine.schema.calls import told
 from cubeengine.session.saving import Saved
 from cubeengine.session.session import Session
 
 
+@told("ce.explore")
 def explore(
     source: Files | Run | Session,
     run: int | None = None,

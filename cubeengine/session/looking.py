@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from cubeengine import look
-from cubeengine.look.selecting import HasRun
+from cubeengine.events.opening import HasRun
+from cubeengine.schema.calls import told_methods
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from cubeengine.spec.axes import Axis
 
 
+@told_methods("run")
 class Looking:
     """What a session can draw. Every method returns the Axes, and takes a selection by name or as it stands.
 

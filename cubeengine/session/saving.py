@@ -30,6 +30,7 @@ from cubeengine.events.variables import (
     variables_dataset,
 )
 from cubeengine.picking.spec import kind_of_spec
+from cubeengine.schema.calls import as_path
 from cubeengine.session.notes import Notes, fitting
 from cubeengine.spec.model import CubeSpec
 from cubeengine.store.files import StoreWriteError, replace_file, writing
@@ -138,11 +139,10 @@ def _asked(run: Run, saved: Saved) -> tuple[str, Path | None]:
     """Return the policy, and the file that is there."""
     if saved in POLICIES:
         return str(saved), saved_place(places(run))
-    path = Path(saved).expanduser()
+    policies = ", ".join(map(repr, POLICIES))
+    path = as_path(saved, f"saved is {policies}, None, or it", "'mine.session.nc'").expanduser()
     if not path.is_file():
-        raise SpecError(
-            f"saved={str(saved)!r}: is no file of a session; give one, or {', '.join(map(repr, POLICIES))}"
-        )
+        raise SpecError(f"saved={str(saved)!r}: is no file of a session; give one, or {policies}")
     return "check", path
 
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import xarray as xr
 
 from cubeengine.errors import FieldNotFound, SpecError
+from cubeengine.events.field import Field
 from cubeengine.events.given import given_column
-from cubeengine.events.run import Run
+from cubeengine.events.group import FieldGroup
+from cubeengine.events.run import Run, attribute_hint
 from cubeengine.events.selections import Node
 from cubeengine.events.variables import check_variable_name
 from cubeengine.planning.bind import chosen_events, with_declared
 from cubeengine.planning.derive import add_derived
 from cubeengine.planning.percentiles import with_numbers
+from cubeengine.schema.calls import as_mapping, no_attribute, told_methods
+from cubeengine.schema.texts import NAME, kind_of
 from cubeengine.session.cubing import Cubing
 from cubeengine.session.data import SessionData, new_variables
 from cubeengine.session.keeping import Keeper
@@ -41,7 +45,16 @@ from cubeengine.spec.model import CubeSpec
 
 _LOG = logging.getLogger(__name__)
 
+_CALLS = {
+    "add": "as run.add('ratio', 'diode2__channels[3] / ipm2__sum') or "
+    "run.add('delay', ce.DelayRecipe(nominal=..., timetool=...))",
+    "declare": "as run.declare({'scan/lxt': 's'})",
+    "select": "as run.select('bright', '`ipm2/sum` > 1')",
+}
+"""How methods are called that are often called in another way."""
 
+
+@told_methods("run", _CALLS)
 class Session(Cubing, Looking):
     """A run to be explored: fields, variables of one's own, selections, cubes.
 
@@ -90,6 +103,22 @@ class Session(Cubing, Looking):
         """What was told so far."""
         return self._keeper.notes
 
+    def __getitem__(self, name: str) -> Field | FieldGroup:
+        """Return a field, or a variable that was added; see `Run`, also for the errors."""
+        if isinstance(name, str) and name in self.notes.spec.select and name not in self.fields:
+            raise SpecError(
+                f"{name!r} is a selection, no field: run.mask({name!r}) says which events it keeps, "
+                f"run.cut_flow({name!r}) how many; run['ipm2/sum'][run.mask({name!r})] reads a field in these"
+            )
+        return super().__getitem__(name)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # A property that is there and failed comes here too: asked again, it raises its own error.
+        if name.startswith("_") or hasattr(type(self), name):
+            object.__getattribute__(self, name)
+        hint = _instead(name) or attribute_hint(self.run, name)
+        no_attribute("a session", name, [*dir(type(self)), *self.fields], hint)
+
     def __repr__(self) -> str:
         return summary_text(self)
 
@@ -123,6 +152,8 @@ class Session(Cubing, Looking):
         SpecError
             If the run has a field of that name, or the value does not fit the run: names the nearest fields.
         """
+        if not isinstance(name, str):
+            raise SpecError(f"run.add() takes the name first, not {kind_of(name)}; {_CALLS['add']}")
         full = check_variable_name(name)
         if full in self._opened.fields:
             raise SpecError(f"{full!r} is a field of {self._opened.label}; give your variable another name")
@@ -177,15 +208,17 @@ class Session(Cubing, Looking):
         laser, xray : str, optional
             What ``laser="on"`` and ``xray="on"`` mean: a field that is 1 or 0, or an expression.
         """
+        units = as_mapping(units, "units", "{'scan/lxt': 's'}")
+        missing = as_mapping(missing, "missing", "{'ipm2/sum': -99999}")
         spec, states = self.notes.spec, {"laser": laser, "xray": xray}
         told = {key: text for key, text in states.items() if text is not None}
         run = type(spec.run)(**{**spec.run.to_plain(), **told})
         self._become(
             self.notes.with_spec(
-                units={**spec.units, **{self._known(name): unit for name, unit in (units or {}).items()}},
+                units={**spec.units, **{self._known(name): unit for name, unit in units.items()}},
                 missing={
                     **spec.missing,
-                    **{self._known(name): marks for name, marks in (missing or {}).items()},
+                    **{self._known(name): marks for name, marks in missing.items()},
                 },
                 run=run,
             )
@@ -232,6 +265,8 @@ class Session(Cubing, Looking):
         SpecError
             If it does not fit the run: names the nearest fields.
         """
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise SpecError(f"run.select() takes a name first, not {kind_of(name)}; {_CALLS['select']}")
         (plain, others), columns = masks_as_variables(self._opened, name, (members, parts))
         chosen = selection_of(plain, others)
         notes = self.notes.without_masks(name)
@@ -340,6 +375,13 @@ class Session(Cubing, Looking):
     def _known(self, name: str) -> str:
         """Give the name of a field as the run has it; one it does not have is told by the check."""
         return self.fields.resolve(name) if name in self.fields else name
+
+
+def _instead(name: str) -> str:
+    """Say what of a session is meant by a name that it does not have; "" if unknown."""
+    if name in ("plot", "show"):
+        return "pictures: run.hist, run.hist2d, run.trace, run.scan_plot, run.average_image, run.overview"
+    return ""
 
 
 def _runs_of(opened: Run, notes: Notes) -> tuple[Run, Run]:

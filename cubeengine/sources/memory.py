@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import FieldNotFound, SourceFormatError, SpecError
 from cubeengine.marks import LEADING_ZEROS, Marks, check_marks, declared_values, marks_of
+from cubeengine.schema.calls import as_mapping
 from cubeengine.shared import mapped_array
 from cubeengine.sources.base import Block, Reader
 from cubeengine.sources.batches import INDEX_NBYTES, batches, element_range, units_per_block
@@ -172,6 +173,7 @@ class MemorySource:
     fields: Mapping[str, FieldInfo] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        as_mapping(self.arrays, "arrays", "{'ipm2/sum': values}")
         arrays = {name: widened(np.asarray(array)) for name, array in self.arrays.items()}
         run_level = {name: widened(np.asarray(array)) for name, array in self.run_level.items()}
         lengths = {name: len(array) for name, array in arrays.items() if array.ndim}

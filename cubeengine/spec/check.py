@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from cubeengine.errors import SpecError
+from cubeengine.schema.files import reader_words
 from cubeengine.schema.problems import Problem, SpecPath, in_order, problems_of, spec_error
 from cubeengine.spec.fields import field_problems
 from cubeengine.spec.links import MAX_PROBLEMS, walk_selections
@@ -147,6 +148,11 @@ def read_text(path: Path) -> bytes:
         If there is no such file, or it is too large to be a spec.
     """
     try:
+        reader = reader_words(path) if path.suffix not in (".yaml", ".yml", ".json") else ""
+        if reader:
+            raise SpecError(f"{path}: is not a spec; {reader}")
+        if path.is_dir():
+            raise SpecError(f"{path}: is a folder, not the file of a spec")
         if not path.is_file():
             raise SpecError(f"{path}: there is no such file")
         if path.stat().st_size > MAX_BYTES:

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cubeengine.events.opening import HasRun
 from cubeengine.events.run import Run
 from cubeengine.events.scan import leaf
+from cubeengine.schema.calls import told
 from cubeengine.spec.conventions import usual_unit
 from cubeengine.spec.derived import DelayRecipe
-from cubeengine.spec.run_scalars import HasRun, Scalars
+from cubeengine.spec.run_scalars import Scalars
 from cubeengine.spec.timetool import TimeTool, find_timetool
 from cubeengine.spec.writing import flow
 from cubeengine.types import FloatArray
@@ -94,6 +96,7 @@ class DelayOffer:
         return "\n".join(lines)
 
 
+@told("ce.delay_recipes")
 def delay_recipes(run: Run | HasRun) -> tuple[DelayOffer, ...]:
     """Find the delays that a run offers, best first.
 

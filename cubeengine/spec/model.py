@@ -27,8 +27,9 @@ from cubeengine.schema.base import (
     UnitText,
     raise_problems,
 )
+from cubeengine.schema.calls import as_path, given_words
 from cubeengine.schema.problems import SpecPath, problems_of, spec_error
-from cubeengine.schema.texts import kind_of, read_marks, variable_name
+from cubeengine.schema.texts import counted, kind_of, read_marks, variable_name
 from cubeengine.spec.axes import Axis
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.links import link_problems
@@ -254,8 +255,9 @@ class CubeSpec(Model):
         return moved
 
     def __repr__(self) -> str:
-        counts = ((len(self.axes), "axes"), (len(self.select), "selections"), (len(self.signals), "signals"))
-        return f"<{type(self).__name__} {self.cube!r}: {', '.join(f'{n} {what}' for n, what in counts)}>"
+        axes, select, signals = map(len, (self.axes, self.select, self.signals))
+        counts = (counted(axes, "axis", "axes"), counted(select, "selection"), counted(signals, "signal"))
+        return f"<{type(self).__name__} {self.cube!r}: {', '.join(counts)}>"
 
     def __str__(self) -> str:
         return self.to_yaml()
@@ -298,13 +300,16 @@ class CubeSpec(Model):
         """
         from cubeengine.spec.check import load_spec, read_text
 
-        return load_spec(cls, read_text(Path(path)), str(path), overrides).at(Path(path).parent)
+        file = as_path(path, "the file of a spec", "'delay.yaml'")
+        return load_spec(cls, read_text(file), str(path), overrides).at(file.parent)
 
     @classmethod
     def loads(cls, text: str | bytes, *, overrides: Mapping[str, object] | None = None) -> Self:
         """Read a spec from YAML or JSON text."""
         from cubeengine.spec.check import load_spec
 
+        if not isinstance(text, str | bytes):
+            raise SpecError(f"a spec is read from text, as 'cube: delay', not from {given_words(text)}")
         return load_spec(cls, text, "", overrides)
 
     @classmethod
@@ -339,7 +344,12 @@ class CubeSpec(Model):
         if path is not None:
             from cubeengine.store.files import write_new  # not needed to read a spec
 
-            write_new(Path(path), text.encode(), "writing the spec", overwrite=overwrite)
+            write_new(
+                as_path(path, "the file of a spec", "'delay.yaml'"),
+                text.encode(),
+                "writing the spec",
+                overwrite=overwrite,
+            )
         return text
 
 

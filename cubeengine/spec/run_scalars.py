@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 
 from cubeengine.events.derived import numbers
+from cubeengine.events.opening import HasRun, as_source
 from cubeengine.events.run import Run
 from cubeengine.events.window import Window
 from cubeengine.spec.shots import Shots, laser_shots, xray_shots
 from cubeengine.types import BoolArray, FieldInfo, FieldKind, FloatArray
-
-
-class HasRun(Protocol):
-    """What holds a run, such as a session."""
-
-    @property
-    def run(self) -> Run:
-        """The run, with what was derived."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,8 @@ class Scalars:
     @classmethod
     def of(cls, source: Run | HasRun) -> Self:
         """Look at all events of a run, or of what holds one."""
-        return cls(source if isinstance(source, Run) else source.run)
+        given = as_source(source)
+        return cls(given if isinstance(given, Run) else given.run)
 
     @property
     def events(self) -> Window:

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from cubeengine.events.opening import HasRun
 from cubeengine.events.run import Run
+from cubeengine.schema.calls import told
 from cubeengine.spec.nice import rounded
-from cubeengine.spec.run_scalars import HasRun, Scalars
+from cubeengine.spec.run_scalars import Scalars
 from cubeengine.types import BoolArray
 
 _KINDS = {
@@ -102,6 +104,7 @@ class TimeTool:
         return "\n".join(lines) or "no time tool"
 
 
+@told("ce.timetool_fields")
 def timetool_fields(run: Run | HasRun) -> TimeTool:
     """Find the time tool of a run, under the names of any generation.
 

@@ -2,7 +2,7 @@
 
 NetCDF and most readers of zarr take nothing else, so a nested attribute (the spec, the fates of the events)
 is stored as the text of a JSON object or array. xarray hands that text on as it is, and writes it again;
-`cube_facts` reads it. Cubes made before that have nested attributes, which `cube_facts` reads as well.
+`facts_of` reads it. Cubes made before that have nested attributes, which `facts_of` reads as well.
 """
 
 from __future__ import annotations
@@ -11,38 +11,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-
-def cube_facts(cube: xr.Dataset) -> dict[str, Any]:
-    """Return the attributes of a cube with their structures: the spec, cut flow and fates as dicts and lists.
-
-    Parameters
-    ----------
-    cube : xarray.Dataset
-        A cube, opened by `open_cube` or by xarray, from zarr or NetCDF; or computed.
-
-    Returns
-    -------
-    dict
-        All attributes. Text that holds a JSON object or array is read; everything else stays as it is.
-
-    Examples
-    --------
-    >>> facts = cube_facts(ce.open_cube("delay.zarr"))
-    >>> sum(facts["fates"]["on"].values()) == facts["n_events_total"]
-    True
-    """
-    return facts_of(cube.attrs)
-
 
 def facts_of(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return attributes, however they were stored, with their structures; see `cube_facts`."""
+    """Return attributes, however they were stored, with their structures: JSON text is read."""
     return {str(name): _read(value) for name, value in attrs.items()}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from cubeengine.schema.calls import as_path, told
 from cubeengine.store.layout import STRING
 from cubeengine.store.metadata import check_cube, is_consolidated
 
@@ -17,6 +18,7 @@ SLAB_BYTES = 32 * 2**20
 """Most bytes of one array in memory at a time, unless one index of its first dimensions holds more."""
 
 
+@told("ce.cube_hash")
 def cube_hash(cube: Path | str | xr.Dataset) -> str:
     """Give the SHA-256 of a cube's values: names, dimensions, shapes, types and bits of all arrays.
 
@@ -45,7 +47,7 @@ def cube_hash(cube: Path | str | xr.Dataset) -> str:
     """
     if isinstance(cube, xr.Dataset):
         return _hash(cube)
-    path = Path(cube)
+    path = as_path(cube, "the cube", "'delay.zarr'")
     check_cube(path)
     with xr.open_zarr(path, chunks=None, consolidated=is_consolidated(path), decode_cf=False) as dataset:
         return _hash(dataset)

@@ -162,6 +162,8 @@ def write_new(path: Path, content: bytes, what: str, *, overwrite: bool = False)
     StoreWriteError
         If it cannot be written.
     """
+    if path.is_dir():
+        raise StoreMismatch(f"{path}: is a folder; {what} needs the name of a file: choose another name")
     with writing(path, what):
         if not overwrite and path.is_file() and path.read_bytes() != content:
             raise StoreMismatch(

@@ -9,6 +9,8 @@ from typing import Any
 
 import cubeengine
 from cubeengine.errors import StoreMismatch
+from cubeengine.schema.calls import as_path, told
+from cubeengine.schema.files import reader_words
 from cubeengine.store.attributes import facts_of, stored_attributes
 from cubeengine.store.files import reading, replace_file
 
@@ -26,6 +28,7 @@ def marker() -> dict[str, object]:
     return {"format": FORMAT, "version": cubeengine.__version__}
 
 
+@told("ce.is_cube")
 def is_cube(path: Path | str) -> bool:
     """Tell whether there is a cube of any format version at `path`; a link to one counts.
 
@@ -34,7 +37,7 @@ def is_cube(path: Path | str) -> bool:
     >>> is_cube("delay.zarr"), is_cube("cubeengine-demo")
     (True, False)
     """
-    return _format_of(read_root(Path(path))) is not None
+    return _format_of(read_root(as_path(path, "the cube", "'delay.zarr'"))) is not None
 
 
 def check_cube(path: Path) -> None:
@@ -53,9 +56,10 @@ def check_cube(path: Path) -> None:
         kind = (
             "a zarr group" if root.get("node_type") == "group" else "a folder" if path.is_dir() else "a file"
         )
+        reader = "" if kind == "a zarr group" else reader_words(path)
         raise StoreMismatch(
             f"{path}: is {kind} but not a cube (no attribute {MARKER!r}); "
-            "for other zarr stores use xarray.open_zarr"
+            f"{reader or 'for other zarr stores use xarray.open_zarr'}"
         )
     if version > FORMAT:
         raise StoreMismatch(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from cubeengine.errors import FieldNotFound, SpecError, StoreMismatch
+from cubeengine.schema.calls import as_path, told
+from cubeengine.schema.texts import kind_of
+from cubeengine.store.attributes import facts_of
 from cubeengine.store.chunks import missing_chunks
 from cubeengine.store.digest import cube_hash
 from cubeengine.store.metadata import check_cube, is_consolidated, is_cube
@@ -21,9 +24,10 @@ SEM_COMMENT = "standard error of the mean of the events of a bin: std / sqrt(cou
 PICKED, PICK = "picked events", "pick"
 """What the attribute `content` says of a store of picked events, and the dimension that only these have."""
 
-__all__ = ["cube_hash", "is_cube", "open_cube", "sem", "signal_names"]
+__all__ = ["cube_facts", "cube_hash", "is_cube", "open_cube", "sem", "signal_names"]
 
 
+@told("ce.open_cube")
 def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] | None = None) -> xr.Dataset:
     """Open a cube; values are read when they are used.
 
@@ -52,7 +56,7 @@ def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] |
     """
     if isinstance(path, xr.Dataset):
         raise SpecError("this is a Dataset already; ce.open_cube takes the path of a cube, as 'delay.zarr'")
-    path = Path(path)
+    path = as_path(path, "the cube", "'delay.zarr'")
     check_cube(path)
     if missing := missing_chunks(path):
         name, first = next((name, lost.first) for name, lost in missing.items())
@@ -81,9 +85,37 @@ def as_dataset(cube: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
         return cube
     if isinstance(cube, str | os.PathLike):
         return open_cube(Path(cube))
-    raise SpecError(
-        f"a cube is a Dataset, as ce.open_cube gives it, or its path, not a {type(cube).__name__}"
-    )
+    raise SpecError(f"a cube is a Dataset, as ce.open_cube gives it, or its path, not {kind_of(cube)}")
+
+
+@told("ce.cube_facts")
+def cube_facts(cube: xr.Dataset | str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the attributes of a cube with their structures: the spec, cut flow and fates as dicts and lists.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset or path
+        A cube, opened by `open_cube` or by xarray, from zarr or NetCDF; or computed; or the path of one.
+
+    Returns
+    -------
+    dict
+        All attributes. Text that holds a JSON object or array is read; everything else stays as it is.
+
+    Raises
+    ------
+    SpecError
+        If it is neither.
+    StoreMismatch
+        If there is no cube at the path.
+
+    Examples
+    --------
+    >>> facts = cube_facts("delay.zarr")
+    >>> sum(facts["fates"]["on"].values()) == facts["n_events_total"]
+    True
+    """
+    return facts_of(as_dataset(cube).attrs)
 
 
 def is_picked(dataset: xr.Dataset) -> bool:
@@ -126,6 +158,8 @@ def find_signal(dataset: xr.Dataset, signal: str) -> str:
         If the cube has no such signal.
     """
     known = signal_names(dataset)
+    if not isinstance(signal, str):
+        raise SpecError(f"a signal is a name, not {kind_of(signal)}; signals: {', '.join(known)}")
     by_field = {str(dataset[f"{name}_mean"].attrs.get("field", name)): name for name in known}
     for candidate in (signal, signal.replace("/", "__"), by_field.get(signal)):
         if candidate in known:
@@ -133,6 +167,7 @@ def find_signal(dataset: xr.Dataset, signal: str) -> str:
     raise FieldNotFound(signal, "the cube", known, hint=f"signals: {', '.join(known)}")
 
 
+@told("ce.sem")
 def sem(dataset: xr.Dataset | str | os.PathLike[str], signal: str) -> xr.DataArray:
     """Give the standard error of a signal's mean: the sample standard deviation over sqrt(count).
 

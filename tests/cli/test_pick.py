@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import open_cube
+from cubeengine.store.read import cube_facts, open_cube
 from tests.cli.conftest import SPEC, Call
 
 PICK = SPEC.replace("cube: delay", "cube: best") + "pick: {field: ipm2/sum, which: largest, events: 2}\n"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cubeengine as ce
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.cli.conftest import Call
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from cubeengine.events.locate import DATA_ROOT
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import open_cube
+from cubeengine.store.read import cube_facts, open_cube
 
 from .conftest import Call
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 import cubeengine as ce
 from cubeengine.combine.merge import merge_cubes
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from cubeengine.store.write import leftovers
 from tests.combine.cubes import Events, assert_same_cube, dataset_of, save_chunked, split, write_parts
 from tests.store.handmade import save

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import cubeengine as ce
 from cubeengine.combine.merge import merge_cubes
 from cubeengine.combine.rebin import rebin_cube
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.combine.cubes import (
     X_EDGES,
     Y_EDGES,

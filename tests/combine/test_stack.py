@@ -10,7 +10,7 @@ import pytest
 import cubeengine as ce
 from cubeengine.combine.merge import merge_cubes
 from cubeengine.combine.rebin import rebin_cube
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.combine.cubes import Events, assert_same_cube, dataset_of, split, write_parts
 from tests.store.handmade import save
 

@@ -16,8 +16,7 @@ import pytest
 from cubeengine import api
 from cubeengine.errors import SourceFormatError, StoreMismatch, WorkerLost
 from cubeengine.graph import tasks
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import cube_hash, open_cube
+from cubeengine.store.read import cube_facts, cube_hash, open_cube
 from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays, write_frames
 
 LEAVES = 24

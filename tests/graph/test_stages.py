@@ -11,8 +11,7 @@ from cubeengine.errors import DataError
 from cubeengine.events.run import Run
 from cubeengine.sources.memory import MemorySource
 from cubeengine.spec.model import CubeSpec
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import open_cube
+from cubeengine.store.read import cube_facts, open_cube
 from tests.makers.frames import N_BINS, STRATEGIES, forced_plan, frame_arrays, memory_run, write_frames
 from tests.makers.stages import offsets
 

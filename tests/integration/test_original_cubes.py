@@ -10,7 +10,7 @@ import xarray as xr
 
 from cubeengine import api
 from cubeengine.spec.model import CubeSpec
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 
 pytestmark = pytest.mark.realdata
 

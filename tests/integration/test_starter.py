@@ -15,8 +15,7 @@ from cubeengine.cli.app import run_command
 from cubeengine.spec.derived import Derived
 from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.starter import starter
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import open_cube, sem
+from cubeengine.store.read import cube_facts, open_cube, sem
 
 pytestmark = pytest.mark.realdata
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from cubeengine import api
 from cubeengine.events.run import Run
 from cubeengine.spec.model import CubeSpec
-from cubeengine.store.attributes import cube_facts
-from cubeengine.store.read import open_cube
+from cubeengine.store.read import cube_facts, open_cube
 
 pytestmark = pytest.mark.realdata
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import cubeengine as ce
 from cubeengine.planning.cost import Tuning
 from cubeengine.sources.times import pack
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.picking.loops import pick_loop
 from tests.planning.runs import memory_run
 

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import cubeengine as ce
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.picking.loops import pick_loop
 
 pytestmark = pytest.mark.realdata

@@ -13,7 +13,7 @@ import pytest
 import cubeengine as ce
 from cubeengine.picking import tasks
 from cubeengine.planning.cost import Tuning
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.engine.test_memory import write_sparse_run
 from tests.makers.frames import frame_arrays, write_frames
 from tests.waiting import PATIENCE

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cubeengine.errors import SpecError
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.planning.runs import DELAY, bound_of, delay_scan, memory_run, plan_of, warnings_of
 
 

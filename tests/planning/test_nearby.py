@@ -17,7 +17,7 @@ from cubeengine.events import window as windows
 from cubeengine.planning import nearby
 from cubeengine.sources.times import pack
 from cubeengine.spec.model import CubeSpec
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.makers.simulated import SPEC
 from tests.planning.runs import bound_of, memory_run, plan_of
 from tests.planning.test_windows import facts, tiny_windows

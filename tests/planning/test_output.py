@@ -10,7 +10,7 @@ import xarray as xr
 import zarr
 
 from cubeengine import api
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.makers.smalldata import write_lcls1
 from tests.planning.runs import DELAY, memory_run, plan_of
 

@@ -14,7 +14,7 @@ import pytest
 import cubeengine as ce
 from cubeengine import CubeSpec, Session, SourceFormatError, SpecError, StoreMismatch
 from cubeengine.cli.app import run_command
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.makers.smalldata import write_lcls1
 from tests.session.conftest import ARRAYS
 

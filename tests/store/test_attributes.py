@@ -10,7 +10,7 @@ import xarray as xr
 
 import cubeengine as ce
 from cubeengine.report.page import report_html
-from cubeengine.store.attributes import cube_facts
+from cubeengine.store.read import cube_facts
 from tests.planning.runs import memory_run
 from tests.store.handmade import delay_cube, save
 

@@ -10,9 +10,8 @@ import xarray as xr
 
 from cubeengine.errors import FieldNotFound, StoreMismatch
 from cubeengine.store import chunks
-from cubeengine.store.attributes import cube_facts
 from cubeengine.store.layout import STD_COMMENT
-from cubeengine.store.read import SEM_COMMENT, cube_hash, is_cube, open_cube, sem, signal_names
+from cubeengine.store.read import SEM_COMMENT, cube_facts, cube_hash, is_cube, open_cube, sem, signal_names
 from tests.store.handmade import delay_cube, save
 
 

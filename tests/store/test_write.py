@@ -12,11 +12,10 @@ import zarr
 
 from cubeengine.errors import StoreMismatch
 from cubeengine.store import write
-from cubeengine.store.attributes import cube_facts
 from cubeengine.store.chunks import Missing, missing_chunks
 from cubeengine.store.files import MOST_PENDING
 from cubeengine.store.layout import ArrayLayout, CubeLayout, Region, regions
-from cubeengine.store.read import open_cube
+from cubeengine.store.read import cube_facts, open_cube
 from tests.store.handmade import delay_cube, save
 
 SHAPE, CHUNKS = (2, 10, 8), (1, 4, 8)
