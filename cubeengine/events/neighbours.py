@@ -138,7 +138,7 @@ def shifted(column: Column, places: IntArray, there: BoolArray) -> tuple[Column,
     if data.dtype.kind != "f":
         data[~has] = 0  # what stands there means nothing, and is the same for any part of a run
         return Column(data, None if has.all() else has, hurt), there & ~has
-    data[~there] = np.nan
+    data[~has] = np.nan  # a float may have a mark as well, where others of its variable are whole numbers
     missing = there & ~np.isfinite(data.reshape(len(data), prod(data.shape[1:]))).any(axis=1)
     return Column(data, damaged=hurt), missing
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -94,6 +94,32 @@ def to_column(value: Value, n_events: int) -> Column:
 
 def _all_elements(valid: BoolArray, value: Value) -> BoolArray:
     return np.broadcast_to(valid.reshape(-1, *(1,) * len(value.shape)), value.data.shape)
+
+
+def of_kind(column: Column, dtype: np.dtype[Any]) -> Column:
+    """Return a variable as its type tells how to mark what is unknown, whatever its values came out as.
+
+    Whole numbers become floats in a window where int64 does not hold one of them; what an event lacks must
+    not follow from that.
+
+    Parameters
+    ----------
+    column : Column
+        Values of a window.
+    dtype : numpy.dtype
+        Type of the variable in all windows: floats are NaN where they are unknown, whole numbers and
+        conditions are missing.
+    """
+    if dtype.kind == "f" and column.data.dtype.kind != "f":
+        valid = None if column.valid is None else column.valid.reshape(-1, *(1,) * (column.data.ndim - 1))
+        data = column.data.astype(np.float64)
+        return replace(column, data=data if valid is None else np.where(valid, data, np.nan), valid=None)
+    if dtype.kind == "f" or column.data.dtype.kind != "f":
+        return column
+    lacks = np.isnan(column.data).all(axis=tuple(range(1, column.data.ndim)))
+    if column.valid is not None:
+        lacks |= ~column.valid
+    return replace(column, valid=~lacks) if lacks.any() else column
 
 
 def blame(result: Column, damaged: Sequence[BoolArray]) -> BoolArray | None:

@@ -17,6 +17,7 @@ from cubeengine.events.run import Run
 from cubeengine.events.selections import Cut, Node, fields
 from cubeengine.events.spelling import spelled
 from cubeengine.events.states import States
+from cubeengine.events.values import of_kind
 from cubeengine.events.window import Computed, Variable, Window
 from cubeengine.planning.nearby import NeighbourValue, RunningValue, ShiftedValue
 from cubeengine.planning.units import FieldIn, field_in
@@ -38,7 +39,7 @@ class Formula:
     expression : Expression
         The formula.
     shape, dtype
-        Of one event's value; where values are missing or large, integers become floats.
+        Of one event's value; integers become floats in a window that holds larger ones than int64 does.
     """
 
     expression: Expression
@@ -47,7 +48,7 @@ class Formula:
 
     def compute(self, window: Window) -> Computed:
         """Compute the values of the events of a window."""
-        return Computed(window.evaluate(self.expression))
+        return Computed(of_kind(window.evaluate(self.expression), self.dtype))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from cubeengine.events.running import (
     time_spans,
 )
 from cubeengine.events.selections import Node, content_key
-from cubeengine.events.values import blame
+from cubeengine.events.values import blame, of_kind
 from cubeengine.events.window import Computed, Window
 from cubeengine.planning.percentiles import with_numbers
 from cubeengine.types import BoolArray, Column, FloatArray, IntArray
@@ -218,8 +218,8 @@ class ShiftedValue:
         if self.within < ANY_TIME:
             there[there] = self._near(window, np.flatnonzero(there), wanted[there])
         others = window.column_of(self.field, slice(low, high))
-        column, missing = shifted(others, wanted - low, there)
-        return Computed(column, NearCounts.of(there.astype(np.int64), 1, missing))
+        column, missing = shifted(of_kind(others, self.dtype), wanted - low, there)
+        return Computed(of_kind(column, self.dtype), NearCounts.of(there.astype(np.int64), 1, missing))
 
     def _near(self, window: Window, places: IntArray, others: IntArray) -> BoolArray:
         apart = event_times(window.run.timestamps, others) - _numbers_and_times(window)[1][places]

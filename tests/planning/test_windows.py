@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from cubeengine.events import window as windows
@@ -26,7 +27,7 @@ from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.resolve import resolve_selection
 from cubeengine.types import Column
 from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays
-from tests.planning.runs import DELAY, delay_scan, memory_run, plan_of
+from tests.planning.runs import DELAY, bound_of, delay_scan, memory_run, plan_of
 from tests.waiting import PATIENCE
 
 N_EVENTS = 400
@@ -92,6 +93,49 @@ def test_windows_change_neither_plan_nor_bits(monkeypatch, text, n_events, shuff
     found = cut.compute(workers=2)
     for name in cube.variables:
         np.testing.assert_array_equal(found[name].values, cube[name].values)
+
+
+WHOLE = """
+derive:
+  square: n * n
+  ratio: n // k
+  chosen: 'where(f > 0, n * n, k)'
+  later: {shift: {field: square, events: 1}}
+  more: ratio + chosen
+  half: ratio * 0.5
+select: {square: [{field: square, min: 0}], ratio: [ratio > -1], chosen: [{not: [{field: chosen, equal: 7}]}],
+         later: [{field: later, min: 1}], more: [{field: more, min: 0}], half: [{field: half, min: 0}]}
+cubes: [square, ratio, chosen, later, more, half]
+axes: [{field: one, edges: [0, 2]}]
+"""
+FEW_NUMBERS = st.sampled_from([None, 0, 1, 2, 3, 2**40])
+
+
+@settings_of_hypothesis(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.tuples(FEW_NUMBERS, FEW_NUMBERS, st.sampled_from([-1.0, 1.0, np.nan])), min_size=2, max_size=9
+    )
+)
+def test_why_a_value_is_unknown_does_not_depend_on_other_events(events):
+    """A number that int64 does not hold makes floats of its window: what others lack is missing still."""
+    numbers, k, f = zip(*events, strict=True)
+    arrays = {"n": [n or 0 for n in numbers], "k": [n or 0 for n in k], "f": f, "one": np.ones(len(events))}
+    run = memory_run(arrays, {"n": [n is not None for n in numbers], "k": [n is not None for n in k]})
+    squares = [n is None for n in numbers]
+    ratios = [a is None or b is None or a == b == 0 for a, b, _ in events]
+    chosen = [a is None if c > 0 else b is None or np.isnan(c) for a, b, c in events]
+    missing = {
+        "square": squares, "ratio": ratios, "chosen": chosen, "later": [*squares[1:], True],
+        "more": [a or b for a, b in zip(ratios, chosen, strict=True)], "half": [False] * len(events),
+    }  # fmt: skip
+    for n_events in (2, len(events)):
+        with pytest.MonkeyPatch.context() as patch:
+            tiny_windows(patch, n_events)
+            fates = bound_of(run, WHOLE).fates
+        for name, lacks in missing.items():
+            assert fates[name].missing == sum(lacks), (name, n_events)
+        assert [fates[name].nan for name in missing] == [0, 0, 0, 0, 0, sum(ratios)]
 
 
 def test_delays_are_counted_over_windows(monkeypatch):

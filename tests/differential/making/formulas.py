@@ -56,6 +56,7 @@ class Formulas:
         found: str = self._chance.one_of(
             lambda: f"({part()} {pick('+', '-', '*', '/', '+', '-')} {part()})",
             lambda: f"({part()} {pick('+', '-', '*', '/', '//', '%')} {self._constant()})",
+            lambda: f"({self._whole()} {pick('//', '%')} {self._whole()})",
             lambda: f"{self._constant()} {pick('+', '-', '*', '/')} {part()}",
             lambda: f"{part()} ** {pick(0, 2, 3, 0.5, self._leaf())}",
             lambda: f"1 ** ({part()})",
@@ -78,6 +79,11 @@ class Formulas:
         field = self._chance.pick(*[field for field in self._calm if len(field.shape) < 2])
         index = f"[{self._chance.pick(0, -1, field.shape[0] - 1)}]" if field.shape else ""
         return self._name(field) + index
+
+    def _whole(self) -> str:
+        """Return whole numbers, some of them 0, if there is such a field."""
+        whole = [field for field in self._calm if field.kind in "iu" and not field.shape]
+        return self._name(self._chance.pick(*whole)) if whole else self._leaf()
 
     def _elements(self) -> str:
         """Return a field of several elements, or a part of one."""

@@ -91,7 +91,7 @@ class Columns(dict[str, Column]):
     def __missing__(self, name: str) -> Column:
         written = self.spec.get("derive", {})[name]
         if not isinstance(written, dict):
-            self[name] = formulas.evaluate(str(written), self, self.n_events)
+            self[name] = formulas.variable(str(written), self, self.n_events)
         else:
             recipe, options = next(iter(written.items()))
             self[name], self.counts[name] = RECIPES[recipe](options, self)
@@ -99,6 +99,15 @@ class Columns(dict[str, Column]):
 
     def __call__(self, name: str) -> Column:
         return self[name]
+
+    def whole(self, name: str) -> bool:
+        """Return whether a field or variable of numbers holds whole ones; conditions count as such."""
+        written = self.spec.get("derive", {}).get(name)
+        if written is None:
+            return all(value is None or isinstance(value, int) for value in self[name].flat)
+        if isinstance(written, dict):
+            return "shift" in written and self.whole(written["shift"]["field"])
+        return self[name].ndim == 1 and formulas.whole(str(written), self.whole)
 
     def unit(self, name: str) -> str:
         """Return the unit of a field or variable: declared, that of a recipe's field, or ps of a delay."""

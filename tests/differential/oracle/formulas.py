@@ -15,6 +15,7 @@ from tests.differential.oracle.events import Column, Single, by_event, unknown
 
 NAN = float("nan")
 LARGEST = 2**63
+KEEP_WHOLE = {"abs", "sign", "floor", "ceil", "round", "minimum", "maximum", "clip", "sum", "max", "min"}
 BINARY = {
     ast.Add: (operator.add, np.add),
     ast.Sub: (operator.sub, np.subtract),
@@ -68,6 +69,54 @@ def evaluate(text: str, columns: Callable[[str], Column], n_events: int) -> Colu
             if any(isinstance(element, bool) for element in event.flat):
                 event[...] = None
     return value
+
+
+def variable(text: str, columns: Any, n_events: int) -> Column:
+    """Return a variable: of whole numbers and conditions an event lacks what is unknown, floats are NaN.
+
+    `columns` gives fields and variables by name, and tells by `whole` which of them hold whole numbers.
+    """
+    value = evaluate(text, columns, n_events)
+    marked = None if whole(text, columns.whole) else NAN
+    for event in by_event(value):
+        if all(map(unknown, event)):
+            event[...] = marked
+    return value
+
+
+def whole(text: str, fields: Callable[[str], bool]) -> bool:
+    """Return whether a formula gives whole numbers or conditions, where 64 bits hold them."""
+    tree, names = parse(text)
+
+    def of(node: ast.expr) -> bool:
+        match node:
+            case ast.Constant():
+                return isinstance(node.value, int)
+            case ast.Name():
+                return node.id != "pi" and fields(names[node.id])
+            case ast.BinOp(op=ast.BitAnd() | ast.BitOr()) | ast.BoolOp() | ast.Compare():
+                return True
+            case ast.UnaryOp(op=ast.Not() | ast.Invert()):
+                return True
+            case ast.UnaryOp():
+                return of(node.operand)
+            case ast.BinOp(op=ast.Div()):
+                return False
+            case ast.BinOp(op=ast.Pow()):
+                return of(node.left) and isinstance(node.right, ast.Constant) and of(node.right)
+            case ast.BinOp():
+                return of(node.left) and of(node.right)
+            case ast.Subscript():
+                return of(node.value)
+            case ast.Call(func=ast.Name(id="where")):
+                return all(map(of, node.args[1:]))
+            case ast.Call(func=ast.Name(id="any" | "all" | "isnan" | "isfinite" | "eventcode")):
+                return True
+            case ast.Call(func=ast.Name(id=name)):
+                return name in KEEP_WHOLE and all(map(of, node.args))
+        raise NotImplementedError(ast.dump(node))
+
+    return of(tree)
 
 
 def lift(function: Callable[..., Any], *values: Any) -> Any:

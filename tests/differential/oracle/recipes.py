@@ -100,8 +100,7 @@ def shift(recipe: dict[str, Any], columns: Any) -> tuple[Column, Counts]:
     """Return the value of the event so many events later."""
     times, column, n_events = columns.times, columns(recipe["field"]), columns.n_events
     within = nanoseconds(recipe["within"]) if "within" in recipe else math.inf
-    whole = any(value is None or isinstance(value, int) for value in column.flat)
-    result = np.full(column.shape, None if whole else NAN, object)
+    result = np.full(column.shape, None if columns.whole(recipe["field"]) else NAN, object)
     found, lacking = [], []
     for i in range(n_events):
         j = i + recipe["events"]
