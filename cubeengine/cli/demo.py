@@ -31,8 +31,9 @@ def command(ctx: click.Context, folder: str, n_events: int) -> None:
     from cubeengine.cli.check import command as check
     from cubeengine.cli.progress import working
     from cubeengine.cli.run import command as run
-    from cubeengine.cli.show import save_plot
+    from cubeengine.cli.show import save_figure
     from cubeengine.errors import CubeEngineError
+    from cubeengine.plots import plot_cube
     from cubeengine.spec.model import CubeSpec
     from cubeengine.store.read import open_cube
 
@@ -60,7 +61,7 @@ def command(ctx: click.Context, folder: str, n_events: int) -> None:
     click.echo(f"\nagainst the truth\n{comparison_text(comparison)}")
     if not comparison.good:
         raise CubeEngineError(f"the cube {cube} is not what was put into {home}: please report this")
-    done = save_plot(made, home / "delay.png", signal="diode_ratio")
+    done = save_figure(plot_cube(made, "diode_ratio"), home / "delay.png")
     click.echo(f"\n{done} {home / 'delay.png'}\n\n{_next(spec, cube, home)}")
 
 

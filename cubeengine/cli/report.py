@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cubeengine.cli.base import Command, printable, say
+
+if TYPE_CHECKING:
+    from cubeengine.planning.bind import Bound
 
 
 @click.command("report", cls=Command, short_help="Write a page (HTML) about a cube.")
@@ -21,11 +25,15 @@ def command(cube: str, file: str) -> None:
     _write(cube, file)
 
 
-def _write(cube: str | Path, file: str) -> None:
+def _write(cube: str | Path, file: str, bound: Bound | None = None) -> None:
+    from cubeengine.cli.progress import working
+    from cubeengine.look.cubes import RatioOfRun
     from cubeengine.report import write_report
 
     done = "replaced" if Path(file).exists() else "wrote"
-    click.echo(f"{done} {printable(str(write_report(cube, file)))}")
+    with working("writing the report"):
+        path = write_report(cube, file, ratio=RatioOfRun(bound))
+    click.echo(f"{done} {printable(str(path))}")
 
 
 def check_place(file: str) -> None:
@@ -50,10 +58,10 @@ def check_place(file: str) -> None:
     check_ours(path, MARK)
 
 
-def report_on(cube: Path, file: str) -> None:
-    """Write the page about a cube that has just been made; a failure is a warning, as the cube is there."""
+def report_on(cube: Path, file: str, bound: Bound) -> None:
+    """Write the page about a cube that was just made of `bound`; a failure is a warning, no more."""
     try:
-        _write(cube, file)
+        _write(cube, file, bound)
     except Exception as err:  # whatever it is: the cube is made, and the page can be written later
         message = f"warning: no report: {err}; once that is solved: cubeengine report {cube} {file}"
         say(printable(message), "yellow")

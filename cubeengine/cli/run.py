@@ -79,7 +79,7 @@ def command(
             )
         print_result(result, plan.bound.evidence)
         if report is not None:
-            report_on(result.path, report)
+            report_on(result.path, report, plan.bound)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import click
 from cubeengine.cli.base import Command, printable
 
 if TYPE_CHECKING:
-    import xarray as xr
     from matplotlib.figure import Figure
 
 
@@ -25,8 +24,9 @@ def command(
 ) -> None:
     """Print a summary of CUBE; with --plot, draw one of its signals instead.
 
-    --over divides sums over the same events and draws no errors, as a cube does not tell how two signals vary
-    together. Where a signal lacks events, it is refused, with ways out.
+    --over divides the sums of two signals. How these vary together is not in a cube, so the ratio and its
+    errors are taken from the run, where its files are as they were, over the events that have both. Else the
+    sums of the cube are divided, without errors; where a signal lacks events that is refused, with ways out.
     """
     from cubeengine.plots import describe_cube
     from cubeengine.store.read import open_cube
@@ -37,22 +37,16 @@ def command(
     if plot is None:
         click.echo(printable(describe_cube(dataset)))
         return
-    done = save_plot(dataset, Path(plot), signal=signal, over=over, difference=difference)
-    click.echo(f"{done} {printable(plot)}")
-
-
-def save_plot(
-    dataset: xr.Dataset,
-    path: Path,
-    *,
-    signal: str | None = None,
-    over: str | None = None,
-    difference: str | None = None,
-) -> str:
-    """Draw a signal of a cube and save the picture in the format of the file's name; see `save_figure`."""
+    from cubeengine.cli.progress import working
+    from cubeengine.look.cubes import RatioOfRun
     from cubeengine.plots import plot_cube
 
-    return save_figure(plot_cube(dataset, signal, over, difference), path)
+    with working("drawing"):
+        figure = plot_cube(dataset, signal, over, difference, ratio=RatioOfRun())
+        done = save_figure(figure, Path(plot))
+    click.echo(f"{done} {printable(plot)}")
+    if over is not None:
+        click.echo(printable(figure.get_supxlabel()))
 
 
 def save_figure(figure: Figure, path: Path) -> str:

@@ -8,6 +8,7 @@ said in the picture.
 from typing import NoReturn
 
 from cubeengine.look.correlations import correlation
+from cubeengine.look.cubes import RatioOfRun
 from cubeengine.look.cuts import cut_flow, cut_histograms
 from cubeengine.look.draw_correlations import plot_correlation
 from cubeengine.look.draw_cuts import plot_cut_flow, plot_cuts
@@ -24,10 +25,10 @@ from cubeengine.look.traces import trace
 from cubeengine.schema.calls import no_attribute
 
 __all__ = [
-    "Choices", "average_image", "choices", "correlation", "cut_flow", "cut_histograms", "event_rate",
-    "histogram", "histogram2d", "missing_fractions", "overview", "plot_average_image", "plot_correlation",
-    "plot_cut_flow", "plot_cuts", "plot_histogram", "plot_histogram2d", "plot_overview", "plot_scan",
-    "plot_trace", "scan_curve", "shots", "trace",
+    "Choices", "RatioOfRun", "average_image", "choices", "correlation", "cut_flow", "cut_histograms",
+    "event_rate", "histogram", "histogram2d", "missing_fractions", "overview", "plot_average_image",
+    "plot_correlation", "plot_cut_flow", "plot_cuts", "plot_histogram", "plot_histogram2d", "plot_overview",
+    "plot_scan", "plot_trace", "scan_curve", "shots", "trace",
 ]  # fmt: skip
 
 

@@ -18,9 +18,9 @@ from cubeengine.plots.picked import plot_picked
 from cubeengine.plots.values import (
     SELECTION,
     Drawable,
+    Ratio,
     axes_for_display,
     axes_of,
-    check_same_events,
     default_signal,
     display_unit,
     drawable,
@@ -79,6 +79,8 @@ def plot_cube(
     signal: str | None = None,
     over: str | None = None,
     difference: str | Sequence[str] | None = None,
+    *,
+    ratio: Ratio | None = None,
 ) -> Figure:
     """Draw one signal of a cube, in the view that fits its dimensions.
 
@@ -96,6 +98,9 @@ def plot_cube(
         A scalar signal to divide by: ratio of sums over the same events, without errors.
     difference : str or two names, optional
         Two selections, "on,off": the first minus the second (approximate errors).
+    ratio : callable, optional
+        Makes the ratio to `over`; ``ce.look.RatioOfRun()`` takes it, with errors, from the run that the cube
+        was made of, where that is as it was.
 
     Returns
     -------
@@ -128,11 +133,9 @@ def plot_cube(
         )
     if len(axes) == 1 and len(elements) > 1:
         dataset = dataset.isel({axes[0]: _spread(dataset, axes[0])})
-    if over is not None:
-        check_same_events(dataset, name, find_signal(dataset, over))
     if len(axes) == 2 and elements:
         dataset, elements = mean_over_elements(dataset, name), ()
-    drawn = drawable(dataset, name, over=over, difference=difference)
+    drawn = drawable(dataset, name, over=over, difference=difference, ratio=ratio)
     unit, factor = display_unit(drawn.value, drawn.unit)
     if unit != drawn.unit:
         drawn = replace(drawn, value=drawn.value * factor, error=drawn.error * factor, unit=unit)

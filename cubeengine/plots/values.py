@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -155,6 +156,7 @@ def drawable(
     *,
     over: str | None = None,
     difference: str | Sequence[str] | None = None,
+    ratio: Ratio | None = None,
 ) -> Drawable:
     """Work out what is to be drawn.
 
@@ -168,6 +170,8 @@ def drawable(
         A scalar signal to divide by: ratio of the sums over the events of each bin, which must be the same.
     difference : str or two names, optional
         Two selections, "on,off": the first minus the second.
+    ratio : Ratio, optional
+        Makes the ratio. Default: `ratio_of_sums`.
 
     Returns
     -------
@@ -184,7 +188,7 @@ def drawable(
     """
     found = _mean(dataset, find_signal(dataset, signal))
     if over is not None:
-        found = _ratio(dataset, find_signal(dataset, signal), find_signal(dataset, over))
+        found = (ratio or ratio_of_sums)(dataset, find_signal(dataset, signal), find_signal(dataset, over))
     if difference is not None:
         first, second = _pair(dataset, difference)
         found = _difference(found, first, second, _shared_events(dataset, first, second))
@@ -195,14 +199,18 @@ def drawable(
 def mean_over_elements(dataset: xr.Dataset, signal: str) -> xr.Dataset:
     """Replace a signal by the mean of its elements, read bin by bin.
 
-    Its standard deviation is NaN then: how the elements of one event vary together is not in a cube.
+    Its standard deviation is NaN then: how the elements of one event vary together is not in a cube. Its
+    count is that of the events that have all elements which are not missing throughout the bin.
     """
     count, mean, std = (f"{signal}_{part}" for part in ("count", "mean", "std"))
     one_bin = dict.fromkeys(dataset["n_events"].dims, 1)
+    counts = dataset[count].chunk(one_bin)
+    elements = [dim for dim in counts.dims if dim not in one_bin]
+    least = counts.where(counts > 0).min(elements).fillna(0).astype(np.int64).compute()
     values = dataset[mean].chunk(one_bin).mean(element_dims(dataset, signal), keep_attrs=True).compute()
-    values = values.assign_attrs(label=f"{label_of(dataset, signal)}, mean of all elements")
+    values = values.assign_attrs(label=f"{label_of(dataset, signal)}, mean of all elements", reduced="mean")
     small = dataset.drop_vars([count, mean, std])
-    return small.assign({count: dataset["n_events"], mean: values, std: xr.full_like(values, np.nan)})
+    return small.assign({count: least, mean: values, std: xr.full_like(values, np.nan)})
 
 
 def field_of(dataset: xr.Dataset, signal: str) -> str:
@@ -224,16 +232,32 @@ def _mean(dataset: xr.Dataset, signal: str) -> Drawable:
     return Drawable(mean, sem(dataset, signal), label_of(dataset, signal), unit)
 
 
-def _ratio(dataset: xr.Dataset, signal: str, over: str) -> Drawable:
-    """Return sum(signal) / sum(over) of the same events; a cube does not tell its error."""
-    check_same_events(dataset, signal, over)
+def ratio_of_sums(dataset: xr.Dataset, signal: str, over: str, because: str = "") -> Drawable:
+    """Return sum(signal) / sum(over) of the same events, without errors: a cube does not hold them.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        A cube.
+    signal, over : str
+        Names of signals.
+    because : str, optional
+        Why it is not taken from the run instead.
+
+    Raises
+    ------
+    SpecError
+        If the sums are not surely of the same events; see `check_same_events`.
+    """
+    check_same_events(dataset, signal, over, because)
     top, bottom = _mean(dataset, signal), _mean(dataset, over)
     value = (top.value / bottom.value.where(bottom.value != 0)).transpose(*top.value.dims)
     return Drawable(
         value,
         xr.full_like(value, np.nan, dtype=np.float64),
         f"{top.label} / {bottom.label}",
-        _ratio_unit(top.unit, bottom.unit),
+        ratio_unit(top.unit, bottom.unit),
+        notes=(f"ratio of the sums in the cube{f': {because}' if because else ''}",),
         error_notes=(
             f"no errors: how {top.label} and {bottom.label} vary together is not in the cube; "
             "ce.look.plot_scan draws the run with them",
@@ -241,7 +265,11 @@ def _ratio(dataset: xr.Dataset, signal: str, over: str) -> Drawable:
     )
 
 
-def check_same_events(dataset: xr.Dataset, signal: str, over: str) -> None:
+Ratio: TypeAlias = Callable[[xr.Dataset, str, str], Drawable]
+"""Returns a signal of a cube over another, by the names of both; its notes say where it is from."""
+
+
+def check_same_events(dataset: xr.Dataset, signal: str, over: str, because: str = "") -> None:
     """Raise where a signal and what it is to be divided by are not of the same events.
 
     Raises
@@ -265,13 +293,15 @@ def check_same_events(dataset: xr.Dataset, signal: str, over: str) -> None:
     where = dict(zip(selected.dims, place, strict=True))
     bins = ", ".join(f"{dim} {selected[dim].values[number]}" for dim, number in where.items())
     field, base = field_of(dataset, signal), field_of(dataset, over)
-    has_value = f"isfinite(sum(`{field}`))" if element_dims(dataset, signal) else f"isfinite(`{field}`)"
+    has_elements = element_dims(dataset, signal) or "reduced" in dataset[f"{signal}_mean"].attrs
+    has_value = f"isfinite(sum(`{field}`))" if has_elements else f"isfinite(`{field}`)"
     raise SpecError(
         f"{signal} over {over}: their sums are not surely of the same events in {int(wrong.sum()):,} of "
         f"{wrong.size:,} bins, the first at {bins}: of {int(selected[where]):,} selected events "
         f"{int(least[where]):,} have {signal} and {int(below[where]):,} have {over}. Make the cube of events "
         f'that have both, with  select: ["{has_value}", "isfinite(`{base}`)"]; or divide shot by shot, '
         "with a derived variable; or look at the run, with ce.look.plot_scan, which also knows the errors"
+        f"{f'. It is not taken from the run here: {because}' if because else ''}"
     )
 
 
@@ -326,7 +356,8 @@ def _shape(dataset: xr.Dataset, signal: str) -> str:
     return " x ".join(str(dataset.sizes[dim]) for dim in element_dims(dataset, signal))
 
 
-def _ratio_unit(top: str, bottom: str) -> str:
+def ratio_unit(top: str, bottom: str) -> str:
+    """Write the unit of a ratio: "V/mJ"; "" where both are of one unit."""
     if top == bottom:
         return ""
     return f"{top or '1'}/{bottom}" if bottom else top

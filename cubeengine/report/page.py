@@ -9,7 +9,15 @@ import xarray as xr
 
 from cubeengine.budget import format_size
 from cubeengine.errors import MissingExtra
-from cubeengine.plots.values import axes_for_display, axes_of, axis_span, element_dims, field_of, run_words
+from cubeengine.plots.values import (
+    Ratio,
+    axes_for_display,
+    axes_of,
+    axis_span,
+    element_dims,
+    field_of,
+    run_words,
+)
 from cubeengine.report import events, work
 from cubeengine.report.events import MOST_ROWS
 from cubeengine.report.html import Html, element, joined, paragraph, section, table
@@ -42,7 +50,7 @@ th { font-weight: 600; } .number { text-align: right; font-variant-numeric: tabu
 """
 
 
-def report_html(dataset: xr.Dataset, path: str) -> Html:
+def report_html(dataset: xr.Dataset, path: str, ratio: Ratio | None = None) -> Html:
     """Describe a cube in a page that needs nothing else: no scripts, no styles, fonts or pictures elsewhere.
 
     Parameters
@@ -51,9 +59,11 @@ def report_html(dataset: xr.Dataset, path: str) -> Html:
         The cube, from `open_cube`; its counts and scalar signals are read.
     path : str
         Where it is, for the reader.
+    ratio : Ratio, optional
+        Makes the ratios to the intensity; see `plot_cube`.
     """
     title = str(dataset.attrs.get("title") or "cube")
-    body = joined([element("h1", title), *_sections(dataset, path)])
+    body = joined([element("h1", title), *_sections(dataset, path, ratio)])
     head = joined(
         [
             element("meta", charset="utf-8"),
@@ -66,9 +76,9 @@ def report_html(dataset: xr.Dataset, path: str) -> Html:
     return Html(f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n')
 
 
-def _sections(dataset: xr.Dataset, path: str) -> Iterator[Html]:
+def _sections(dataset: xr.Dataset, path: str, ratio: Ratio | None) -> Iterator[Html]:
     attrs: Mapping[str, Any] = cube_facts(dataset)
-    album = Album(dataset)
+    album = Album(dataset, ratio)
     yield _about(dataset, path)
     yield events.cut_flow(attrs)
     yield events.fates(attrs)

@@ -15,7 +15,7 @@ import xarray as xr
 
 from cubeengine.errors import CubeEngineError, MissingExtra
 from cubeengine.plots import plot_cube
-from cubeengine.plots.values import axes_of, element_dims, field_of
+from cubeengine.plots.values import Ratio, axes_of, element_dims, field_of
 from cubeengine.report.html import Html, element, paragraph, plain
 from cubeengine.store.read import cube_facts, signal_names
 
@@ -45,10 +45,12 @@ class Album:
     ----------
     dataset : xarray.Dataset
         The cube.
+    ratio : Ratio, optional
+        Makes the ratios to the intensity; see `plot_cube`.
     """
 
-    def __init__(self, dataset: xr.Dataset) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: xr.Dataset, ratio: Ratio | None = None) -> None:
+        self._dataset, self._ratio = dataset, ratio
         self._nbytes = self._number = 0
 
     @property
@@ -91,7 +93,7 @@ class Album:
     def _picture(self, dataset: xr.Dataset, name: str, over: str | None = None) -> Html:
         what = name if over is None else f"{name} over {over}"
         try:
-            data = _png(plot_cube(dataset, name, over))
+            data = _png(plot_cube(dataset, name, over, ratio=self._ratio))
         except MissingExtra:
             raise
         except (CubeEngineError, ValueError, RuntimeError) as err:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cubeengine.plots.values import Ratio
 from cubeengine.report.page import MARK, report_html
 from cubeengine.store.files import write_again
 from cubeengine.store.read import check_means, open_cube
 
 
-def write_report(cube: Path | str, file: Path | str) -> Path:
+def write_report(cube: Path | str, file: Path | str, *, ratio: Ratio | None = None) -> Path:
     """Write a page about a cube, in one file that needs nothing else; gives its path.
 
     Parameters
@@ -18,6 +19,8 @@ def write_report(cube: Path | str, file: Path | str) -> Path:
         The cube.
     file : path
         The page, e.g. "delay.html". A page about a cube that is there is replaced, in one step.
+    ratio : Ratio, optional
+        Makes the ratios to the intensity; see `plot_cube`.
 
     Raises
     ------
@@ -33,7 +36,7 @@ def write_report(cube: Path | str, file: Path | str) -> Path:
     file = Path(file)
     with open_cube(cube) as dataset:
         check_means(dataset, cube, "reported on")
-        page = report_html(dataset, str(cube))
+        page = report_html(dataset, str(cube), ratio)
     content = page.encode("utf-8", "backslashreplace")
     write_again(file, content, "writing the report", mark=MARK)
     return file

@@ -47,7 +47,8 @@ def test_picture_of_a_ratio_and_difference(call: Call, cube: Path) -> None:
     options = ("--signal", "roi", "--over", "ipm2/sum", "--difference", "on,off")
 
     drawn = call("show", cube, "--plot", "ratio.png", *options)
-    assert (drawn.code, drawn.out) == (0, "wrote ratio.png\n")
+    assert (drawn.code, drawn.out.splitlines()[0]) == (0, "wrote ratio.png")
+    assert "ratio of the sums in the cube: roi has 168 elements" in " ".join(drawn.out.split())
 
 
 def test_signal_without_plot_is_an_error(call: Call, cube: Path) -> None:

@@ -189,7 +189,7 @@ def test_without_matplotlib_there_are_the_tables_alone(monkeypatch: pytest.Monke
 
 
 def test_picture_that_cannot_be_drawn_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise ValueError("too <wide>")
 
     monkeypatch.setattr(pictures, "plot_cube", fails)
@@ -199,7 +199,7 @@ def test_picture_that_cannot_be_drawn_is_a_sentence(monkeypatch: pytest.MonkeyPa
 
 def test_page_stays_below_5_MB(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "_png", lambda _: "A" * 300_000)
-    monkeypatch.setattr(pictures, "plot_cube", lambda *_: None)
+    monkeypatch.setattr(pictures, "plot_cube", lambda *_, **__: None)
     files = [{"path": f"/data/{'long' * 40}-{i}.xtc2", "size": i, "mtime_ns": i} for i in range(3000)]
     flow = {f"s{i}": [["x" * 3000, 5, 5]] * 20 for i in range(200)}
     lack = {f"signal{i}": {"good": {"missing": 5}} for i in range(5000)}

@@ -1,0 +1,260 @@
+"""The ratio of two signals of a cube, with errors, from the run that the cube was made of.
+
+A cube holds how a signal varies, but not how two vary together; the run does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from cubeengine.budget import format_size
+from cubeengine.errors import CubeEngineError, SpecError
+from cubeengine.events.opening import open_run
+from cubeengine.events.run import Run
+from cubeengine.events.variables import with_saved_variables
+from cubeengine.look.events import Events, floats, has_value, in_reach, look_at
+from cubeengine.look.moments import Moments, moments_of, no_moments
+from cubeengine.look.ratios import ratio_of_means
+from cubeengine.planning.bind import Bound, bind
+from cubeengine.planning.grouping import Grouping
+from cubeengine.plots.draw import FEW_ELEMENTS
+from cubeengine.plots.values import (
+    SELECTION,
+    Drawable,
+    axes_of,
+    element_dims,
+    label_of,
+    ratio_of_sums,
+    ratio_unit,
+)
+from cubeengine.spec.model import CubeSpec
+from cubeengine.store.read import cube_facts
+from cubeengine.types import FloatArray
+
+MOST_NBYTES = 256 * 2**20
+"""Frames are read again for a picture up to this size in all; more take too long."""
+
+RAW = ".xtc2"
+
+
+@dataclass(slots=True)
+class RatioOfRun:
+    """Ratios of signals in the bins of one cube, from its run where that can be had, else from the cube.
+
+    From the run they are sums over the events that have both signals, with errors that include the
+    covariance, as `scan_curve` has them. From the cube they are ratios of its sums, without errors; see
+    `ratio_of_sums`.
+
+    Parameters
+    ----------
+    bound : Bound, optional
+        The cube's spec on its run, where that is at hand. Otherwise the run is opened by the input files that
+        the cube names, if all have the size and time stamp that it recorded, and the events are binned again;
+        they must be as many in every bin. Done once, for all ratios.
+
+    Examples
+    --------
+    >>> cube = ce.open_cube("delay.zarr")
+    >>> found = RatioOfRun()(cube, "diode2__channels", "ipm2__sum")
+    >>> found.notes[0]
+    'from the run (xppdemo20_Run0012.h5), over the events that have both: on 4,012 of 4,100'
+    """
+
+    bound: Bound | None = None
+    _reason: str = field(default="", init=False)
+
+    def __call__(self, dataset: xr.Dataset, signal: str, over: str) -> Drawable:
+        """Return the ratio of two signals; its notes name where it is from.
+
+        Raises
+        ------
+        SpecError
+            If it cannot be had from the run, and the cube's sums are not of the same events; or `over` has
+            elements.
+        """
+        try:
+            _check_numbers(dataset, signal, over)
+            return _ratio(dataset, self._bound_to(dataset), signal, over)
+        except (CubeEngineError, OSError) as err:
+            return ratio_of_sums(dataset, signal, over, because=str(err))
+
+    def _bound_to(self, dataset: xr.Dataset) -> Bound:
+        if self._reason:
+            raise SpecError(self._reason)
+        if self.bound is None:
+            try:
+                self.bound = _bound_again(dataset)
+            except (CubeEngineError, OSError) as err:
+                self._reason = str(err)
+                raise
+        return self.bound
+
+
+def _bound_again(dataset: xr.Dataset) -> Bound:
+    """Bin the events of the run that a cube was made of as they were binned then.
+
+    Raises
+    ------
+    SpecError
+        If the cube is not of one whole run, or its files have changed.
+    """
+    facts = cube_facts(dataset)
+    if facts.get("merged_from") or facts.get("history"):
+        raise SpecError("the cube was made of other cubes")
+    if facts.get("partial_run"):
+        raise SpecError("the cube is of part of the run")
+    inputs: Sequence[Mapping[str, Any]] = facts.get("inputs") or ()
+    if not inputs or not facts.get("spec"):
+        raise SpecError("the cube names no input files")
+    for file in inputs:
+        _check_unchanged(file)
+    spec = CubeSpec.from_dict(facts["spec"])
+    plain = tuple(signal for signal in spec.signals if not signal.stages)
+    bound = bind(_opened(spec, inputs), spec.model_copy(update={"signals": plain}))
+    found = {str(file.path) for file in bound.run.files}
+    if found != {str(file["path"]) for file in inputs}:
+        raise SpecError(f"the run opens as other files than the cube names: {', '.join(sorted(found))}")
+    return bound
+
+
+def _check_unchanged(file: Mapping[str, Any]) -> None:
+    path = Path(file["path"])
+    if not path.exists():
+        raise SpecError(f"the input file {path} is not there")
+    now = path.stat()
+    if (now.st_size, now.st_mtime_ns) != (file["size"], file["mtime_ns"]):
+        raise SpecError(f"the input file {path} has changed since the cube was made")
+
+
+def _opened(spec: CubeSpec, inputs: Sequence[Mapping[str, Any]]) -> Run:
+    """Open the run of files: smallData, raw data or both; a session's variables, if any, come last."""
+    paths = [Path(file["path"]) for file in inputs]
+    variables = paths.pop() if spec.run.variables else None
+    raw = [path for path in paths if path.suffix == RAW]
+    smalldata = [path for path in paths if path.suffix != RAW]
+    run = open_run(smalldata[0], xtc=raw or None) if smalldata else open_run(raw)
+    return run if variables is None else with_saved_variables(run, variables)
+
+
+def _ratio(dataset: xr.Dataset, bound: Bound, signal: str, over: str) -> Drawable:
+    """Return the ratio over the events that have both signals, in every bin of every selection."""
+    _check_bins(dataset, bound)
+    names = _quantities(dataset, bound, signal)
+    events = look_at(bound.run, [*names, *_quantities(dataset, bound, over)])
+    found = _moments(events, bound.grouping)
+    ratios = [ratio_of_means(moments) for moments in found]
+    count = found[0].count.reshape(bound.n_events.shape).sum(axis=1).tolist()
+    value, error = (_as_drawn(dataset, signal, [ratio[part] for ratio in ratios]) for part in (0, 1))
+    return Drawable(
+        value,
+        error,
+        f"{label_of(dataset, signal)} / {label_of(dataset, over)}",
+        ratio_unit(*(str(dataset[f"{name}_mean"].attrs.get("units", "")) for name in (signal, over))),
+        notes=(_source_note(bound, count),),
+        error_notes=(f"errors of the ratio include how {signal} and {over} vary together",),
+    )
+
+
+def _source_note(bound: Bound, count: Sequence[int]) -> str:
+    selected = bound.n_events.sum(axis=1).tolist()
+    shown = (f"{name} {n:,} of {of:,}" for name, n, of in zip(bound.selections, count, selected, strict=True))
+    return (
+        f"from the run ({bound.run.files[0].path.name}), over the events that have both: {', '.join(shown)}"
+    )
+
+
+def _check_bins(dataset: xr.Dataset, bound: Bound) -> None:
+    """Raise where a cube does not have the bins that its spec makes of the run, with as many events."""
+    counts, axes = dataset["n_events"].values, [binned.axis for binned in bound.axes]
+    same = (
+        list(map(str, dataset[SELECTION].values)) == list(bound.selections)
+        and axes_of(dataset) == tuple(axis.name for axis in axes)
+        and counts.size == bound.n_events.size
+        and np.array_equal(counts.ravel(), bound.n_events.ravel())
+        and all(np.array_equal(_edges(dataset, axis.name), axis.edges) for axis in axes)
+    )
+    if not same:
+        raise SpecError("the bins that the cube's spec makes of its input files are not those of the cube")
+
+
+def _edges(dataset: xr.Dataset, axis: str) -> FloatArray:
+    bounds = dataset[f"{axis}_bnds"].values
+    return np.append(bounds[:, 0], bounds[-1:, 1])
+
+
+def _check_numbers(dataset: xr.Dataset, signal: str, over: str) -> None:
+    """Raise, before a run is opened, where signals are more than numbers of it."""
+    for name in (signal, over):
+        if name in (cube_facts(dataset).get("stages") or {}):
+            raise SpecError(f"{name} is made by stages, which are not done again for a picture")
+    elements = element_dims(dataset, signal)
+    n_elements = math.prod(dataset.sizes[dim] for dim in elements)
+    if len(elements) > 1 or n_elements > FEW_ELEMENTS:
+        raise SpecError(f"{signal} has {n_elements:,} elements per event, not to be read again for a picture")
+    if element_dims(dataset, over):
+        raise SpecError(f"{over} is not one number per event")
+
+
+def _quantities(dataset: xr.Dataset, bound: Bound, name: str) -> list[str]:
+    """Return what is looked at of a signal: itself, each of its few channels, or the mean of its elements."""
+    source = next((signal.source for signal in bound.signals if signal.name == name), None)
+    if source is None:
+        raise SpecError(f"{name} is none of the signals of the cube's spec")
+    info = bound.run.fields[source]
+    if not info.shape:
+        return [source]
+    if element_dims(dataset, name):
+        return [f"`{source}`[{number}]" for number in range(info.shape[0])]
+    if info.nbytes > MOST_NBYTES:  # the picture is of the mean of its elements
+        raise SpecError(f"the frames of {name} have {format_size(info.nbytes)}, too much for a picture")
+    return [f"mean(`{source}`)"]
+
+
+def _moments(events: Events, grouping: Grouping) -> list[Moments]:
+    """Return, for each quantity but the last, moments of it and the last, by selection and bin."""
+    *names, base = events.names
+    found = [no_moments(2, grouping.n_groups) for _ in names]
+    for window in events.run.windows():
+        first, stop = np.searchsorted(grouping.events, (window.events.start, window.events.stop))
+        rows = np.asarray(grouping.events[first:stop]) - window.events.start
+        groups = np.asarray(grouping.groups[first:stop])
+        for number, name in enumerate(names):
+            columns = [window.column(each) for each in (name, base)]
+            there = np.logical_and.reduce([has_value(each) & in_reach(each.data) for each in columns])[rows]
+            values = np.stack([floats(each, rows[there]) for each in columns])
+            found[number] += moments_of(values, groups[there], grouping.n_groups)
+    return [_by_selection(moments, grouping) for moments in found]
+
+
+def _by_selection(moments: Moments, grouping: Grouping) -> Moments:
+    """Put the bins of each selection together from its groups, selection after selection."""
+    per_selection = [
+        reduce(add, (_some(moments, slice(member, None, grouping.width)) for member in members))
+        for members in grouping.members
+    ]
+    count, mean, products = (
+        np.concatenate([getattr(each, part) for each in per_selection], axis=-1)
+        for part in ("count", "mean", "products")
+    )
+    return Moments(count, mean, products)
+
+
+def _some(moments: Moments, groups: slice) -> Moments:
+    return Moments(moments.count[groups], moments.mean[:, groups], moments.products[:, :, groups])
+
+
+def _as_drawn(dataset: xr.Dataset, signal: str, parts: Sequence[FloatArray]) -> xr.DataArray:
+    """Return values of (selection, bins) for each element with the dimensions of a signal's mean."""
+    mean = dataset[f"{signal}_mean"]
+    by_bin = mean.transpose(*dataset["n_events"].dims, *element_dims(dataset, signal))
+    values = np.stack(parts, axis=-1).reshape(by_bin.shape)
+    return xr.DataArray(values, by_bin.coords, by_bin.dims).transpose(*mean.dims)
