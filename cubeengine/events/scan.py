@@ -64,8 +64,8 @@ def distinct_settings(values: NDArray[Any], tolerance: float | None = None) -> V
     values : (n_events,) numbers
         NaN and infinite ones are at no setting.
     tolerance : float, optional
-        Width of a setting at most. 1e-9 of the range, and the rounding of the numbers themselves, where
-        left out.
+        Width of a setting at most. Where left out, 1e-9 of the range and the rounding of floats, 0 of whole
+        numbers.
     """
     seen, events = np.unique(values[np.isfinite(values)], return_counts=True)
     tolerance = _tolerance(values.dtype, seen) if tolerance is None else tolerance
@@ -78,8 +78,13 @@ def _tolerance(dtype: np.dtype[Any], seen: NDArray[Any]) -> float:
 
 
 def settings_tolerance(dtype: np.dtype[Any], low: float, high: float) -> float:
-    """Give how wide a setting of readings of a type may be, between the lowest and the highest of them."""
-    rounding = 4 * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+    """Return how wide a setting of readings of a type may be, between the lowest and the highest of them.
+
+    Whole numbers are exact: those that differ are different settings.
+    """
+    if dtype.kind != "f":
+        return 0.0
+    rounding = 4 * float(np.finfo(dtype).eps)
     return max(RELATIVE_TOLERANCE * (high - low), rounding * max(abs(low), abs(high)))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.errors import PlanError
+from cubeengine.errors import PlanError, SpecError
 from cubeengine.events import states
 from cubeengine.events.blocks import joined
 from cubeengine.events.derived import numbers
@@ -18,12 +18,12 @@ from cubeengine.events.settings import Settings
 from cubeengine.events.states import States
 from cubeengine.events.window import Window
 from cubeengine.kernels.bins import bin_index
-from cubeengine.planning.distinct import Distinct, n_chains, quantile_edges, settings
+from cubeengine.planning.distinct import Distinct, n_chains, quantile_edges, settings, smallest_gap
 from cubeengine.planning.plan import Axis
 from cubeengine.planning.units import FieldIn, field_in
 from cubeengine.schema.texts import amount_in
 from cubeengine.spec.axes import Axis as AxisSpec
-from cubeengine.spec.axes import axis_unit, edges_of, labels_of, middles
+from cubeengine.spec.axes import axis_unit, check_range, edges_of, labels_of, middles
 from cubeengine.types import BoolArray, Column, FloatArray
 
 MOST_SURE_STEPS = 100  # so many settings are believed to be steps
@@ -111,10 +111,13 @@ class Steps:
         The field whose settings they are.
     settings : Settings
         What readings belong to each.
+    gap : float, or None
+        Smallest distance of two readings, where a tolerance that was asked for makes one setting of all.
     """
 
     source: FieldIn
     settings: Settings
+    gap: float | None = None
 
 
 def _states(binned: Column, index: NDArray[np.int32]) -> States:
@@ -172,8 +175,10 @@ class AxisFinder:
     def add(self, window: Window, kept: BoolArray) -> None:
         """Look at the events of a window that some selection keeps."""
         column = (self._settings if self._spec.form == "steps" else self._source).column(window)
-        exact = self._spec.form == "steps" and column.valid is None
-        values = (column.data if exact else numbers(column))[kept]
+        if self._spec.form == "steps":
+            values = column.data[kept if column.valid is None else kept & column.valid]
+        else:
+            values = numbers(column)[kept]
         self._distinct.add(values[np.isfinite(values)])
 
     def found(self) -> BinnedAxis:
@@ -187,7 +192,7 @@ class AxisFinder:
         spec, given = self._spec, edges_of(self._spec)
         if spec.form == "steps":
             return self._found_steps()
-        edges = _quantile_edges(spec, self._distinct) if given is None else given
+        edges = self._checked(_quantile_edges(spec, self._distinct)) if given is None else given
         labels = labels_of(spec) if given is not None else None
         labels = middles(edges) if labels is None else labels
         axis = Axis(spec.variable, spec.field, self._unit, tuple(edges.tolist()), tuple(labels.tolist()))
@@ -200,18 +205,41 @@ class AxisFinder:
                 f"axis {spec.field!r}: steps: no selected event has a value of {source.field!r}; see its "
                 "values with  cubeengine fields SOURCE --stats,  and the cut flow without this axis"
             )
+        low, high = map(float, distinct.limits)
+        self._checked(np.array([low, high]))
         tolerance = self._tolerance
         if tolerance is None:
-            tolerance = settings_tolerance(distinct.dtype, *map(float, distinct.limits))
+            tolerance = settings_tolerance(distinct.dtype, low, high)
         self._check_steps(n_chains(distinct, tolerance), tolerance)
         found = settings(distinct, tolerance)
         self._check_steps(len(found), tolerance)
-        edges = _midway(found.values, reach=tolerance)
+        self._check_exact(found, tolerance)
+        edges = self._checked(_midway(found.values, reach=tolerance))
+        joined_all = spec.tolerance is not None and len(found) == 1 and high - low <= tolerance
+        gap = smallest_gap(distinct) if joined_all and low < high else None
         axis = Axis(
             spec.variable, spec.field, source.unit, tuple(edges.tolist()), tuple(found.values.tolist()),
             source.field, tolerance,
         )  # fmt: skip
-        return BinnedAxis(axis, self._source, False, Steps(source, found), self._run)
+        return BinnedAxis(axis, self._source, False, Steps(source, found, gap), self._run)
+
+    def _checked(self, edges: FloatArray) -> FloatArray:
+        try:
+            check_range(edges)
+        except SpecError as err:
+            raise PlanError(f"axis {self._spec.field!r}: {err}") from err
+        return edges
+
+    def _check_exact(self, found: Settings, tolerance: float) -> None:
+        """Raise where whole numbers that differ by more than the tolerance are one number as float64."""
+        pairs = zip(found.lowest.tolist(), found.highest.tolist(), strict=True)
+        for low, high in pairs if found.lowest.dtype.kind in "iu" else ():
+            if high - low > tolerance:
+                derive = f"{{steps: '`{self._settings.field}` - {low}'}}"
+                raise PlanError(
+                    f"axis {self._spec.field!r}: steps: {low} and {high} differ, but not as float64, "
+                    f"which bins are made of; take a large number off first:  derive: {derive}"
+                )
 
     def _check_steps(self, n_found: int, tolerance: float) -> None:
         n_values, unit = self._distinct.n_values, self._settings.unit
@@ -254,4 +282,5 @@ def _midway(centers: FloatArray, reach: float = 0.0) -> FloatArray:
         half = max(abs(centers[0]) * 1e-6, 1e-15, reach)
         return np.array([centers[0] - half, centers[0] + half])
     inner = middles(centers)
-    return np.array([2 * centers[0] - inner[0], *inner, 2 * centers[-1] - inner[-1]])
+    with np.errstate(over="ignore"):
+        return np.array([2 * centers[0] - inner[0], *inner, 2 * centers[-1] - inner[-1]])

@@ -14,6 +14,7 @@ from cubeengine.events.states import States
 from cubeengine.events.window import Window
 from cubeengine.planning.axes import Binned, BinnedAxis
 from cubeengine.planning.fates import Fates, count_fates
+from cubeengine.spec.axes import middles
 from cubeengine.types import BoolArray
 
 EDGE_DISTANCE = 1e-6
@@ -139,7 +140,7 @@ def near_edges(axis: BinnedAxis, binned: Binned) -> BoolArray | None:
     if not axis.given:
         return None
     edges, values = np.asarray(axis.axis.edges), numbers(binned.values)
-    nearest = np.clip(np.searchsorted((edges[:-1] + edges[1:]) / 2, values), 0, len(edges) - 1)
+    nearest = np.clip(np.searchsorted(middles(edges), values), 0, len(edges) - 1)
     widths = np.diff(edges)
     width = widths[np.clip(nearest, 0, len(widths) - 1)]
     close: BoolArray = np.abs(values - edges[nearest]) < EDGE_DISTANCE * width

@@ -126,6 +126,16 @@ def values_at(distinct: Distinct, ranks: IntArray) -> FloatArray:
     return found
 
 
+def smallest_gap(distinct: Distinct) -> float:
+    """Return the smallest distance of two distinct values; infinity where there is but one."""
+    smallest, last = np.inf, None
+    for values, _ in distinct.blocks():
+        row = values if last is None else np.append(last, values)
+        smallest = min(smallest, np.diff(row.astype(np.float64)).min(initial=np.inf))
+        last = values[-1:]
+    return float(smallest)
+
+
 def n_chains(distinct: Distinct, tolerance: float) -> int:
     """Count the stretches of values that follow one another within the tolerance: not above the settings."""
     found, last = 0, None

@@ -47,6 +47,7 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
     yield from _unlike_percentiles(bound)
     for number, axis in enumerate(bound.axes):
         yield from _near_edges(bound, axis, number)
+        yield from _one_setting(axis, number)
         yield from _undeclared_unit(bound, number)
     for path, message in rounding_warnings(bound.spec, bound.census.beside):
         yield _warning(path, message)
@@ -216,6 +217,20 @@ def _on_what(bound: Bound, axis: BinnedAxis) -> str:
         f"between the settings of {axis.axis.steps!r}, in no bin: they are no part of {axis.axis.n_bins:,} "
         f"settings that are at most {axis.axis.tolerance:.3g} wide; where readings of a setting spread over "
         "more, give a larger tolerance, where settings are closer than that, a smaller one"
+    )
+
+
+def _one_setting(axis: BinnedAxis, number: int) -> Iterator[Problem]:
+    """Tell of a tolerance that makes one setting of readings that differ."""
+    if axis.steps is None or axis.steps.gap is None:
+        return
+    low, high = axis.steps.settings.lowest[0], axis.steps.settings.highest[0]
+    unit = f" {axis.axis.unit}" if axis.axis.unit else ""
+    yield _warning(
+        ("axes", number, "tolerance"),
+        f"all readings of {axis.axis.steps!r}, {low:.6g} to {high:.6g}{unit}, are one setting, as the "
+        f"tolerance {axis.axis.tolerance:.6g}{unit} is as wide as that or wider; the smallest distance of "
+        f"two readings is {axis.steps.gap:.3g}{unit}: if these are steps, give a tolerance below that",
     )
 
 

@@ -108,7 +108,7 @@ class Axis(Model):
     steps : str
         One bin per distinct setting: "auto" of the field itself, or of the field named here. The settings
         label the bins.
-    tolerance : number
+    tolerance : number, with a unit or in the axis's unit
         With `steps`: how far apart readings of one setting may be; what lies in no setting is outside.
     unit : str
         Unit of the numbers here and of the axis in the cube; default: the field's declared unit.
@@ -289,13 +289,17 @@ def labels_of(axis: Axis) -> FloatArray | None:
 
 def middles(edges: FloatArray) -> FloatArray:
     """Give the middles between (n + 1,) edges."""
-    between: FloatArray = (edges[:-1] + edges[1:]) / 2
+    with np.errstate(over="ignore"):
+        between: FloatArray = (edges[:-1] + edges[1:]) / 2
+    beyond = np.isinf(between)  # the sum is, not the middle
+    between[beyond] = edges[:-1][beyond] / 2 + edges[1:][beyond] / 2
     return between
 
 
 def _checked_edges(axis: Axis) -> None:
     unit = axis_unit(axis)
-    if axis.tolerance is not None and _in(axis.tolerance, unit) < 0:
+    tolerance = axis.tolerance  # its unit may differ from that of the axis, which may not be known yet
+    if tolerance is not None and (tolerance.value if isinstance(tolerance, Quantity) else tolerance) < 0:
         raise SpecError("'tolerance' must not be negative")
     if isinstance(axis.centers, Spacing) and axis.centers.step is None:
         raise SpecError("needs 'step'; 'bins' goes with edges")
@@ -307,6 +311,18 @@ def _checked_edges(axis: Axis) -> None:
     if len(edges) - 1 > MAX_BINS:
         raise SpecError(f"more than {MAX_BINS:,} bins")
     _check_rising(edges.tolist(), "edges", unit)
+    check_range(edges)
+
+
+def check_range(edges: FloatArray) -> None:
+    """Raise SpecError where bins are wider together than the largest float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(edges[-1] - edges[0]):
+            return
+    raise SpecError(
+        f"bins from {edges[0]:.4g} to {edges[-1]:.4g} are wider together than the largest float64; if such "
+        "numbers mark what is missing, declare them under  missing,  or leave them out with a cut"
+    )
 
 
 def _check_rising(numbers: Sequence[float], name: str, unit: str | None) -> None:
@@ -380,4 +396,4 @@ def _numbers(axis: Axis) -> list[float | Quantity]:
     numbers = list(given) if isinstance(given, tuple) else []
     if isinstance(given, Spacing):
         numbers += [given.start, given.stop] + ([] if given.step is None else [given.step])
-    return numbers + ([] if axis.tolerance is None else [axis.tolerance])
+    return numbers

@@ -25,7 +25,7 @@ from cubeengine.spec.resolve import (
     state_condition,
 )
 from cubeengine.spec.selections import Cut, Selection
-from cubeengine.units import same_dimension
+from cubeengine.units import Quantity, same_dimension
 
 if TYPE_CHECKING:
     from cubeengine.spec.model import CubeSpec
@@ -179,6 +179,8 @@ def _axes(spec: CubeSpec) -> Found:
         message = _axis_unit(spec, axis)
         if message:
             yield ("axes", i, *(["unit"] if axis.unit is not None else [])), message
+        if message := _tolerance_unit(spec, axis):
+            yield ("axes", i, "tolerance"), message
     if math.prod(map(_known_bins, spec.axes)) > MAX_BINS:
         yield ("axes",), f"the axes have more than {MAX_BINS:,} bins together"
 
@@ -195,6 +197,19 @@ def _axis_unit(spec: CubeSpec, axis: Axis) -> str | None:
     if same_dimension(unit, declared):
         return None
     return f"{axis.field!r} is in {declared!r}, which does not convert to {unit!r}"
+
+
+def _tolerance_unit(spec: CubeSpec, axis: Axis) -> str | None:
+    """Tell where a tolerance carries a unit that the readings of its settings do not convert to."""
+    if not isinstance(axis.tolerance, Quantity):
+        return None
+    unit = axis_unit(axis) or declared_unit(spec, axis.field)
+    if not unit:
+        hint = unit_hint(axis.field, axis.tolerance.unit)
+        return f"{axis.tolerance} carries a unit, but that of {axis.field!r} is declared nowhere; {hint}"
+    if same_dimension(axis.tolerance.unit, unit):
+        return None
+    return f"{axis.tolerance} is not a number in the axis's unit {unit!r}"
 
 
 def _known_bins(axis: Axis) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import cubeengine as ce
 from cubeengine.errors import PlanError, SpecError
-from tests.planning.runs import DELAY, DELAYS_PS, bound_of, delay_scan, memory_run, plan_of
+from cubeengine.spec.axes import middles
+from tests.planning.runs import DELAY, DELAYS_PS, bound_of, delay_scan, memory_run, plan_of, warnings_of
 
 FORMS = [
     ("edges: [0, 1, 2.5, 4]", [0, 1, 2.5, 4]),
@@ -96,6 +98,79 @@ def test_tolerance_may_carry_a_unit():
     values = np.repeat([0.0, 1.0], 20) + np.tile([-0.01, 0.01], 20)
     text = "units: {m: ps}\naxes: [{field: m, steps: auto, tolerance: 50 fs, unit: ps}]"
     assert only_axis(memory_run({"m": values}), text).axis.n_bins == 2
+    declared = only_axis(memory_run({"m": values}), text.replace(", unit: ps", "")).axis
+    assert (declared.n_bins, declared.unit) == (2, "ps")  # not that of the tolerance
+    for wrong, message in (("units: {m: ps}\n", "declared nowhere"), ("50 fs", "not a number in the axis's")):
+        other = text.replace(wrong, "" if "units" in wrong else "50 eV").replace(", unit: ps", "")
+        with pytest.raises(SpecError, match=message):
+            bound_of(memory_run({"m": values}), other)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("first", [2**53, 2**62, -(2**62)])
+def test_whole_numbers_that_float64_joins_are_refused(first, missing):
+    values = np.repeat([first, first + 1, first + 2], 5)
+    run = memory_run({"pulse": values}, {"pulse": np.arange(15) > 0} if missing else None)
+    with pytest.raises(PlanError, match=rf"{first} and {first + 2 - (first == 2**53)} differ, .* derive: "):
+        bound_of(run, "axes: [{field: pulse, steps: auto}]")
+    text = f"derive: {{p: '`pulse` - {abs(first)}'}}" if first > 0 else f"derive: {{p: '`pulse` + {-first}'}}"
+    assert only_axis(run, text + "\naxes: [{field: p, steps: auto}]").axis.centers.tolist() == [0, 1, 2]
+
+
+def test_whole_numbers_are_settings_however_far_they_reach():
+    values = np.array([0, 1, 2, 2**40])
+    axis = only_axis(memory_run({"n": values}), "axes: [{field: n, steps: auto}]").axis
+    assert axis.centers.tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("form", ["steps: auto", "quantiles: 1"])
+def test_a_range_beyond_the_largest_float_is_refused(form):
+    run = memory_run({"v": np.array([-1e308, 0.0, 1.0, 1e308])})
+    with pytest.raises(PlanError, match=r"wider together than the largest float64; .* missing"):
+        bound_of(run, f"axes: [{{field: v, {form}}}]")
+    with pytest.raises(SpecError, match="wider together"):
+        bound_of(run, "axes: [{field: v, edges: [-1e308, 0, 1e308]}]")
+    assert ce.Axis("v", edges=[1e308, 1.5e308]).edges == (1e308, 1.5e308)
+    assert middles(np.array([1e308, 1.5e308])).tolist() == [1.25e308]  # though their sum is beyond
+
+
+@pytest.mark.parametrize("wide", [3, 3.5, 100])
+def test_a_tolerance_as_wide_as_all_steps_is_warned_of(wide):
+    values = np.repeat([1.0, 1.5, 4.0], 10)
+    text = "units: {m: mm}\naxes: [{field: m, steps: auto, tolerance: %s}]\nsignals: [m]"
+    (found,) = warnings_of(memory_run({"m": values}), text % wide)
+    assert "1 to 4 mm, are one setting" in found
+    assert "smallest distance of two readings is 0.5 mm" in found
+    assert warnings_of(memory_run({"m": np.full(30, 2.0)}), text % wide) == []
+    assert not any("one setting" in each for each in warnings_of(memory_run({"m": values}), text % 1))
+
+
+READINGS = st.one_of(st.integers(-12, 12).map(lambda n: n * 0.1), st.floats(-2, 2), st.just(float("nan")))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(READINGS, st.booleans()), min_size=1, max_size=30), st.floats(0, 1.5))
+def test_settings_of_selected_events_are_no_wider_than_the_tolerance(events, tolerance):
+    """By plain Python: each bin is one of the windows that no denser one overlaps; all others are outside."""
+    assume(any(cut and reading == reading for reading, cut in events))
+    readings, cuts = zip(*events, strict=True)
+    run = memory_run({"m": readings, "good": np.array(cuts, int)})
+    steps = f"axes: [{{field: m, steps: auto, tolerance: {tolerance!r}}}]"
+    bound = bound_of(run, "select: {good: [{field: good, equal: 1}]}\ncubes: [good]\n" + steps)
+    kept = sorted(reading for reading, cut in events if cut and reading == reading)
+    windows = [[x for x in kept if low <= x <= low + tolerance] for low in sorted(set(kept))]
+    denser = [
+        w for w in windows if not any(len(o) > len(w) and o[0] <= w[-1] and w[0] <= o[-1] for o in windows)
+    ]
+    bins = []
+    for window in denser:  # of equals that overlap the lowest
+        bins += [] if bins and window[0] <= bins[-1][-1] else [window]
+    labels = [window[(len(window) - 1) // 2] for window in bins]
+    assert bound.axes[0].axis.centers.tolist() == labels
+    assert bound.n_events.tolist() == [list(map(len, bins))]
+    fates = bound.fates["good"]
+    assert (fates.binned, fates.outside) == (sum(map(len, bins)), len(kept) - sum(map(len, bins)))
+    assert fates.nan == sum(cut and reading != reading for reading, cut in events)
 
 
 def test_readings_that_never_repeat_are_no_steps():

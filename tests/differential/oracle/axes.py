@@ -143,14 +143,14 @@ def _steps(tolerance: float, readings: Column, kept: list[bool]) -> list[tuple[f
 
 
 def _tolerance(written: dict[str, Any], readings: Column, kept: list[bool], unit: str) -> float:
-    """Return how wide a setting may be: by default 1e-9 of the range, and the rounding of the numbers."""
+    """Return how wide a setting may be: by default 1e-9 of the range, and the rounding of floats."""
     if "tolerance" in written:
         return float(amount(written["tolerance"], unit))
     there = [v for v, keep in zip(readings, kept, strict=True) if keep and finite(v)]
     low, high = float(min(there)), float(max(there))
-    rounding = (
-        4 * 2.0**-23 if isinstance(there[0], Single) else 4 * 2.0**-52 if isinstance(there[0], float) else 0.0
-    )
+    if not isinstance(there[0], float):
+        return 0.0
+    rounding = 4 * 2.0**-23 if isinstance(there[0], Single) else 4 * 2.0**-52
     return max(1e-9 * (high - low), rounding * max(abs(low), abs(high)))
 
 
