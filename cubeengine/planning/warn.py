@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cubeengine.events import states
 from cubeengine.events.scan import candidates
 from cubeengine.events.selections import Cut, Node, describe, fields, rows
 from cubeengine.events.wrapped import suspected_mark
@@ -28,7 +29,6 @@ from cubeengine.spec.resolve import (
     state_cut,
 )
 from cubeengine.spec.writing import flow
-from cubeengine.types import Column
 
 LOST = 0.9  # of the events, to one cut
 NEAR_EDGE = 0.01  # of the selected events
@@ -173,8 +173,25 @@ def _is_crowded(bound: Bound, name: str) -> bool:
 def _crowd(bound: Bound, name: str) -> str:
     counts, binned = bound.n_events[list(bound.selections).index(name)], bound.fates[name].binned
     return (
-        f"selection {name!r}: {counts.max():,} of {binned:,} events are in one bin of {len(counts):,}; see "
-        "whether the unit of the axis is right, and its range"
+        f"selection {name!r}: {counts.max():,} of {binned:,} events are in one bin of {len(counts):,}; "
+        f"{'; '.join(_reach(bound, axis, name) for axis in bound.axes)}; is the unit right, and the range?"
+    )
+
+
+def _reach(bound: Bound, axis: BinnedAxis, name: str) -> str:
+    """Say how far the selected values of an axis reach, and how far its bins do."""
+    values = axis.values.data[bound.selections[name] == states.TRUE].astype(np.float64)
+    values = values[np.isfinite(values)]
+    unit = f" {axis.axis.unit}" if axis.axis.unit else ""
+    declared = declared_unit(bound.spec, axis.axis.field)
+    whose = (
+        f" ({axis.axis.field!r} is declared in {declared})" if declared and declared != axis.axis.unit else ""
+    )
+    low, high = (values.min(), values.max()) if len(values) else (np.nan, np.nan)
+    edges = axis.axis.edges
+    return (
+        f"the values of axis {axis.axis.name!r} go from {low:.6g} to {high:.6g}{unit}{whose}, its bins from "
+        f"{edges[0]:.6g} to {edges[-1]:.6g}{unit}"
     )
 
 
@@ -244,8 +261,8 @@ def _leading_zeros(bound: Bound) -> Iterator[Problem]:
     # A scan may well begin at 0, and its variables and counters are there from the first event on.
     for name in sorted(_used_fields(bound) - {*bound.spec.missing, *candidates(bound.run.fields)}):
         info = bound.run.fields[name]
-        if info.shape and info.nbytes > MOST_LOOKED_AT:
-            continue
+        if info.dtype.kind not in "iu" or (info.shape and info.nbytes > MOST_LOOKED_AT):
+            continue  # floats have NaN for what is missing, booleans are flags
         place = next(_uses(bound, name), None)
         if place is None:
             continue  # read beside what the spec asks for, so that the user knows nothing of it
@@ -321,19 +338,34 @@ def _uses(bound: Bound, name: str) -> Iterator[SpecPath]:
 
 
 def _zeros_are_usual(bound: Bound, name: str, zeros: int) -> bool:
-    """Tell whether that many zeros in a row could be chance, as in a flag such as laser on or off."""
+    """Tell whether a field may well begin with that many zeros: a flag, a counter, or by chance."""
     if zeros == bound.run.n_events:
         return True  # a field that is always 0
+    low, high, n_zeros, fall = 0, 0, 0, 0.0
+    steps: list[float] = []  # from 0 to the first other value, and the largest after it
+    last = None
+    for window in bound.run.windows():
+        column = window.column(name)
+        values = column.data if column.valid is None else column.data[column.valid]
+        low, high = min(low, int(values.min(initial=0))), max(high, int(values.max(initial=0)))
+        if values.ndim > 1 or not len(values):
+            continue
+        n_zeros += int(np.count_nonzero(values == 0))
+        rises = np.diff(values.astype(np.float64), prepend=values[0] if last is None else last)
+        last, fall = values[-1], min(fall, float(rises.min()))
+        first = 0 if steps else int((values != 0).argmax())
+        if not steps and values[first] != 0:
+            steps = [float(values[first]), float(rises[first + 1 :].max(initial=0))]
+        elif steps:
+            steps[1] = max(steps[1], float(rises.max()))
+    if low == 0 and high == 1:
+        return True  # a flag, or the flags of all event codes
     if bound.run.fields[name].shape:
         return False
-    all_zeros = sum(_count_zeros(window.column(name)) for window in bound.run.windows())
-    share = (all_zeros - zeros) / (bound.run.n_events - zeros)
+    if fall == 0 and steps and steps[0] <= steps[1]:
+        return True  # a counter, which takes no larger step from 0 than later
+    share = (n_zeros - zeros) / (bound.run.n_events - zeros)
     return bool(share**zeros > CHANCE)
-
-
-def _count_zeros(column: Column) -> int:
-    zero = column.data == 0
-    return int(np.count_nonzero(zero if column.valid is None else zero & column.valid))
 
 
 def _used_fields(bound: Bound) -> set[str]:
