@@ -24,10 +24,15 @@ def spelled(text: str, is_field: Callable[[str], bool]) -> str:
     >>> spelled("diode2/channels[3] / i0", {"diode2/channels"}.__contains__)
     'a field name with / stands in backticks, or has __ for /: write  diode2__channels[3] / i0'
     """
-    written = _CHAINS.sub(lambda chain: _respelled(chain[0], is_field), text)
+    written = respelled(text, is_field)
     if written == text:
         return ""
     return f"a field name with / stands in backticks, or has __ for /: write  {' '.join(written.split())}"
+
+
+def respelled(text: str, is_field: Callable[[str], bool]) -> str:
+    """Return an expression with `__` in its fields' names where slashes stand; see `spelled`."""
+    return _CHAINS.sub(lambda chain: _respelled(chain[0], is_field), text)
 
 
 def _respelled(chain: str, is_field: Callable[[str], bool]) -> str:

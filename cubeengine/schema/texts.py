@@ -88,6 +88,8 @@ def read_amount(value: object) -> int | float | Quantity:
         parse_unit(value.unit)
         return value if value.unit else _finite(value.value)
     if isinstance(value, str):
+        if value.strip().endswith("%"):
+            raise SpecError(f"{value!r} is a percentile, which stands as 'min' or 'max' of a cut only")
         quantity = parse_quantity(value)
         return quantity if quantity.unit else quantity.value
     if isinstance(value, bool):

@@ -14,6 +14,7 @@ from cubeengine.events.table import below_words
 from cubeengine.marks import Marks, mark_problem, marks_of
 from cubeengine.schema.problems import SpecPath
 from cubeengine.spec.derived import DelayRecipe, Derived
+from cubeengine.spec.formulas import formula_words
 from cubeengine.spec.links import is_reference, walk_members, walk_selections
 from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.resolve import derived_inputs, resolve_derived, state_condition
@@ -152,7 +153,9 @@ class _Checker:
                 ("xray", run.xray, selection.xray),
             ):
                 if state is not None:
-                    yield from self._state((*path, key), text, f"run.{key}")
+                    # What the spec says itself is wrong where it stands; the usual field, where it is used.
+                    said = text != type(run).model_fields[key].default
+                    yield from self._state(("run", key) if said else (*path, key), text, f"run.{key}")
             for here, member in walk_members(selection, path):
                 if isinstance(member, Cut):
                     yield from self._scalar((*here, "field"), member.field, "a cut")
@@ -221,7 +224,8 @@ class _Checker:
 
     def _exists(self, path: SpecPath, field: str) -> Found:
         if not self._is_known(field):
-            known, hint = (*self._fields, *self._spec.derive), below_words(field, self._fields)
+            known = (*self._fields, *self._spec.derive)
+            hint = formula_words(field, self._is_known) or below_words(field, self._fields)
             yield path, str(FieldNotFound(field, self._where, known, hint))
 
 

@@ -15,6 +15,7 @@ from cubeengine.schema.texts import NAME, amount_in, is_variable_name
 from cubeengine.spec.axes import MAX_BINS, Axis, axis_unit, edges_of
 from cubeengine.spec.conventions import unit_hint
 from cubeengine.spec.derived import DelayRecipe
+from cubeengine.spec.formulas import formula_words
 from cubeengine.spec.resolve import (
     ALL_EVENTS,
     Resolver,
@@ -237,7 +238,9 @@ def _cube_names(spec: CubeSpec) -> Found:
     taken = Counter({"selection": 1, "n_events": 1, "bnds": 1})
     axes = {axis.variable: axis.field for axis in spec.axes}
     for i, axis in enumerate(spec.axes):
-        yield from _claim(taken, ("axes", i, "name" if axis.name else "field"), axis.variable, ("", "_bnds"))
+        yield from _claim(
+            taken, ("axes", i, "name" if axis.name else "field"), axis.variable, ("", "_bnds"), axis.field
+        )
     signals: dict[str, str] = {}
     for i, signal in enumerate(spec.signals):
         path, name = ("signals", i, "name" if signal.name else "field"), signal.variable
@@ -246,13 +249,14 @@ def _cube_names(spec: CubeSpec) -> Found:
         elif name in axes and (axes[name] != signal.field or signal.stages):
             yield path, f"an axis is called {name!r} in the cube already; give the signal another 'name'"
         else:
-            yield from _claim(taken, path, name, ("_count", "_mean", "_std"))
+            yield from _claim(taken, path, name, ("_count", "_mean", "_std"), signal.field)
         signals[name] = signal.field
 
 
-def _claim(taken: Counter[str], path: SpecPath, name: str, endings: tuple[str, ...]) -> Found:
+def _claim(taken: Counter[str], path: SpecPath, name: str, endings: tuple[str, ...], field: str) -> Found:
     if not is_variable_name(name):
-        yield path, f"{name[:80]!r} cannot be a name in the cube; derive a variable, or give a 'name'"
+        hint = formula_words(field) or "derive a variable, or give a 'name'"
+        yield path, f"{name[:80]!r} cannot be a name in the cube; {hint}"
         return
     clash = [name + ending for ending in endings if taken[name + ending]]
     if clash:

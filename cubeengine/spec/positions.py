@@ -106,9 +106,24 @@ def _kept(
                 origin[(*here, key)] = inner
         return result
     if isinstance(data, list):
-        left = [i for i in range(len(data)) if (*path, i) not in wrong]
-        return [_kept(data[i], (*path, i), (*here, new), wrong, origin) for new, i in enumerate(left)]
+        kept: list[Any] = []
+        for number, item in enumerate(data):
+            inner, now = (*path, number), (*here, len(kept))
+            if inner not in wrong:
+                kept.append(_kept(item, inner, now, wrong, origin))
+            elif standin := _axis_standin(item, inner, wrong):
+                kept.append(standin)
+                origin.update({now: inner} | {(*now, key): (*inner, key) for key in standin})
+        return kept
     return data
+
+
+def _axis_standin(axis: Any, path: SpecPath, wrong: Set[SpecPath]) -> dict[str, Any]:
+    """Return what takes the place of an axis whose bins are wrong, so that its field is checked as well."""
+    if path[0] != "axes" or len(path) != 2 or not isinstance(axis, dict):
+        return {}
+    right = {key: axis[key] for key in ("field", "name") if key in axis and (*path, key) not in wrong}
+    return {**right, "quantiles": 1} if "field" in right else {}
 
 
 def _holds(node: Any, part: str | int) -> bool:

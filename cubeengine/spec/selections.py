@@ -87,6 +87,9 @@ def _read_member(value: object) -> Any:
 
 def _looks_like_cut(value: Mapping[str, object]) -> bool:
     cut, selection = Cut.keys(), Selection.keys()
+    keys = set(map(str, value))
+    if keys & {*cut, *selection}:
+        return bool(keys & set(cut))
     names = [nearest_names(str(key), (*cut, *selection), n=1) for key in value]
     return any(name[0] in cut for name in names if name)
 

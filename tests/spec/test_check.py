@@ -275,5 +275,49 @@ def test_event_codes_need_a_field_of_words_or_flags(field, message):
         assert found == []
     else:
         assert len(found) == 1
-        assert found[0].startswith("cube.yaml:3:22: select.on.laser: expression eventcode(")
+        assert found[0].startswith("cube.yaml:2:14: run.laser: expression eventcode(")
         assert re.search(message, found[0])
+
+
+def test_a_selection_is_told_by_its_keys_and_not_by_what_a_wrong_one_is_like():
+    (line,) = told("cube: x\nselect: {on: {laser: on, fields: 3}}\n")
+
+    assert "select.on.fields: unknown key 'fields'" in line
+
+
+def test_wrong_bins_and_an_unknown_field_of_one_axis_are_told_at_once():
+    axes = "  - {field: ipm2/summ, edges: [3, 1], unit: ''}\n  - {field: ipm2/sum, edges: 3}\n"
+    field, bins, other = told(f"cube: x\naxes:\n{axes}")
+
+    assert "3:13: axes[0].field: field 'ipm2/summ' is not in" in field
+    assert "3:24: axes[0].edges: must rise strictly" in bins
+    assert "axes[1].edges" in other
+
+
+@pytest.mark.parametrize(
+    ("signal", "derived", "name"),
+    [
+        ("diode2/channels[3]", "diode2__channels[3]", "diode2_channels_3"),
+        ("diode2__channels[3]", "diode2__channels[3]", "diode2_channels_3"),
+        ("diode2/channels[3] / ipm2/sum", "diode2__channels[3] / ipm2__sum", "diode2_channels_3_ipm2_sum"),
+    ],
+)
+def test_a_formula_in_place_of_a_field_is_told_with_the_text_to_write(signal, derived, name):
+    derive = f'derive: {{{name}: "{derived}"}}'
+    for key in (f"signals: ['{signal}']", f"signals: [{{field: '{signal}', name: short}}]"):
+        (line,) = told(f"cube: x\n{key}\n")
+        assert f"a formula gets a name:  {derive},  here  {name}" in line
+    assert told(f"cube: x\n{derive}\nsignals: [{name}]\n") == []
+
+
+def test_what_run_laser_says_is_wrong_where_it_stands():
+    lines = told("cube: x\nrun:\n  laser: evr/code_91x\nselect: {on: {laser: on}, off: {laser: off}}\n")
+
+    assert len(lines) == 1
+    assert lines[0].startswith("cube.yaml:3:10: run.laser: field 'evr/code_91x' is not in")
+
+
+def test_a_percentile_is_told_where_it_cannot_stand():
+    (line,) = told("cube: x\nselect: {on: [{field: ipm2/sum, equal: 10 %}]}\n")
+
+    assert "'10 %' is a percentile, which stands as 'min' or 'max' of a cut only" in line
