@@ -6,6 +6,7 @@ numbers, is aligned by these; events that it does not have are missing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +19,8 @@ from cubeengine.types import BoolArray, Column, IntArray
 
 if TYPE_CHECKING:
     from cubeengine.events.run import Run
+
+_LOG = logging.getLogger(__name__)
 
 _LABELS = {"timestamp": "iu", "time": "M", "event": "iu"}
 """Coordinates that say which event a row is of, the surest first, and the kinds of numbers they hold."""
@@ -89,6 +92,10 @@ def given_mask(run: Run, values: object) -> Column:
             f"the mask holds {column.data.dtype}, no booleans: compare it, as mask == 1; of the numbers of "
             "events make one with np.isin(np.arange(run.n_events), numbers)"
         )
+    lacking = 0 if column.valid is None else int(np.count_nonzero(~column.valid))
+    if lacking:
+        told = "the mask says nothing of %s of the %s events of run %s: these count as missing"
+        _LOG.warning(told, f"{lacking:,}", f"{run.n_events:,}", run.label)
     return column
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cubeengine.api import Plan, plan
+from cubeengine.errors import SpecError
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
 from cubeengine.picking.api import PickPlan, pick
@@ -171,12 +172,19 @@ class Cubing(RunView):
         Raises
         ------
         SpecError
-            If the last cube no longer fits what was added.
+            If the last cube no longer fits what was added; or if it needs arrays that no file holds, as the
+            session was begun with ``saved=None`` and not saved.
         StoreMismatch
             If such a file is there and may not be replaced.
         """
         run, spec = self._with_file(self._keeper.notes.cube or self._keeper.notes.spec)
         check_against(spec, run)
+        if self._keeper.can_save and not self._keeper.may_write and self._keeper.notes.variables:
+            names = ", ".join(map(repr, self._keeper.notes.variables))
+            raise SpecError(
+                f"the spec needs the arrays {names}, which are in memory only, as this session began with "
+                "saved=None; run.save() writes their file, then run.to_yaml() names it"
+            )
         text = spec.to_yaml()
         if path is not None:
             write_new(
@@ -193,7 +201,7 @@ class Cubing(RunView):
 
     def _with_file(self, spec: CubeSpec) -> tuple[Run, CubeSpec]:
         """Have the arrays in the file that a spec names, so that others can make the same cube."""
-        if not (self._keeper.notes.variables and self._keeper.can_save):
+        if not (self._keeper.notes.variables and self._keeper.may_write):
             return self._base, spec
         path = self._keeper.file_of_variables()
         named = type(spec.run)(**{**spec.run.to_plain(), "variables": str(path)})

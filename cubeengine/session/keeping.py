@@ -26,9 +26,12 @@ class Keeper:
         The run as opened.
     opened : Opened
         What was there from last time.
+    unasked : bool
+        Whether files may be written without being asked for; else only `save` writes one.
     """
 
-    def __init__(self, run: Run, opened: Opened) -> None:
+    def __init__(self, run: Run, opened: Opened, *, unasked: bool = True) -> None:
+        self._unasked = unasked
         self.run, self.notes, self.remarks = run, opened.notes, opened.remarks
         self.loaded_from = opened.path if opened.stamp and opened.notes.is_empty is False else None
         self.path = opened.path
@@ -57,6 +60,11 @@ class Keeper:
         """Whether the run is of files, beside which a session can be kept."""
         return bool(self._places)
 
+    @property
+    def may_write(self) -> bool:
+        """Whether the session has a file, or may write one without being asked."""
+        return self.can_save and self._unasked
+
     def file_of_variables(self) -> Path:
         """Return the file that holds the arrays as they are now; saves them where it does not."""
         if self.path is None or not self._saved.holds_arrays_of(self.notes) or self._in_the_way:
@@ -70,6 +78,7 @@ class Keeper:
                 f"{self._place}: {reason}; run.save(overwrite=True) takes its place, and keeps it under "
                 "another name"
             )
+        self._unasked = True
         return self._save_to(self._wanted)
 
     def close(self) -> Path | None:
@@ -77,7 +86,7 @@ class Keeper:
 
         Returns the file; None where there was nothing to save.
         """
-        if self.is_saved or not self.can_save or os.getpid() != self._process:
+        if self.is_saved or not self.may_write or os.getpid() != self._process:
             return None
         return self._save_unasked()
 

@@ -86,7 +86,7 @@ class Session(Cubing, Looking):
         opened = Opened(fresh) if saved is None else open_saved(run, fresh, saved)
         self._opened = run
         self._data: SessionData | None = None
-        self._keeper = Keeper(run, opened)
+        self._keeper = Keeper(run, opened, unasked=saved is not None)
         self._base, self._run = _runs_of(run, opened.notes)
         if saved is not None:
             self._keeper.close_with(self)

@@ -46,10 +46,13 @@ def test_several_masks_must_all_hold(session: Session) -> None:
     assert {"selected/both", "selected/both.2", "selected/either"} <= set(session)
 
 
-def test_mask_is_aligned_by_the_times_of_its_events(session: Session) -> None:
+def test_mask_is_aligned_by_the_times_of_its_events(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
     some = (session["diode"] > 2)[[5, 0, 1]]
 
     session.select("some", some)
+    assert "the mask says nothing of 3 of the 6 events" in caplog.text
     session.select("others", not_=[some])
 
     np.testing.assert_array_equal(session.mask("some"), [True, True, False, False, False, True])
@@ -145,3 +148,19 @@ def test_curves_are_compared_by_masks(session: Session) -> None:
     curve = look.scan_curve(session, "i0", axis="steps", curves={"bright": bright, "dim": ~bright})
 
     np.testing.assert_array_equal(curve["count"], [[2, 1], [0, 1]])
+
+
+def test_a_session_that_saves_nothing_writes_nothing_for_masks(data: Path) -> None:
+    before = set(data.parent.iterdir())
+    session = ce.explore(data, saved=None)
+    session.select("bright", session["ipm2/sum"] > 0.5)
+
+    cube = session.cube("ipm2/sum", quantiles=3, select="bright").compute(workers=1)
+    assert int(cube["n_events"].sum()) == int((session["ipm2/sum"].read() > 0.5).sum())
+    with pytest.raises(SpecError, match=r"'selected/bright', .* in memory only.*run.save\(\)"):
+        session.to_yaml()
+    session.close()
+    assert set(data.parent.iterdir()) == before
+
+    session.save()
+    assert "variables:" in session.to_yaml()

@@ -413,7 +413,7 @@ def test_session_in_the_users_folder_is_not_replaced_either(
     refuse(monkeypatch, data.parent)
     mine = told(data).save()
     before = mine.read_bytes()
-    session = ce.explore(data, saved=None)
+    session = ce.explore(data, saved="ignore")
     session.add("mine", np.zeros(session.n_events))
     session.cube("mine", edges=[-1, 1])
 
