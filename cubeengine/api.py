@@ -204,9 +204,22 @@ def run_and_spec(run: object, spec: object, kind: type[CubeSpec] = CubeSpec) -> 
     if not isinstance(wanted, CubeSpec):
         raise SpecError(f"{call} takes a {kind.__name__} or the path of its file, not {kind_of(spec)}")
     source = as_source(run)
-    if isinstance(source, Run):
-        return source, wanted
-    return source.prepared(wanted) if isinstance(source, HasPlans) else (source.run, wanted)
+    opened = source if isinstance(source, Run) else source.run
+    _check_same_run(opened, wanted)
+    return source.prepared(wanted) if isinstance(source, HasPlans) else (opened, wanted)
+
+
+def _check_same_run(run: Run, spec: CubeSpec) -> None:
+    """Refuse a spec that names another run than the one it is planned on: the cube would say both."""
+    if run.run_id is None:
+        return
+    asked, found = (spec.run.experiment, spec.run.run), (run.run_id.experiment, run.run_id.run)
+    if any(one is not None and one != other for one, other in zip(asked, found, strict=True)):
+        named = ":".join(str(part) for part in asked if part is not None)
+        raise SpecError(
+            f"the spec names run {named}, but the run given is {run.run_id}; leave experiment and run "
+            f"out of the spec, or  spec = ce.CubeSpec.load(path, overrides={{'run.run': {run.run_id.run}}})"
+        )
 
 
 @told("ce.plan", "spec, run = ce.open_spec('delay.yaml')  opens both")

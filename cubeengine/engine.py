@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from cubeengine.budget import Budget, format_size
 from cubeengine.errors import BudgetExceeded, WorkerLost
+from cubeengine.events.table import html_table
 from cubeengine.graph.compile import Compiled, Writing, note_lost_worker
 from cubeengine.graph.tasks import LEFT_OUT, Tally, add_tallies
 from cubeengine.graph.work import WorkFolder
@@ -117,6 +118,18 @@ class Result:
 
     def __repr__(self) -> str:
         return f"<cube {str(self.path)!r}, made in {self.seconds:.1f} s; open it with ce.open_cube(...)>"
+
+    def _repr_html_(self) -> str:
+        memory = f"{format_size(self.measured_memory)}; {format_size(self.projected_memory)} projected"
+        lacking = f"some values of {', '.join(self.left_out)}: see left_out"
+        rows = [
+            ("made in", f"{self.seconds:.1f} s"),
+            ("read", format_size(self.read_nbytes)),
+            ("memory", memory),
+            *([("left out", lacking)] if self.left_out else []),
+            ("open it", f"ce.open_cube({str(self.path)!r})"),
+        ]
+        return html_table(("cube", str(self.path)), rows)
 
 
 def run_to_store(

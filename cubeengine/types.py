@@ -177,6 +177,10 @@ class FieldInfo:
     group: str = ""
     note: str = ""
 
+    def __repr__(self) -> str:
+        shape = f", shape {self.shape}" if self.shape else ""
+        return f"<FieldInfo {self.name!r}: {self.dtype}{shape}, {self.kind.value}, {self.n_rows:,} rows>"
+
     @property
     def n_elements(self) -> int:
         """Elements of one event's value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -271,3 +272,48 @@ def test_picks_are_planned_from_paths(folder: Path) -> None:
     np.testing.assert_array_equal(
         ce.pick(ce.explore(run, saved=None), folder / "pick.yaml").picked.events, wanted
     )
+
+
+def test_a_spec_that_names_another_run_is_refused(given: dict[str, object], folder: Path) -> None:
+    other, same = ({**ce.CubeSpec.loads(SPEC).to_dict(), "run": {"run": number}} for number in (8, 7))
+    (folder / "pick8.yaml").write_text(SPEC + "run: {run: 8}\npick: {which: first}\n")
+
+    for run in (given["run"], given["session"], given["h5"]):
+        with pytest.raises(SpecError, match=r"the spec names run 8, but the run given is xpptest01:7; leave"):
+            ce.plan(run, other)
+        with pytest.raises(SpecError, match="the spec names run 8"):
+            ce.pick(run, folder / "pick8.yaml")
+    assert ce.plan(given["run"], same).bound.run.run_id.run == 7
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["run", "delay.zarr"], "is not a spec; it is a cube, .*cubeengine show"),
+        (["check", "xpptest01_Run0007.h5"], "is not a spec; it holds data:  cubeengine fields"),
+        (["show", "delay.yaml"], "it is a spec:  cubeengine check"),
+        (["show", "xpptest01_Run0007.h5"], "it holds data:  cubeengine fields"),
+        (["fields", "delay.zarr"], "holds no data of a run; it is a cube, .*cubeengine show"),
+        (["fields", "delay.yaml"], "holds no data of a run; it is a spec:  cubeengine check"),
+    ],
+)
+def test_a_file_of_another_kind_leads_to_the_command_that_reads_it(
+    folder: Path, command: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, file = command
+
+    assert run_command([name, str(folder / file)]) in (2, 3)
+    assert re.search(message, " ".join(capsys.readouterr().err.split()).replace(": cube", ":  cube"))
+
+
+def test_what_is_shown_is_short(given: dict[str, object], tmp_path: Path) -> None:
+    many = ce.Run(ce.MemorySource({f"field{number:03d}": np.arange(3) for number in range(100)}))
+    run = given["run"]
+
+    assert len(repr(many.fields).splitlines()) < 50
+    assert "and 60 more; a part of them: run.fields.match(" in repr(many.fields)
+    assert many.fields._repr_html_().count("<tr>") == 101
+    assert repr(run.fields["ipm2/sum"]) == "<FieldInfo 'ipm2/sum': float64, event, 60 rows>"
+    made = ce.plan(run, given["spec"]).to_zarr(tmp_path / "a<b.zarr", workers=1)
+    assert "a&lt;b.zarr" in made._repr_html_()
+    assert "text-align:left" in made._repr_html_()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 from cubeengine.errors import SpecError
 from cubeengine.events.locate import Located, locate, raw_runs
@@ -82,7 +82,6 @@ def _paths(source: object, what: str) -> list[Path]:
     )
 
 
-@runtime_checkable
 class HasRun(Protocol):
     """What holds a run and knows selections by name, as a session does."""
 
@@ -96,7 +95,7 @@ class HasRun(Protocol):
 
 def has_run(source: object) -> TypeGuard[HasRun]:
     """Return whether something holds a run, as a session does."""
-    return isinstance(source, HasRun)
+    return isinstance(getattr(source, "run", None), Run)
 
 
 def as_source(source: object) -> Run | HasRun:

@@ -17,6 +17,8 @@ from cubeengine.types import FieldInfo, FieldKind
 FRAMES = ("raw", "array", "image")
 """Names that the frames of a detector have in raw data, as `jungfrau/raw/raw`."""
 SHOWN = 8
+MOST_ROWS = 40
+"""Fields in a terminal: more would scroll what was asked out of sight. `match` shows the others."""
 
 HEADER = ("name", "shape", "dtype", "unit", "kind", "size", "origin")
 _KINDS = {
@@ -163,7 +165,10 @@ class FieldTable(Mapping[str, FieldInfo]):
         return [self._row(name, info) for name, info in self._fields.items()]
 
     def __repr__(self) -> str:
-        return f"{self._title()}\n{text_table(HEADER, self.rows())}"
+        rows = self.rows()
+        left = len(rows) - MOST_ROWS
+        more = "" if left <= 0 else f"\nand {left:,} more; a part of them: run.fields.match('ipm*')"
+        return f"{self._title()}\n{text_table(HEADER, rows[:MOST_ROWS] if more else rows)}{more}"
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(self._title())}</p>{html_table(HEADER, self.rows())}"
