@@ -29,7 +29,7 @@ def axis_arrays(
     """Give the labels of the bins of an axis, and their edges."""
     n_bins, name = len(labels), f"{axis}_bnds"
     about = {**attrs, "bounds": name}
-    yield ArrayLayout(axis, (axis,), (n_bins,), (n_bins,), labels.dtype.name, about), labels
+    yield ArrayLayout(axis, (axis,), (n_bins,), (n_bins,), stored_type(labels.dtype), about), labels
     units = {"units": attrs["units"]} if "units" in attrs else {}
     shape = (n_bins, 2)
     yield ArrayLayout(name, (axis, "bnds"), shape, shape, "float64", units, coordinate=True), bounds

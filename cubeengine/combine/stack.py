@@ -162,12 +162,18 @@ def _layers(cube: Cube) -> list[Layer]:
 def _numbers(cube: Cube) -> list[int]:
     if RUN in cube.dims:
         return [int(number) for number in cube.dataset[RUN].values]
-    names = run_names(cube)
+    names = run_names(cube) or _declared(cube)
     digits = names[0].rpartition(":")[2] if len(names) == 1 else ""
     if not digits.isdecimal():
         what = f"is of several runs ({', '.join(names)})" if names else "does not say of which run it is"
         raise StoreMismatch(f"{cube.path}: {what}; give the run numbers, e.g. --runs 12,13")
     return [int(digits)]
+
+
+def _declared(cube: Cube) -> tuple[str, ...]:
+    """Return the run that the spec of a cube names: files need not, whose path was given beside the spec."""
+    number = cube.attrs.get("spec", {}).get("run", {}).get("run")
+    return () if number is None else (str(number),)
 
 
 def _check_distinct(layers: Sequence[Layer], numbers: Sequence[int]) -> None:

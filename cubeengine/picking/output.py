@@ -17,7 +17,7 @@ from cubeengine.picking.spec import PickSpec
 from cubeengine.planning.bind import Bound
 from cubeengine.planning.output import Output, axis_arrays, coordinate_array, selection_array
 from cubeengine.planning.provenance import bound_attributes
-from cubeengine.store.layout import ArrayLayout, CubeLayout, choose_chunks
+from cubeengine.store.layout import ArrayLayout, CubeLayout, choose_chunks, stored_type
 from cubeengine.store.read import PICKED
 
 Small = tuple[ArrayLayout, NDArray[Any]]
@@ -123,7 +123,7 @@ def _per_slot(
         dims,
         shape,
         chunks,
-        values.dtype.name,
+        stored_type(values.dtype),
         attrs,
         fill_value=fill_of(values.dtype),
         coordinate=coordinate,
@@ -146,7 +146,7 @@ def _variable_arrays(work: PickWork, variable: Variable) -> Iterator[ArrayLayout
         (*work.slot_dims, *element_dims(variable)),
         (*work.slots_shape, *variable.info.shape),
         (*variable.slot_chunks, *variable.element_chunks),
-        variable.info.dtype.name,
+        stored_type(variable.info.dtype),
         attrs,
         fill_value=None if math.isnan(variable.fill) else variable.fill,
     )

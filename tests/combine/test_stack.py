@@ -12,6 +12,7 @@ from cubeengine.combine.merge import merge_cubes
 from cubeengine.combine.rebin import rebin_cube
 from cubeengine.store.read import cube_facts
 from tests.combine.cubes import Events, assert_same_cube, dataset_of, split, write_parts
+from tests.planning.runs import memory_run
 from tests.store.handmade import save
 
 EVENTS = Events.random(300, seed=4)
@@ -99,7 +100,7 @@ def test_elements_counted_in_one_run_only_are_counted_in_all(tmp_path: Path) -> 
 def test_run_numbers_can_be_given(tmp_path: Path) -> None:
     paths = []
     for number, part in enumerate(split(EVENTS, 2)):
-        cube = dataset_of(part, run=number).assign_attrs(run="")
+        cube = dataset_of(part, run=number).assign_attrs(run="", spec={"cube": "delay"})
         paths.append(save(cube, tmp_path / f"{number}.zarr"))
 
     with pytest.raises(ce.StoreMismatch, match=r"does not say of which run .*--runs"):
@@ -108,6 +109,23 @@ def test_run_numbers_can_be_given(tmp_path: Path) -> None:
         merge_cubes(paths, tmp_path / "stack.zarr", along="run", runs=[7, 7])
     merge_cubes(paths, tmp_path / "stack.zarr", along="run", runs=[12, 7])
     assert ce.open_cube(tmp_path / "stack.zarr")["run"].values.tolist() == [12, 7]
+
+
+def test_the_run_that_a_spec_names_is_known_where_its_file_has_another_name(tmp_path: Path) -> None:
+    """The path is given beside the spec, and says nothing of the run."""
+    paths, values = [], np.arange(6.0)
+    for number in (9, 7):
+        run = memory_run({"x": values + number})
+        spec = ce.CubeSpec.from_dict({
+            "cube": "c", "run": {"run": number}, "units": {"x": ""},
+            "axes": [{"field": "x", "edges": [0, 8, 20]}], "signals": ["x"],
+        })  # fmt: skip
+        paths.append(tmp_path / f"{number}.zarr")
+        ce.plan(run, spec).to_zarr(paths[-1])
+    merge_cubes(paths, tmp_path / "stack.zarr", along="run")
+    stack = ce.open_cube(tmp_path / "stack.zarr")
+    assert stack["run"].values.tolist() == [9, 7]
+    assert stack["n_events"].values.tolist() == [[[0, 6], [1, 5]]]
 
 
 def test_runs_of_one_number_and_cubes_of_several_runs_are_refused(tmp_path: Path) -> None:

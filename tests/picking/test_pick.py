@@ -62,6 +62,24 @@ def assert_frames(picked: xr.Dataset, arrays, wanted) -> None:
     assert (picked["row"].values[~there] == -1).all()
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_any_byte_order_is_stored_as_it_is_read(tmp_path, order):
+    rng = np.random.default_rng(3)
+    types = {"x": "f8", "v": "f4", "frame": "u2", "map": "f2", "n": "i4"}
+    arrays = {
+        name: rng.integers(0, 4, (20, 3) if name in {"frame", "map"} else 20).astype(order + dtype)
+        for name, dtype in types.items()
+    }
+    spec = spec_of("first", 2, signals=("frame", "map", "n"))
+    ce.pick(memory_run(arrays), spec).to_zarr(tmp_path / "p.zarr")
+    picked = ce.open_cube(tmp_path / "p.zarr")
+    events = picked["event"].values
+    for name in ("frame", "map", "n"):
+        there = arrays[name][events[events >= 0]]
+        np.testing.assert_array_equal(picked[name].values[events >= 0], there)
+        assert picked[name].dtype.itemsize == (4 if name == "map" else there.dtype.itemsize)
+
+
 @pytest.mark.parametrize("which", WHICH, ids=str)
 @pytest.mark.parametrize("most", [1, 3])
 def test_picked_events_are_those_of_a_loop(which, most):
