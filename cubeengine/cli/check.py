@@ -29,10 +29,12 @@ def command(
 ) -> None:
     """Check SPEC by itself and against its run, and report every problem with its line.
 
-    Warns of what is allowed but probably not meant. Ends with 2 if there are errors.
+    Warns of what is allowed but probably not meant. Ends with 2 if there are errors, and with 3 if it is but
+    a file named in SPEC that cannot be read.
     """
     from cubeengine.cli.progress import working
     from cubeengine.picking.spec import kind_of_spec
+    from cubeengine.schema.problems import exit_code
     from cubeengine.spec.check import check_document, read_text
 
     arguments = SpecArguments.of(spec, experiment, run, settings)
@@ -45,9 +47,9 @@ def command(
             problems += _against_run(arguments, checked, force=force)
     finally:
         # Also where the run cannot be opened: what is wrong with the spec is known by then.
-        n_errors = _print(problems, spec)
-    if n_errors:
-        ctx.exit(2)
+        errors = _print(problems, spec)
+    if errors:
+        ctx.exit(exit_code(errors))
     click.echo(f"{printable(spec)}: no errors")
 
 
@@ -87,15 +89,15 @@ def _against_run(arguments: SpecArguments, checked: Checked, *, force: bool) -> 
     ]
 
 
-def _print(problems: Sequence[Problem], name: str) -> int:
-    """Print problems as they stand in the text and give the number of errors."""
+def _print(problems: Sequence[Problem], name: str) -> list[Problem]:
+    """Print problems as they stand in the text and return the errors."""
     from cubeengine.schema.problems import in_order
 
     ordered = in_order(problems)
     for problem in ordered:
         colour = "red" if problem.severity == "error" else "yellow"
         say(printable(problem.format(name)), colour)
-    n_errors = sum(problem.severity == "error" for problem in ordered)
-    if n_errors:
-        say(f"{n_errors} error{'s' if n_errors > 1 else ''}", "red")
-    return n_errors
+    errors = [problem for problem in ordered if problem.severity == "error"]
+    if errors:
+        say(f"{len(errors)} error{'s' if len(errors) > 1 else ''}", "red")
+    return errors

@@ -54,9 +54,8 @@ def opened_arrays(path: Path) -> Iterator[ArrayFile]:
     SourceFormatError
         If it is no such file, or if anything in it cannot be read while it is open.
     """
-    kind = _kind_of(path)
     try:
-        with kind(path) as file:
+        with _kind_of(path)(path) as file:
             yield file
     except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, *_DAMAGE) as err:
         if isinstance(err, SpecError | SourceFormatError):

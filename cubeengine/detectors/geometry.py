@@ -140,7 +140,8 @@ def read_geometry(path: Path) -> Geometry:
         with path.open("rb") as file:
             start = file.read(_MAX_NBYTES + 1)
     except OSError as err:
-        raise SpecError(f"{path}: the geometry cannot be read ({err.strerror})") from err
+        error = SpecError if isinstance(err, FileNotFoundError | IsADirectoryError) else SourceFormatError
+        raise error(f"{path}: the geometry cannot be read ({err.strerror})") from err
     if start.startswith(_CONTAINERS):
         return parse_geometry(open_constants(path).geometry(), str(path))
     if len(start) > _MAX_NBYTES or b"\0" in start:

@@ -221,7 +221,8 @@ def _from_file(pyfai: Any, path: Path) -> Any:
     try:
         text = path.read_text(errors="replace")
     except OSError as err:
-        raise SpecError(f"{path}: the geometry of the experiment cannot be read ({err.strerror})") from err
+        error = SpecError if isinstance(err, FileNotFoundError | IsADirectoryError) else SourceFormatError
+        raise error(f"{path}: the geometry of the experiment cannot be read ({err.strerror})") from err
     missing = [key for key in ("distance", "poni1", "poni2") if key not in text.lower()]
     if missing:
         raise SourceFormatError(f"{path}: is not a file of pyFAI's: it has no {missing[0]!r}")

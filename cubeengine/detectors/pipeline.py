@@ -175,7 +175,8 @@ def build_pipeline(frame: Frame, options: Sequence[Options], context: Context) -
             try:
                 made = option.build(current, context)
             except (SpecError, SourceFormatError, MissingExtra) as err:
-                problems.append(Problem(path, str(err)))
+                damaged = isinstance(err, SourceFormatError)
+                problems.append(Problem(path, str(err), cause="data" if damaged else "spec"))
         if made is not None:
             stages.append(made)
             current = made.output

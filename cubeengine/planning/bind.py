@@ -28,7 +28,7 @@ from cubeengine.planning.grouping import Grouping
 from cubeengine.planning.percentiles import FoundPercentile, found_percentiles, with_numbers
 from cubeengine.planning.sample import Sample
 from cubeengine.planning.units import FieldIn
-from cubeengine.schema.problems import Problem, SpecPath, in_order, problems_in, spec_error
+from cubeengine.schema.problems import Problem, in_order, problems_in, spec_error
 from cubeengine.spec.check import check_fields, positions_of
 from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.positions import Positions
@@ -227,7 +227,7 @@ def bind(
     run, units = add_derived(with_declared(run, spec), spec)
     pipelines, wrong = _pipelines(run, spec, units)
     if wrong:
-        raise spec_error([positions.problem(*problem) for problem in wrong], positions.name)
+        raise spec_error(_placed(wrong, positions), positions.name)
     asked = {name: resolve_selection(spec, name) for name in selections_of(spec)}
     nodes = {name: with_numbers(run, node) for name, node in asked.items()}
     percentiles = found_percentiles(run, asked)
@@ -280,30 +280,33 @@ def signal_problems(run: Run, spec: CubeSpec, positions: Positions) -> list[Prob
     positions : Positions
         Where its values stand in the text.
     """
-    return [positions.problem(*problem) for problem in _pipelines(run, spec, spec.units)[1]]
+    return _placed(_pipelines(run, spec, spec.units)[1], positions)
+
+
+def _placed(problems: Sequence[Problem], positions: Positions) -> list[Problem]:
+    return [replace(positions.problem(one.path, one.message), cause=one.cause) for one in problems]
 
 
 def _pipelines(
     run: Run, spec: CubeSpec, units: Mapping[str, str]
-) -> tuple[Mapping[int, Pipeline], list[tuple[SpecPath, str]]]:
-    """Make the stages of signals, by number; also all that is wrong, as path and message."""
+) -> tuple[Mapping[int, Pipeline], list[Problem]]:
+    """Make the stages of signals, by number; also all that is wrong."""
     made: dict[int, Pipeline] = {}
-    problems: list[tuple[SpecPath, str]] = []
+    problems: list[Problem] = []
     for number, signal in enumerate(spec.signals):
         info, path = run.fields.get(signal.field), ("signals", number)
         if info is None or info.kind is not FieldKind.EVENT or info.dtype.kind not in "biuf":
             continue  # that is told elsewhere
         if not info.n_elements:
-            problems.append(
-                ((*path, "field"), f"signal {signal.field!r}: holds no values, its shape is {info.shape}")
-            )
+            message = f"signal {signal.field!r}: holds no values, its shape is {info.shape}"
+            problems.append(Problem((*path, "field"), message))
         elif signal.stages:
             frame = Frame(info.shape, info.dtype, units.get(signal.field, ""))
             context = Context(signal.field, spec.folder, run.detector(signal.field))
             try:
                 made[number] = build_pipeline(frame, signal.stages, context)
             except SpecError as err:
-                problems += [((*path, "stages", *one.path), one.message) for one in problems_in(err)]
+                problems += [replace(one, path=(*path, "stages", *one.path)) for one in problems_in(err)]
     return made, problems
 
 

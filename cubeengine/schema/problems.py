@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from cubeengine.errors import SpecError
+from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.schema.texts import kind_of
 
 SpecPath: TypeAlias = tuple[str | int, ...]
@@ -30,6 +30,8 @@ class Problem:
         Where in the text, counted from 1; None if the spec came from no text.
     severity : "error" or "warning"
         A warning does not keep the cube from being made.
+    cause : "spec" or "data"
+        Whether the spec is wrong, or a file that it names and that is there.
     """
 
     path: SpecPath
@@ -37,6 +39,7 @@ class Problem:
     line: int | None = None
     column: int | None = None
     severity: Literal["error", "warning"] = "error"
+    cause: Literal["spec", "data"] = "spec"
 
     def format(self, name: str = "") -> str:
         """Write the problem as one line, e.g. "cube.yaml:12:5: signals[2]: field ..."."""
@@ -86,13 +89,21 @@ def explain_type(error: ErrorDetails) -> str:
     return error["msg"][:1].lower() + error["msg"][1:]
 
 
+def exit_code(problems: Iterable[Problem]) -> int:
+    """Return how a command ends that has these problems: as for wrong data where nothing else is wrong."""
+    only_data = all(problem.cause == "data" for problem in problems)
+    return SourceFormatError.exit_code if only_data else SpecError.exit_code
+
+
 def spec_error(problems: Sequence[Problem], name: str = "") -> SpecError:
     """Make the one error that tells all problems, a line each."""
     errors = [problem for problem in problems if problem.severity == "error"]
     lines = [problem.format(name) for problem in errors]
     if len(lines) > 1:
         lines = [f"{name or 'the spec'} has {len(lines)} problems:", *(f"  {line}" for line in lines)]
-    return SpecError("\n".join(lines), problems)
+    error = SpecError("\n".join(lines), problems)
+    error.exit_code = exit_code(errors)
+    return error
 
 
 def problems_in(error: SpecError) -> list[Problem]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import SPEC, Call
 
 
@@ -36,6 +38,33 @@ def test_five_mistakes_get_five_messages_with_their_lines(call: Call, folder: Pa
     assert "'epix/ROI_0_area'" in outcome.err
     assert lines[-1] == "5 errors"
     assert "Traceback" not in outcome.err
+
+
+STAGES = [
+    "calibrate: {constants: bad.file, kind: epix100}",
+    "threshold: {min: 2 sigma, constants: bad.file}",
+    "mask: {file: bad.file}",
+    "assemble: bad.file",
+    "azav: {poni: bad.file, bins: 10}",
+]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_damaged_file_that_a_spec_names_is_no_fault_of_the_spec(
+    call: Call, folder: Path, stage: str
+) -> None:
+    signal = "{field: epix/ROI_0_area, name: roi, stages: [{%s}]}"
+    (folder / "bad.yaml").write_text(SPEC.replace("{field: epix/ROI_0_area, name: roi}", signal % stage))
+    (folder / "bad.file").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    for command in ("check", "plan"):
+        outcome = call(command, "bad.yaml")
+        assert (outcome.code, "bad.file" in outcome.err) == (3, True), outcome.err
+    (folder / "both.yaml").write_text(
+        (folder / "bad.yaml").read_text().replace("sum, min: 0.3", "summ, min: 0.3")
+    )
+    (folder / "bad.file").unlink()
+    for name in ("both.yaml", "bad.yaml"):  # a wrong name, and a file that is not there
+        assert call("check", name).code == 2
 
 
 def test_warning_of_the_plan_has_its_line_and_no_error(call: Call, folder: Path) -> None:
@@ -147,5 +176,5 @@ def test_damaged_file_of_a_stage_is_told_at_its_place(call: Call, folder: Path) 
 
     outcome = call("check", "wrong.yaml")
 
-    assert outcome.code == 2
+    assert outcome.code == 3
     assert "wrong.yaml:21:60: signals[2].stages[0].calibrate: bad.h5: cannot be read" in outcome.err
