@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import without_waits
+
 HOME = "/home/me"
 """Stands in the documentation for the folder that the user works in."""
 
@@ -67,6 +69,6 @@ def run_transcript(
         text=True,
         check=True,
     )
-    greeting, *said = PROMPT.split(ended.stdout.replace(str(folder), HOME))
+    greeting, *said = PROMPT.split(without_waits(ended.stdout).replace(str(folder), HOME))
     answers = [f"{answer.strip(chr(10))}\n" if answer.strip("\n") else "" for answer in said[1::2]]
     return Transcript(command, greeting, tuple(zip(typed, answers, strict=False)))

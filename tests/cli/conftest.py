@@ -10,6 +10,7 @@ import pytest
 
 from cubeengine.cli.app import run_command
 from tests.makers.smalldata import write_lcls1
+from tests.waiting import without_waits
 
 SPEC = """\
 cube: delay
@@ -64,6 +65,6 @@ def call(capfd: pytest.CaptureFixture[str]) -> Call:
         capfd.readouterr()
         code = run_command([str(arg) for arg in args])
         captured = capfd.readouterr()
-        return Outcome(code, captured.out, captured.err)
+        return Outcome(code, captured.out, without_waits(captured.err))
 
     return called

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 N_SIGNALS = 150
 """The same frames again and again, so that the run lasts seconds."""
 
-PROGRESS = re.compile(r"of this process|worker processes|^ *[0-9]+ %  ")
+PROGRESS = re.compile(r"of this process|worker processes|^ *[0-9]+ %  | s so far$")
 """Lines of a run that goes well."""
 
 

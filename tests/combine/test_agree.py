@@ -141,7 +141,7 @@ def test_wrong_arguments_are_told(tmp_path: Path, options: dict[str, object], me
 
 
 def test_no_cubes_and_too_little_memory_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ce.SpecError, match="name the cubes"):
+    with pytest.raises(ce.SpecError, match="the cubes are a list"):
         merge_cubes([], tmp_path / "all.zarr")
     with pytest.raises(ce.BudgetExceeded, match="--memory '432 MiB'"):
         merge_cubes(write_parts(tmp_path, EVENTS, 2), tmp_path / "all.zarr", memory="100 MiB")
