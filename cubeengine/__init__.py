@@ -80,7 +80,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-_DRAWN = "a cube is drawn by ce.plot_cube('x.zarr') and described by ce.describe_cube('x.zarr')"
+_DRAWN = "draw a cube with ce.plot_cube('x.zarr'), describe it with ce.describe_cube('x.zarr')"
 _OPENED = "ce.open_run opens a run, ce.open_cube a cube, ce.open_spec a spec and its run"
 _MEANT = {
     **dict.fromkeys(("view", "plot", "show"), _DRAWN),
@@ -89,8 +89,8 @@ _MEANT = {
         ("load_spec", "read_spec"), "ce.open_spec opens a spec and its run, ce.CubeSpec.load a spec"
     ),
     "run": "spec, run = ce.open_spec('delay.yaml'); ce.plan(run, spec).to_zarr('delay.zarr') makes a cube",
-    "merge": "cubes are merged by ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')",
-    "rebin": "bins are joined by ce.rebin_cube('x.zarr', 'coarse.zarr', by={'delay': 2})",
+    "merge": "merge cubes with ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')",
+    "rebin": "join bins with ce.rebin_cube('x.zarr', 'coarse.zarr', by={'delay': 2})",
     "SmallDataAna": "from cubeengine.compat import SmallDataAna",
 }
 """What is written first, and what to write instead."""

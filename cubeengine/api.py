@@ -104,7 +104,7 @@ def _located(spec: CubeSpec, paths: RunPaths) -> Located:
     wanted = spec.run
     found = Located(None) if paths.smalldata is None else _locate(str(paths.smalldata))
     if paths.smalldata is not None and found.smalldata is None:
-        raise SpecError(f"run.smalldata: {paths.smalldata} is raw data; name it under run.xtc")
+        raise SpecError(f"run.smalldata: {paths.smalldata} is raw data; give it under run.xtc")
     known = wanted.experiment is not None and wanted.run is not None
     run_id = RunId(wanted.experiment or "", wanted.run or 0) if known else found.run_id
     return Located(found.smalldata, paths.xtc, run_id, wanted.run)
@@ -131,7 +131,7 @@ def _follows(template: str, place: str, value: str) -> bool:
 
 
 def _changes_nothing(what: str, key: str, template: str, missing: str) -> str:
-    return f"{what} changes nothing, as run.{key} is always {template!r}; write {missing} in it"
+    return f"{what} changes nothing, because run.{key} is always {template!r}; write {missing} in it"
 
 
 def open_source(source: str, xtc: Sequence[str] = ()) -> Run:
@@ -197,7 +197,7 @@ def run_and_spec(run: object, spec: object, kind: type[CubeSpec] = CubeSpec) -> 
         raise SpecError(f"the run comes first: {call}")
     if isinstance(spec, str | Path):
         if "\n" in str(spec):
-            raise SpecError(f"a spec's text is read by {kind.__name__}.loads(text): {call}")
+            raise SpecError(f"to read a spec from text, use {kind.__name__}.loads(text): {call}")
         wanted = kind.load(spec)
     else:
         wanted = kind.from_dict(spec) if isinstance(spec, Mapping) else spec  # type: ignore[assignment]
@@ -272,7 +272,7 @@ def plan(
     """
     run, spec = run_and_spec(run, spec)
     if spec.planned_by != CubeSpec.planned_by:
-        raise SpecError(f"this is a {type(spec).__name__}, no spec of a cube: use {spec.planned_by}")
+        raise SpecError(f"this is a {type(spec).__name__}, not the spec of a cube; use {spec.planned_by}")
     budget = Budget(parse_size(memory) if memory is not None else spec.resources.memory)
     with working(PLANNING):
         bound = bind(run, spec, sample=Sample(events, every))
@@ -320,7 +320,7 @@ class Plan:
             ("signals", ", ".join(signal.name for signal in self.work.signals)),
             *(("warning", warning.message) for warning in self.warnings),
         ]
-        return html_table(("plan", "print(plan) says more"), rows)
+        return html_table(("plan", "print(plan) shows more"), rows)
 
     def explain(self) -> str:
         """Describe cut flow, bins, strategies with their reasons, memory, and warnings."""

@@ -40,7 +40,7 @@ def parse_size(text: str | int) -> int:
     match = _SIZE.fullmatch(str(text))
     factors = {unit.lower(): factor for unit, factor in _FACTORS.items()}
     if match is None or match[2].lower() not in factors:
-        raise SpecError(f"{text!r} is not a memory size; write for example '4 GiB' or '500 MB'")
+        raise SpecError(f"{text!r} is not a memory size; write e.g. '4 GiB' or '500 MB'")
     size = int(float(match[1]) * factors[match[2].lower()])
     if size <= 0:
         raise SpecError(f"a memory size must be positive, got {text!r}")

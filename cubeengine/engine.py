@@ -277,8 +277,8 @@ def fitting_threads(plan: Work, executor: Executor, budget: Budget) -> int:
         raise BudgetExceeded(
             f"the workers run {executor.threads} tasks at a time, which need "
             f"{format_size(plan.worker_memory(executor.threads))} together, but a worker has "
-            f"{format_size(budget.per_worker)}; start them with {most} thread(s) each, "
-            "or raise resources.memory"
+            f"{format_size(budget.per_worker)}; start workers with at most {most} thread(s), or raise "
+            "resources.memory"
         )
     return most
 

@@ -101,7 +101,7 @@ def mark_problem(info: FieldInfo, mark: Mark) -> str:
     if mark == LEADING_ZEROS:
         return ""
     if isinstance(mark, str):
-        return f"{info.name!r}: {mark!r} is no mark; a mark is a number, or {LEADING_ZEROS!r}"
+        return f"{info.name!r}: {mark!r} is not a mark; a mark is a number, or {LEADING_ZEROS!r}"
     if _holds(info.dtype, mark):
         return ""
     return f"{info.name!r} is {info.dtype}, {_range(info.dtype)}, which cannot hold {mark}{_hint(info, mark)}"
@@ -130,5 +130,5 @@ def _hint(info: FieldInfo, mark: int | float) -> str:
     if mark != MISSING_INTEGER or wrapped is None:
         return ""
     if is_certain(info.dtype, info.n_elements):
-        return f"; there it is {wrapped}, which is missing without being declared"
-    return f"; the writers' {MISSING_INTEGER} is {wrapped} there"
+        return f"; there it is {wrapped}, which counts as missing without a declaration"
+    return f"; in this type, the writers' {MISSING_INTEGER} becomes {wrapped}"

@@ -60,7 +60,8 @@ class SharedArray:
             mapped = mapped_array(self.path).view(np.ndarray)
         except (OSError, ValueError) as err:
             raise SourceFormatError(
-                f"{self.path}: this file of the run cannot be read ({err}); do all workers see its folder?"
+                f"{self.path}: this file of the run cannot be read ({err}); check that all workers see its "
+                "folder"
             ) from err
         return mapped
 

@@ -91,7 +91,7 @@ class Announced:
         return self.read == self.announced
 
     def __str__(self) -> str:
-        lacking = "" if self.is_complete else f", {self.announced - self.read:,} are lacking: {self.why}"
+        lacking = "" if self.is_complete else f", {self.announced - self.read:,} are missing: {self.why}"
         return f"{self.what}: {self.read:,} of {self.announced:,} announced events were read{lacking}"
 
 

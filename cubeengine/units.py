@@ -215,7 +215,7 @@ def _parse_term(term: str, text: str) -> Unit:
     symbol = _lookup(match[1]) if match else None
     if match is None or symbol is None:
         near = nearest_names(text[:60], _COMMON)
-        hint = f"; nearest: {', '.join(map(repr, near))}" if near else "; write for example 'ps' or 'mJ/cm^2'"
+        hint = f"; nearest: {', '.join(map(repr, near))}" if near else "; write e.g. 'ps' or 'mJ/cm^2'"
         raise SpecError(f"unknown unit {text[:60]!r}{hint}")
     n = int(match[2] or 1)
     dimension = tuple((base, exponent * n) for base, exponent in symbol.dimension)

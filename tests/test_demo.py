@@ -178,7 +178,7 @@ def test_demo_ends_with_a_cube_and_a_picture(
         "no errors",
         "because",
         "measured peak memory",
-        "as plain numpy counts them",
+        "the same as counted with plain numpy",
         "put in 0.1500",
         "against the photons put in: chi2",
     ):

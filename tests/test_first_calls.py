@@ -48,12 +48,12 @@ def test_plan_takes_paths_dicts_and_sessions(folder: Path) -> None:
     ("swap", "message"),
     [
         (lambda run, spec: ce.plan(spec, run), r"the run comes first: ce.plan\(run, spec\)"),
-        (lambda run, _: ce.plan(run, SPEC), r"read by CubeSpec.loads\(text\)"),
+        (lambda run, _: ce.plan(run, SPEC), r"use CubeSpec.loads\(text\)"),
         (lambda run, _: ce.plan(run, 3), "takes a CubeSpec or the path of its file, not 3"),
         (lambda _, spec: ce.plan(xr.Dataset(), spec), "a run is one from ce.open_run, .* not a Dataset"),
-        (lambda *_: ce.open_cube(xr.Dataset()), "this is a Dataset already"),
-        (lambda *_: ce.plot_cube(3), "or its path, not 3"),
-        (lambda run, _: ce.explore(run, 3), "the run is open already"),
+        (lambda *_: ce.open_cube(xr.Dataset()), "this is already a Dataset"),
+        (lambda *_: ce.plot_cube(3), "or as a path, not 3"),
+        (lambda run, _: ce.explore(run, 3), "the run is already open"),
     ],
 )
 def test_what_is_not_taken_is_told(folder: Path, swap, message: str) -> None:
@@ -73,7 +73,7 @@ def test_cubes_may_be_named_by_their_path(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["view", "plot", "show"])
 def test_names_that_are_not_there_lead_to_those_that_are(name: str) -> None:
-    with pytest.raises(AttributeError, match=r"drawn by ce.plot_cube\('x.zarr'\)"):
+    with pytest.raises(AttributeError, match=r"draw a cube with ce.plot_cube\('x.zarr'\)"):
         getattr(ce, name)
 
 
@@ -147,7 +147,7 @@ def given(folder: Path) -> dict[str, object]:
         ("ce.open_cube(h5)", "not a cube .*; it holds data:  cubeengine fields"),
         ("ce.open_spec(cube)", "is not a spec; it is a cube"),
         ("ce.open_spec(h5)", "is not a spec; it holds data"),
-        ("ce.cube_facts(3)", "a cube is a Dataset, .* or its path, not 3"),
+        ("ce.cube_facts(3)", "a cube is a Dataset, .* or as a path, not 3"),
         ("ce.open_cube(run)", "the cube is a path, as 'delay.zarr', not a Run"),
         ("ce.sem(cube, 3)", "a signal is a name, not 3; signals: .*ipm3__sum"),
         ("ce.plan([run, run], spec)", "one run is taken at a time, not a list of 2; .*merge_cubes"),

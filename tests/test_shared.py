@@ -69,7 +69,7 @@ def test_digest_is_that_of_the_values(tmp_path):
 
 
 def test_a_file_that_a_worker_does_not_see_is_told(tmp_path):
-    with pytest.raises(SourceFormatError, match=r"gone\.npy: .*do all workers see its folder"):
+    with pytest.raises(SourceFormatError, match=r"gone\.npy: .*check that all workers see its folder"):
         SharedArray(None, tmp_path / "gone.npy").load()
 
 

@@ -128,11 +128,11 @@ def run_command(args: Sequence[str] | None = None) -> int:
     except CubeEngineError as err:
         return _report(str(err), err.exit_code, debug=settings.debug)
     except MemoryError:
-        return _report("out of memory; give a smaller --memory, or fewer --workers", 4, debug=settings.debug)
+        return _report("out of memory; use a smaller --memory, or fewer --workers", 4, debug=settings.debug)
     except OSError as err:
         return _report(_os_message(err), FAILED, debug=settings.debug)
     except Exception as err:  # a fault of ours: still one readable message
-        message = f"{type(err).__name__}: {err}\nthis is a fault of cubeengine; --debug shows where"
+        message = f"{type(err).__name__}: {err}\nthis is a bug in cubeengine; --debug shows where"
         return _report(message, FAILED, debug=settings.debug)
     return code if isinstance(code, int) else 0
 

@@ -31,19 +31,23 @@ def run_options(command: F) -> F:
         [
             click.argument("spec", type=click.Path()),
             click.option("-r", "--runs", "--run", "runs", metavar="RUNS", help="Runs, e.g. 12,20-35."),
-            click.option("-e", "--experiment", metavar="EXP", help="Experiment, instead of the spec's."),
+            click.option("-e", "--experiment", metavar="EXP", help="Experiment, in place of the spec's."),
             click.option(
-                "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a value of the spec."
+                "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a value in the spec."
             ),
-            click.option("-o", "--output", metavar="OUT.zarr", help="Cube; with {run:04d} in its name."),
+            click.option(
+                "-o", "--output", metavar="OUT.zarr", help="Path of each cube, with {run:04d} in its name."
+            ),
             click.option("-d", "--directory", metavar="DIR", help="Folder of the cubes."),
             click.option(
                 "-n", "--events", "--nevents", "events", type=count, help="Only the first N events."
             ),
             click.option("--every", type=count, metavar="K", help="Only every K-th event."),
             click.option("--memory", metavar="SIZE", help="Memory per worker, e.g. '4 GiB'."),
-            click.option("--launcher", metavar="NAME", help="As for run.  [default: the site's]"),
-            click.option("--overwrite", is_flag=True, help="Replace cubes that are there already."),
+            click.option(
+                "--launcher", metavar="NAME", help="Launcher, as in `cubeengine run`.  [default: the site's]"
+            ),
+            click.option("--overwrite", is_flag=True, help="Replace cubes that already exist."),
         ]
     ):
         command = decorate(command)
@@ -62,15 +66,16 @@ def batch_options(command: F) -> F:
             click.option("--nodes", metavar="N", help="Nodes, or a range such as 1-4."),
             click.option(
                 "-c", "--ntasks", "--cores", "ntasks", type=click.IntRange(min=1), metavar="N",
-                help="MPI ranks; with other launchers processors.",
+                help="MPI ranks; with other launchers, processors.",
             ),
             click.option("--time", metavar="TIME", help="Time limit: minutes, or hours:minutes:seconds."),
             click.option("--mem", metavar="SIZE", help="Memory per node.  [default: what the workers need]"),
             click.option("--exclusive", is_flag=True, default=None, help="Whole nodes."),
             click.option("--logdir", metavar="DIR", help="Folder of logs and scripts."),
-            click.option("--no-check", is_flag=True, help="Submit without a look at the runs."),
-            click.option("--dry-run", is_flag=True, help="Print the batch scripts, and submit nothing."),
-            click.option("--interactive", is_flag=True, help="Now and here, without batch jobs."),
+            click.option("--no-check", is_flag=True, help="Submit without checking the runs."),
+            click.option("--dry-run", is_flag=True, help="Print the batch scripts; submit nothing."),
+            click.option("--interactive", is_flag=True, help="Make the cubes here and now, without batch "
+            "jobs."),
         ]
     ):  # fmt: skip
         command = decorate(command)
@@ -144,7 +149,9 @@ class Request:
         if opened is not None:
             return place / default_output(spec, opened)
         if experiment is None:
-            raise SpecError("the cube has no name without an experiment; give -e EXPERIMENT or -o OUT.zarr")
+            raise SpecError(
+                "the default name of the cube needs an experiment; give -e EXPERIMENT or -o OUT.zarr"
+            )
         return place / f"{experiment}_r{run:04d}_{spec.cube}.zarr"
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cubeengine.spec.check import Checked
 
 
-@click.command("check", cls=Command, short_help="Check a spec against its run: every problem at once.")
+@click.command("check", cls=Command, short_help="Check a spec against its run and report every problem.")
 @spec_options
 @force_option
 @click.pass_context

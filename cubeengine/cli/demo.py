@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cubeengine.demo import Comparison
 
 
-@click.command("demo", cls=Command, short_help="Write a run with known truth and make its cube.")
+@click.command("demo", cls=Command, short_help="Simulate a run with known truth and make its cube.")
 @click.argument("folder", metavar="[DIR]", default="cubeengine-demo")
 @click.option(
     "--events", "n_events", type=click.IntRange(min=500), default=6000, show_default=True, metavar="N",
@@ -60,7 +60,7 @@ def command(ctx: click.Context, folder: str, n_events: int) -> None:
     comparison = demo.compare(made, data)
     click.echo(f"\nagainst the truth\n{comparison_text(comparison)}")
     if not comparison.good:
-        raise CubeEngineError(f"the cube {cube} is not what was put into {home}: please report this")
+        raise CubeEngineError(f"the cube {cube} does not match the truth in {home}: please report this")
     done = save_figure(plot_cube(made, "diode_ratio"), home / "delay.png")
     click.echo(f"\n{done} {home / 'delay.png'}\n\n{_next(spec, cube, home)}")
 
@@ -79,7 +79,11 @@ def comparison_text(comparison: Comparison) -> str:
     """Write how close the cube came, a line each."""
     lines = []
     for curve in comparison.curves:
-        same = "as plain numpy counts them" if curve.same_counts else "NOT as plain numpy counts them"
+        same = (
+            "the same as counted with plain numpy"
+            if curve.same_counts
+            else ("NOT the same as counted with plain numpy")
+        )
         lines.append(f"  laser {curve.name}: {curve.n_events:,} events in the bins, {same}")
         lines.append(
             f"    diode / i0 against the known response: chi2 {curve.chi2:.1f} for {curve.n_bins} bins, "

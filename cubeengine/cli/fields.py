@@ -27,8 +27,10 @@ STATS = ("min", "median", "max", "missing", "zero")
 @click.command("fields", cls=Command, short_help="List the fields of a run.")
 @source_options
 @click.option("--stats", is_flag=True, help="Add min, median, max, % missing and % zero of scalars.")
-@click.option("--all", "settings", is_flag=True, help="List also the many settings that raw data may hold.")
-@click.option("--match", "pattern", metavar="PATTERN", help="Only fields whose names match, as 'ipm*'.")
+@click.option(
+    "--all", "settings", is_flag=True, help="Also list the settings in raw data, which may be many."
+)
+@click.option("--match", "pattern", metavar="PATTERN", help="Only fields whose names match, e.g. 'ipm*'.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @click.pass_context
 def command(
@@ -120,7 +122,7 @@ def _print_table(
     show_table(table)
     if len(shown) < len(fields):
         left = len(fields) - len(shown)
-        click.echo(f"and {left:,} fields that are once per run, mostly settings; --all lists them")
+        click.echo(f"and {left:,} fields with one value per run, mostly settings; --all lists them")
     for name, info in shown.items():
         if info.note and not info.group:  # the group is in the table
             click.echo(printable(f"{name}: {info.note}"))

@@ -46,9 +46,9 @@ class Row:
     log: str
 
 
-@click.command("jobs", cls=Command, short_help="Show the submitted jobs: state and last progress.")
-@click.option("--all", "everything", is_flag=True, help=f"Also those older than {DAYS} days.")
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@click.command("jobs", cls=Command, short_help="Show the submitted jobs: their state and last progress.")
+@click.option("--all", "everything", is_flag=True, help=f"Also show jobs older than {DAYS} days.")
+@click.option("--json", "as_json", is_flag=True, help="Print the jobs as JSON.")
 def command(everything: bool, as_json: bool) -> None:
     """Show the jobs that `cubeengine submit` has submitted, and the last progress of each."""
     from cubeengine.submit.records import read_records

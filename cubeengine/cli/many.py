@@ -59,7 +59,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
     table.add_column("run", justify="right", no_wrap=True)
     for title in ("state", *(("job",) if jobs else ())):
         table.add_column(title, no_wrap=True)
-    table.add_column("cube, or why there is none", overflow="fold")
+    table.add_column("cube, or why it was not made", overflow="fold")
     for outcome in outcomes:
         cells = (str(outcome.run), outcome.state, *((outcome.job,) if jobs else ()), outcome.detail)
         table.add_row(*(Text(printable(cell)) for cell in cells))

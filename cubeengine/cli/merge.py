@@ -18,8 +18,8 @@ def combine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(
         [
             click.option("-o", "--output", required=True, metavar="OUT.zarr", help="The new cube."),
-            click.option("--overwrite", is_flag=True, help="Replace a cube that is there already."),
-            click.option("--memory", metavar="SIZE", help="Memory to keep to.  [default: 2 GiB]"),
+            click.option("--overwrite", is_flag=True, help="Replace the cube if it already exists."),
+            click.option("--memory", metavar="SIZE", help="Memory limit.  [default: 2 GiB]"),
             click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads."),
         ]
     ):
@@ -30,14 +30,14 @@ def combine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("merge", cls=Command, short_help="Add cubes of several runs, or stack them.")
 @click.argument("cubes", nargs=-1, required=True, type=click.Path())
 @click.option("--along", type=click.Choice(["run"]), help="Stack along a new dimension instead of adding.")
-@click.option("--runs", metavar="N,N,...", help="Run numbers for a stack, where the cubes do not say them.")
-@click.option("--skip", multiple=True, metavar="SIGNAL", help="Leave a signal out. May be repeated.")
-@click.option("--require-all", is_flag=True, help="A signal that a cube lacks is an error.")
+@click.option("--runs", metavar="N,N,...", help="Run numbers for a stack, if the cubes do not record them.")
+@click.option("--skip", multiple=True, metavar="SIGNAL", help="Leave out a signal. May be repeated.")
+@click.option("--require-all", is_flag=True, help="Fail if a cube lacks a signal of the others.")
 @click.option(
     "--allow",
     multiple=True,
     type=click.Choice(["partial", "same-run"]),
-    help="Add quick tries on part of a run; or cubes that share a run or an input file.",
+    help="Also add cubes of part of a run (partial), or cubes that share a run or an input file (same-run).",
 )
 @combine_options
 def command(
@@ -93,7 +93,7 @@ def parse_numbers(text: str, kind: Callable[[str], Any], option: str) -> list[An
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError as err:
-        raise SpecError(f"{option} {text!r}: needs numbers with commas between them ({err})") from err
+        raise SpecError(f"{option} {text!r}: must be numbers separated by commas ({err})") from err
 
 
 def print_combined(result: Combined) -> None:

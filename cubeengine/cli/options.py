@@ -79,14 +79,14 @@ def spec_options(command: F) -> F:
     for decorate in reversed(
         [
             click.argument("spec", type=click.Path()),
-            click.option("-e", "--experiment", metavar="EXP", help="Experiment, instead of the spec's."),
-            click.option("-r", "--run", type=int, metavar="RUN", help="Run number, instead of the spec's."),
+            click.option("-e", "--experiment", metavar="EXP", help="Experiment, in place of the spec's."),
+            click.option("-r", "--run", type=int, metavar="RUN", help="Run number, in place of the spec's."),
             click.option(
                 "--set",
                 "settings",
                 multiple=True,
                 metavar="KEY=VALUE",
-                help="Set a value of the spec, e.g. axes.0.centers.step=0.25. May be repeated.",
+                help="Set a value in the spec, e.g. axes.0.centers.step=0.25. May be repeated.",
             ),
         ]
     ):
@@ -111,7 +111,7 @@ def sample_options(command: F) -> F:
 
 def force_option(command: F) -> F:
     """Add --force."""
-    words = "Accept that nearly all events are in one of several bins."
+    words = "Accept a cube with nearly all events in one of several bins."
     return click.option("--force", is_flag=True, help=words)(command)
 
 
@@ -130,9 +130,12 @@ def launch_options(command: F) -> F:
                 "--workers", type=click.IntRange(min=1), metavar="N", help="Threads or worker processes."
             ),
             click.option(
-                "--resume", is_flag=True, help="Go on with what an earlier run left; keep what is done."
+                "--resume",
+                is_flag=True,
+                help="Continue from the finished work of an earlier run; keep finished work if this run "
+                "ends early.",
             ),
-            click.option("--overwrite", is_flag=True, help="Replace a cube that is there already."),
+            click.option("--overwrite", is_flag=True, help="Replace the cube if it already exists."),
         ]
     ):
         command = decorate(command)

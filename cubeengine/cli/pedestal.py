@@ -19,14 +19,15 @@ MAKING = (
     click.option(
         "--detector", required=True, metavar="D", help="Detector, e.g. jungfrau, or field of raw frames."
     ),
-    click.option("--select", metavar="EXPR", help="Which events are dark, e.g. '`lightStatus/xray` == 0'."),
+    click.option("--select", metavar="EXPR", help="Expression for the dark events, e.g. '`lightStatus/xray` "
+    "== 0'."),
     click.option("-o", "--output", metavar="FILE", help="Default: ./<detector>_<run>_dark.h5; or .npz"),
     click.option(
         "--merge", type=click.Path(), metavar="FILE",
-        help="Constants that give what these events do not: gains, masks, geometry, further gain ranges.",
+        help="File that supplies the constants missing here: gains, masks, geometry, further gain ranges.",
     ),
-    click.option("--plot", type=click.Path(), metavar="FILE", help="Save a picture to judge them by."),
-    click.option("--overwrite", is_flag=True, help="Replace a file that is there already."),
+    click.option("--plot", type=click.Path(), metavar="FILE", help="Save a picture of the constants."),
+    click.option("--overwrite", is_flag=True, help="Replace the file if it already exists."),
 )  # fmt: skip
 JUDGING = (
     click.option(
@@ -35,24 +36,24 @@ JUDGING = (
     ),
     click.option(
         "--noise-range", multiple=True, metavar="[RANGE=]LOW:HIGH",
-        help="Good noise in ADU.  [default: a quarter of the median pixel's to four times that]",
+        help="Good noise in ADU.  [default: from a quarter of the median pixel's noise to four times it]",
     ),
     click.option(
         "--max-rejected", type=click.FloatRange(0, 1, min_open=True), metavar="PART",
-        help="Part of a good pixel's values that may be rejected.  [default: 0.02]",
+        help="Largest fraction of a good pixel's values that may be rejected.  [default: 0.02]",
     ),
     click.option(
         "--clip", type=float, metavar="K",
-        help="Reject values farther than K standard deviations.  [default: 5]",
+        help="Reject values more than K standard deviations away.  [default: 5]",
     ),
     click.option(
         "--min-events", type=click.IntRange(min=16), metavar="N",
         help="Values that a pixel needs in a gain range.  [default: 50]",
     ),
-    click.option("--kind", metavar="KIND", help="Kind of detector, where the data do not say."),
+    click.option("--kind", metavar="KIND", help="Kind of detector, if the data do not record it."),
     click.option(
         "--accept", multiple=True, metavar="CHECK",
-        help="Go on although this check says that the events are not dark; recorded in the file.",
+        help="Continue although this check finds that the events are not dark; recorded in the file.",
     ),
 )  # fmt: skip
 WORKING = (
@@ -92,7 +93,9 @@ def command(source: str, xtc: tuple[str, ...], **options: Any) -> None:
             run = open_source(source, xtc)
         target = Path(options["output"] or default_output(run, options["detector"]))
         if target.exists() and not options["overwrite"]:
-            raise StoreMismatch(f"{target} is there already; choose another name with -o, or --overwrite it")
+            raise StoreMismatch(
+                f"{target} already exists; choose another name with -o, or replace it with --overwrite"
+            )
         result = _measured(run, target.parent, options)
         click.echo(printable(result.summary()))
         result.save(target, overwrite=options["overwrite"])

@@ -12,10 +12,10 @@ from cubeengine.cli.merge import combine_options, parse_numbers, print_combined
 
 @click.command("rebin", cls=Command, short_help="Join bins of a cube.")
 @click.argument("cube", type=click.Path())
-@click.option("--axis", metavar="AXIS", help="Axis that --by and --edges mean where they name none.")
-@click.option("--by", multiple=True, metavar="[AXIS=]N", help="Join N neighbouring bins each.")
+@click.option("--axis", metavar="AXIS", help="Axis for --by and --edges values without an axis name.")
+@click.option("--by", multiple=True, metavar="[AXIS=]N", help="Join every N neighbouring bins.")
 @click.option("--edges", multiple=True, metavar="[AXIS=]E,E,...", help="Edges of the new bins.")
-@click.option("--drop", multiple=True, metavar="AXIS", help="Sum over an axis entirely.")
+@click.option("--drop", multiple=True, metavar="AXIS", help="Sum over an axis completely.")
 @combine_options
 def command(
     cube: str,
@@ -71,7 +71,7 @@ def named(values: tuple[str, ...], option: str, cube: str, axis: str | None) -> 
         name, equals, text = value.rpartition("=")
         name = name if equals else axis or _only_axis(cube, option, value)
         if name in found:
-            raise SpecError(f"{option}: axis {name!r} is named twice")
+            raise SpecError(f"{option}: axis {name!r} is given twice")
         found[name] = text
     return found
 
@@ -83,12 +83,12 @@ def _only_axis(cube: str, option: str, value: str) -> str:
     axes = Cube.open(cube).axes
     if len(axes) != 1:
         known = ", ".join(axes) or "none"
-        raise SpecError(f"{option} {value}: of which axis? write {option} AXIS={value}; axes: {known}")
+        raise SpecError(f"{option} {value}: for which axis? Write {option} AXIS={value}; axes: {known}")
     return axes[0]
 
 
 def _number(text: str) -> int:
     (number, *more) = parse_numbers(text, int, "--by")
     if more:
-        raise click.BadParameter(f"{text!r} is more than one number", param_hint="--by")
+        raise click.BadParameter(f"{text!r} must be one number", param_hint="--by")
     return int(number)

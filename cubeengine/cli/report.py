@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cubeengine.planning.bind import Bound
 
 
-@click.command("report", cls=Command, short_help="Write a page (HTML) about a cube.")
+@click.command("report", cls=Command, short_help="Write a report (HTML) about a cube.")
 @click.argument("cube", type=click.Path())
 @click.argument("file", metavar="FILE.html", type=click.Path())
 def command(cube: str, file: str) -> None:
@@ -52,7 +52,7 @@ def check_place(file: str) -> None:
 
     path = Path(file)
     if not path.parent.is_dir():
-        raise SpecError(f"{file}: its folder {str(path.parent)!r} does not exist; make it first")
+        raise SpecError(f"{file}: its folder {str(path.parent)!r} does not exist; create it first")
     if path.is_dir():
         raise SpecError(f"{file}: is a folder; name a file for the report, e.g. {path / 'report.html'}")
     check_ours(path, MARK)
@@ -63,5 +63,5 @@ def report_on(cube: Path, file: str, bound: Bound) -> None:
     try:
         _write(cube, file, bound)
     except Exception as err:  # whatever it is: the cube is made, and the page can be written later
-        message = f"warning: no report: {err}; once that is solved: cubeengine report {cube} {file}"
+        message = f"warning: no report: {err}; after fixing that, run: cubeengine report {cube} {file}"
         say(printable(message), "yellow")

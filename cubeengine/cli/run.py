@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @sample_options
 @force_option
 @launch_options
-@click.option("--report", metavar="FILE.html", help="Write a page about the cube as well.")
+@click.option("--report", metavar="FILE.html", help="Also write a report (HTML) about the cube.")
 def command(
     spec: str,
     experiment: str | None,
@@ -91,7 +91,7 @@ def keeping(resume: bool) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, Terminated):
         if resume:
-            click.echo("what is done is kept; the same command continues from there", err=True)
+            click.echo("the finished work is kept; run the same command to continue", err=True)
         raise
 
 

@@ -28,12 +28,12 @@ _SELECTION = re.compile(
 
 @click.command("shell", cls=Command, short_help="Explore a run in IPython.")
 @source_options
-@click.option("-c", "code", metavar="CODE", help="Run CODE instead of asking for some; then end.")
+@click.option("-c", "code", metavar="CODE", help="Run CODE and exit, without a prompt.")
 @click.option(
     "--saved", default="check", show_default=True, metavar="HOW|FILE",
-    help="What to do with a session that was saved for other files: refuse it (check), accept it if the "
-    "events are the same (accept), take its recipes and no arrays (recipes), or begin anew (ignore). Or the "
-    "file of a session that was saved under another name.",
+    help="What to do with a session saved for other files: refuse it (check), accept it if the events are "
+    "the same (accept), take its recipes but no arrays (recipes), or start a new session (ignore). Or the "
+    "file of a session saved under another name.",
 )  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, source: str, xtc: tuple[str, ...], code: str | None, saved: str) -> None:

@@ -32,7 +32,7 @@ def command(
     from cubeengine.store.read import open_cube
 
     if plot is None and (signal or over or difference):
-        raise click.UsageError("--signal, --over and --difference go with --plot FILE")
+        raise click.UsageError("--signal, --over and --difference need --plot FILE")
     dataset = open_cube(cube)
     if plot is None:
         click.echo(printable(describe_cube(dataset)))
@@ -66,7 +66,7 @@ def save_figure(figure: Figure, path: Path) -> str:
 
     ending = path.suffix.removeprefix(".").lower()
     if ending not in figure.canvas.get_supported_filetypes():
-        raise SpecError(f"{path}: no known kind of picture; end the name with .png, .pdf or .svg")
+        raise SpecError(f"{path}: unknown picture format; end the name with .png, .pdf or .svg")
     content, about = BytesIO(), _MARKED.get(ending)
     figure.savefig(content, format=ending, dpi=150, metadata=about and {about: _MARK})
     replaced = write_again(path, content.getvalue(), "saving the picture", mark=_MARK.encode())

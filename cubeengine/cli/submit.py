@@ -141,14 +141,14 @@ def check_command(request: Request) -> None:
     found = shutil.which(program)
     if found is None:
         raise SpecError(
-            f"there is no command {program!r} on the PATH that jobs inherit; activate the environment that "
-            "has it, or give setup lines under [job] in the site file"
+            f"there is no command {program!r} on the PATH that jobs inherit; activate its environment "
+            "first, or add setup lines under [job] in the site file"
         )
     ours = Path(found).parent == Path(sys.executable).parent
     if request.launcher == "mpi" and ours and find_spec("mpi4py") is None:
         raise MissingExtra(
-            f"the jobs would use the launcher mpi, but {found} has no mpi4py; install it with: "
-            "pip install 'cubeengine[mpi]', or choose --launcher threads or processes, which use one node"
+            f"the jobs would use the launcher mpi, but {found} lacks mpi4py; install it with: pip install "
+            "'cubeengine[mpi]', or choose --launcher threads or processes, which use one node"
         )
 
 

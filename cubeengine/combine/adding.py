@@ -65,6 +65,6 @@ def _added(
             add_stored(total, *values)
         report.add(sum(value.nbytes for value in values))
     if total is None:
-        raise ValueError("a sum needs at least one cube")
+        raise ValueError("give at least one cube to add")
     count, mean, std = total.finish()
     return (count if counted else first_element(count, n_dims)), mean, std

@@ -22,8 +22,8 @@ _OWN = ("run", "cube", "resources")
 _MOST_KEYS = 5
 
 HOW_TO_JOIN = (
-    "bins add up only where all edges are the same: bring finer bins to coarser ones with "
-    "`cubeengine rebin`, or make the cubes again with the same edges"
+    "cubes can be added only if all edges are equal: join finer bins with `cubeengine rebin`, or make the "
+    "cubes again with the same edges"
 )
 
 
@@ -39,15 +39,15 @@ def check_files(cubes: Sequence[Cube], allowed: Sequence[str]) -> None:
     for cube in cubes[1:]:
         if (theirs := _format(cube)) != (ours := _format(first)):
             raise StoreMismatch(
-                f"{cube.path}: is of format {theirs}, but {first.path} of format {ours}; "
-                "make the older one again with this version"
+                f"{cube.path}: has format {theirs}, but {first.path} has format {ours}; make the older cube "
+                "again with this version"
             )
     for cube in cubes:
         partial = cube.attrs.get("partial_run")
         if partial and "partial" not in allowed:
             raise StoreMismatch(
-                f"{cube.path}: is a quick try on part of a run ({partial}); make it of the whole run, "
-                "or add it with --allow partial"
+                f"{cube.path}: is a cube of part of a run ({partial}); make it from the whole run, or add "
+                "it with --allow partial"
             )
     if "same-run" not in allowed:
         _check_runs(cubes)
@@ -60,8 +60,8 @@ def _check_runs(cubes: Sequence[Cube]) -> None:
             other = owners.setdefault(key, cube)
             if other is not cube:
                 raise StoreMismatch(
-                    f"{cube.path}: {what} is also that of {other.path}, so its events would count twice; "
-                    "leave one out, or add both with --allow same-run"
+                    f"{cube.path}: {what} is also that of {other.path}, so its events would be counted "
+                    "twice; leave one cube out, or add both with --allow same-run"
                 )
 
 
@@ -177,7 +177,7 @@ def check_signal(first: Cube, cube: Cube, name: str) -> None:
         if here != there:
             raise StoreMismatch(
                 f"{cube.path}: signal {name!r} has the {what} {there!r}, but {here!r} in {first.path}; "
-                f"make the cubes alike, or leave the signal out with --skip {name}"
+                f"make the cubes in the same way, or leave the signal out with --skip {name}"
             )
 
 
@@ -198,8 +198,9 @@ def check_statics(cubes: Sequence[Cube], signals: Mapping[str, SignalContent]) -
             if first is not cube and not _same(array, first.statics[name]):
                 signal = next(s.name for s in signals.values() if set(array.dims) & set(s.element_dims))
                 raise StoreMismatch(
-                    f"{cube.path}: {name!r}, where the elements of {signal!r} are, differs from "
-                    f"{first.path}; make the cubes alike, or leave the signal out with --skip {signal}"
+                    f"{cube.path}: {name!r}, the coordinate of the elements of {signal!r}, differs from "
+                    f"{first.path}; make the cubes in the same way, or leave the signal out with --skip "
+                    f"{signal}"
                 )
 
 
@@ -218,7 +219,7 @@ def differences(cubes: Sequence[Cube]) -> tuple[str, ...]:
         if keys:
             more = f" and {len(keys) - _MOST_KEYS} more" if len(keys) > _MOST_KEYS else ""
             notes.append(
-                f"{cube.path}: made in another way than {first.path}: {', '.join(keys[:_MOST_KEYS])}{more}"
+                f"{cube.path}: made differently from {first.path}: {', '.join(keys[:_MOST_KEYS])}{more}"
             )
     versions = Counter(str((cube.attrs.get("cubeengine") or {}).get("version")) for cube in cubes)
     if len(versions) > 1:

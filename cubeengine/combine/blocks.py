@@ -55,8 +55,8 @@ class Limits:
         if fitting == 0:
             least = WORKER_BASELINE + BLOCK_ELEMENTS * ELEMENT_NBYTES
             raise BudgetExceeded(
-                f"{format_size(budget.per_worker)} of memory is too little to combine cubes; give "
-                f"--memory {format_size(math.ceil(least / 2**20) * 2**20)!r} or more"
+                f"{format_size(budget.per_worker)} of memory is too little to combine cubes; use --memory "
+                f"{format_size(math.ceil(least / 2**20) * 2**20)!r} or more"
             )
         return cls(budget, min(workers or len(os.sched_getaffinity(0)), fitting))
 

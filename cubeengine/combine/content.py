@@ -113,7 +113,7 @@ class Cube:
         dataset = open_cube(as_path(path, "the cube", "'delay.zarr'"))
         check_means(dataset, path, "merged or rebinned")
         if EVENTS not in dataset or SELECTION not in dataset.coords:
-            raise StoreMismatch(f"{path}: lacks {EVENTS!r} or {SELECTION!r}, which all cubes have")
+            raise StoreMismatch(f"{path}: lacks {EVENTS!r} or {SELECTION!r}, so it is not a cube")
         if dataset[EVENTS].dims[0] != SELECTION:
             raise StoreMismatch(f"{path}: the first dimension of {EVENTS!r} is not {SELECTION!r}")
         return cls(Path(path), dataset)

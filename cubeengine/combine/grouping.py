@@ -48,7 +48,7 @@ def groupings(
     named = [cube.axis(name) for name in (*by, *edges, *drop)]
     for axis in named:
         if named.count(axis) > 1:
-            raise SpecError(f"axis {axis!r}: is named twice; give one of by, edges and drop")
+            raise SpecError(f"axis {axis!r}: is given twice; give only one of by, edges and drop")
     by_axis = {cube.axis(name): number for name, number in by.items()}
     to_edges = {cube.axis(name): wanted for name, wanted in edges.items()}
     found = {axis: _by(axis, _edges(cube, axis), number) for axis, number in by_axis.items()}
@@ -65,8 +65,8 @@ def _edges(cube: Cube, axis: str) -> FloatArray:
     bounds = cube.bounds(axis)
     if bounds is None or not np.array_equal(bounds[1:, 0], bounds[:-1, 1]):
         raise SpecError(
-            f"axis {axis!r}: its bins do not touch one another, so none can be joined; it can be summed over "
-            f"as a whole with --drop {axis}"
+            f"axis {axis!r}: its bins are not adjacent, so they cannot be joined; sum over the whole "
+            f"axis with --drop {axis}"
         )
     return np.append(bounds[:, 0], bounds[-1, 1])
 
@@ -77,8 +77,8 @@ def _by(axis: str, edges: FloatArray, number: int) -> Grouping:
     if number < 1 or n_bins % number:
         possible = [n for n in range(2, n_bins + 1) if n_bins % n == 0]
         raise SpecError(
-            f"axis {axis!r}: {n_bins} bins cannot be joined by {number}; possible: "
-            f"{', '.join(map(str, possible))}; or give the edges of the new bins"
+            f"axis {axis!r}: {n_bins} bins cannot be joined in groups of {number}; possible: "
+            f"{', '.join(map(str, possible))}; or give the new edges"
         )
     return _grouping(edges, range(0, n_bins + 1, number))
 
@@ -89,13 +89,13 @@ def _to_edges(axis: str, edges: FloatArray, wanted: Sequence[float]) -> Grouping
     except (TypeError, ValueError):
         values = np.zeros(0)
     if values.ndim != 1 or len(values) < 2 or not np.all(values[:-1] < values[1:]):
-        raise SpecError(f"axis {axis!r}: new edges must be two or more numbers that rise, got {wanted!r}")
+        raise SpecError(f"axis {axis!r}: new edges must be two or more rising numbers, got {wanted!r}")
     places = np.searchsorted(edges, values)
     for value, place in zip(values.tolist(), places.tolist(), strict=True):
         if place == len(edges) or edges[place] != value:
             near = edges[max(place - 1, 0) : place + 1].tolist()
             raise SpecError(
-                f"axis {axis!r}: {value!r} is no edge of the cube, so bins would have to be split; nearest: "
+                f"axis {axis!r}: {value!r} is not an edge of the cube, and bins cannot be split; nearest: "
                 f"{', '.join(map(repr, near))}"
             )
     return _grouping(edges, places.tolist())

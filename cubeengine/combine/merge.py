@@ -29,7 +29,7 @@ Matched = Mapping[str, Mapping[str, float]]
 """Axis -> tolerance and largest difference, where settings differ; see `agree.check_bins`."""
 
 
-@told("ce.merge_cubes", "the cubes are a list: ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')")
+@told("ce.merge_cubes", "give the cubes as a list: ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')")
 def merge_cubes(
     cubes: Sequence[str | Path],
     out: str | Path,
@@ -56,7 +56,7 @@ def merge_cubes(
     along : "run", optional
         Stack instead: `run` comes after `selection`, with the run numbers as coordinate.
     runs : sequence of int, optional
-        Run numbers for a stack, where the cubes do not say them.
+        Run numbers for a stack, if the cubes do not record them.
     skip : collection of str
         Signals that are left out.
     allow : collection of str
@@ -105,9 +105,9 @@ def merge_cubes(
     limits = Limits.of(Budget(parse_size(memory) if memory is not None else DEFAULT_MEMORY), workers)
     opened = _opened(cubes, target, allow, overwrite=overwrite)
     if along is None and runs is not None:
-        raise SpecError("run numbers are for stacking: give --along run as well")
+        raise SpecError("run numbers are only for stacking; add --along run")
     if along not in (None, RUN):
-        raise SpecError(f"cubes cannot be stacked along {along!r}, only along {RUN!r}")
+        raise SpecError(f"cubes can be stacked only along {RUN!r}, not along {along!r}")
     matched = agree.check_bins(opened, beside=RUN if along else None)
     owners = _owners(opened, skip, require_all=require_all)
     plan = Stack.of(opened, runs) if along else Sum(opened)
@@ -118,15 +118,15 @@ def _opened(
     paths: Sequence[str | Path], target: Path, allow: Collection[str], *, overwrite: bool
 ) -> list[Cube]:
     if isinstance(paths, str | Path) or not paths:
-        raise SpecError("the cubes are a list: ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')")
+        raise SpecError("give the cubes as a list: ce.merge_cubes(['a.zarr', 'b.zarr'], 'both.zarr')")
     for name in allow:
         if name not in agree.ALLOWANCES:
-            raise SpecError(f"there is no allowance {name!r}; known: {', '.join(agree.ALLOWANCES)}")
+            raise SpecError(f"allow: unknown value {name!r}; known: {', '.join(agree.ALLOWANCES)}")
     check_target(target, overwrite=overwrite)
     opened = [Cube.open(path) for path in paths]
     for cube in opened:
         if cube.path.resolve() == target.resolve():
-            raise StoreMismatch(f"{target}: is one of the cubes that are merged; name another output with -o")
+            raise StoreMismatch(f"{target}: is one of the cubes to merge; choose another output with -o")
     agree.check_files(opened, tuple(allow))
     return opened
 
@@ -138,7 +138,7 @@ def _owners(cubes: Sequence[Cube], skip: Collection[str], *, require_all: bool) 
         if name not in names:
             near = nearest_names(name, names)
             raise SpecError(
-                f"--skip {name}: no cube has such a signal; "
+                f"--skip {name}: no cube has this signal; "
                 + (f"nearest: {', '.join(near)}" if near else f"signals: {', '.join(names)}")
             )
     owners = {name: [cube for cube in cubes if name in cube.signals] for name in names if name not in skip}
@@ -146,8 +146,8 @@ def _owners(cubes: Sequence[Cube], skip: Collection[str], *, require_all: bool) 
         if require_all and len(having) < len(cubes):
             (lacking, *_) = (cube.path for cube in cubes if name not in cube.signals)
             raise StoreMismatch(
-                f"{lacking}: has no signal {name!r}, but {having[0].path} has; without --require-all it is "
-                "merged from the cubes that have it"
+                f"{lacking}: has no signal {name!r}, but {having[0].path} has; without --require-all the "
+                "signal is merged from the cubes that have it"
             )
         for cube in having[1:]:
             agree.check_signal(having[0], cube, name)
@@ -159,7 +159,7 @@ def _notes(cubes: Sequence[Cube], owners: Owners, matched: Matched) -> Iterator[
     for axis, found in matched.items():
         yield (
             f"axis {axis!r}: settings and edges differ by up to {found['largest_difference']:.3g}, within "
-            f"the tolerance {found['tolerance']:.3g}; those of {cubes[0].path} are kept"
+            f"the tolerance {found['tolerance']:.3g}; the values of {cubes[0].path} are kept"
         )
     for name, lacking in _lacking(cubes, owners).items():
         yield (
@@ -168,10 +168,16 @@ def _notes(cubes: Sequence[Cube], owners: Owners, matched: Matched) -> Iterator[
         )
     yield from agree.differences(cubes)
     for name in unequal_cuts(cubes):
-        yield f"selection {name!r}: the cuts differ between the cubes, so their cut flows are kept apart"
+        yield (
+            f"selection {name!r}: the cuts differ between the cubes, so each cube's cut flow is kept "
+            "separately"
+        )
     for cube in cubes:
         if cube.strangers:
-            yield f"{cube.path}: left out, as they are no statistics of a signal: {', '.join(cube.strangers)}"
+            yield (
+                f"{cube.path}: left out these arrays, which are not statistics of a signal: "
+                f"{', '.join(cube.strangers)}"
+            )
 
 
 def _lacking(cubes: Sequence[Cube], owners: Owners) -> dict[str, list[str]]:

@@ -78,7 +78,9 @@ class ArrayReader:
             values = np.frombuffer(stored.codec.decode(path.read_bytes()), stored.dtype)
             return values.reshape(stored.chunks)
         except FileNotFoundError as err:
-            raise StoreMismatch(f"{path}: this chunk of the cube is gone; was the cube replaced?") from err
+            raise StoreMismatch(
+                f"{path}: this chunk of the cube no longer exists; was the cube replaced?"
+            ) from err
         except (RuntimeError, ValueError) as err:
             raise StoreMismatch(
                 f"{path}: this chunk of the cube is damaged ({err}); copy the cube again, or make it again"

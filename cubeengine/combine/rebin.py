@@ -83,7 +83,7 @@ def rebin_cube(
     check_target(target, overwrite=overwrite)
     opened = Cube.open(cube)
     if opened.path.resolve() == target.resolve():
-        raise StoreMismatch(f"{target}: is the cube that is rebinned; name another output with -o")
+        raise StoreMismatch(f"{target}: is the cube to rebin; choose another output with -o")
     some = next(iter(opened.axes), "delay")
     wanted = groupings(
         opened,
@@ -92,7 +92,7 @@ def rebin_cube(
         as_names(drop, "drop", f"[{some!r}]"),
     )
     if not wanted:
-        raise SpecError("say what to join: by, edges or drop")
+        raise SpecError("give what to join: by, edges or drop")
     return _written(Rebin(opened, wanted), target, limits, overwrite, on_progress)
 
 
@@ -129,7 +129,7 @@ def _written(
     small = {layout.name: values for layout, values in known}
     write_cube(target, CubeLayout(tuple(layouts)), small, fill, overwrite=overwrite)
     notes = (
-        (f"left out, as they are no statistics of a signal: {', '.join(cube.strangers)}",)
+        (f"left out these arrays, which are not statistics of a signal: {', '.join(cube.strangers)}",)
         if cube.strangers
         else ()
     )

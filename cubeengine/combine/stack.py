@@ -155,7 +155,7 @@ def _layers(cube: Cube) -> list[Layer]:
     if RUN not in cube.dims:
         return [Layer(cube, None)]
     if cube.dims[AT] != RUN:
-        raise StoreMismatch(f"{cube.path}: has an axis {RUN!r} of its own; it cannot be stacked along it")
+        raise StoreMismatch(f"{cube.path}: already has an axis {RUN!r}; it cannot be stacked along it")
     return [Layer(cube, index) for index in range(cube.shape[AT])]
 
 
@@ -165,7 +165,7 @@ def _numbers(cube: Cube) -> list[int]:
     names = run_names(cube) or _declared(cube)
     digits = names[0].rpartition(":")[2] if len(names) == 1 else ""
     if not digits.isdecimal():
-        what = f"is of several runs ({', '.join(names)})" if names else "does not say of which run it is"
+        what = f"is of several runs ({', '.join(names)})" if names else "does not record its run"
         raise StoreMismatch(f"{cube.path}: {what}; give the run numbers, e.g. --runs 12,13")
     return [int(digits)]
 
@@ -181,7 +181,7 @@ def _check_distinct(layers: Sequence[Layer], numbers: Sequence[int]) -> None:
     for layer, number in zip(layers, numbers, strict=True):
         if number in seen:
             raise StoreMismatch(
-                f"{layer.cube.path}: is of run {number}, as {seen[number].cube.path} is; "
-                "give other numbers with --runs, e.g. --runs 12,13"
+                f"{layer.cube.path}: is of run {number}, as {seen[number].cube.path} is; give different "
+                "numbers with --runs, e.g. --runs 12,13"
             )
         seen[number] = layer

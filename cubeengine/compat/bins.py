@@ -51,7 +51,7 @@ def read_edges(bins: Bins, teller: Teller) -> FloatArray | None:
         return None
     low, high = sorted(map(float, bins[:2]))
     if not low < high:
-        raise SpecError(f"bins {list(bins)}: there is nothing between {low:g} and {high:g}")
+        raise SpecError(f"bins {list(bins)}: there are no numbers between {low:g} and {high:g}")
     if len(bins) == 2:
         return np.array([low, high])
     if _are_edges(bins):
@@ -104,7 +104,7 @@ def edges_over(values: FloatArray, division: float) -> FloatArray:
     """
     finite = values[np.isfinite(values)]
     if not finite.size or finite.min() == finite.max():
-        raise SpecError(f"bins [{division:g}] need values that differ; give edges")
+        raise SpecError(f"bins [{division:g}] need values that differ; give the edges")
     low, high = float(finite.min()), float(finite.max())
     if _is_count(division):
         return _range(low, high, division)
@@ -144,8 +144,8 @@ def axis_of(
     if edges is not None:
         return Axis(field=field, edges=tuple(edges.tolist()))
     if not scan.variables or not of_scan:
-        reason = "the run is no scan" if not scan.variables else f"the scan is of {scan.variables[0]!r}"
-        raise SpecError(f"a cube over {field!r} needs bins: {reason}")
+        reason = "the run is not a scan" if not scan.variables else f"the scan is of {scan.variables[0]!r}"
+        raise SpecError(f"a cube over {field!r} needs bins, because {reason}")
     moved = field if field in scan.variables else scan.variables[0]
     if field not in scan.variables:
         teller.tell("scan-steps", n=len(scan.values[moved]), field=moved)

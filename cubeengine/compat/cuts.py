@@ -170,7 +170,9 @@ class Cuts(Fields):
         if not useFilter:
             raise SpecError("addCut needs the name of the selection: useFilter='good'")
         if "__" in useFilter:
-            raise SpecError(f"{useFilter!r} is no name of a selection: '__' stands before the laser's state")
+            raise SpecError(
+                f"{useFilter!r} is not a valid selection name: '__' separates the name from the laser state"
+            )
         check_name(useFilter)
         if varmin == varmax:
             self._change(useFilter, Change("include", self._included(varName, useFilter)))
@@ -187,9 +189,11 @@ class Cuts(Fields):
 
     def _included(self, name: VariableName, into: str) -> str:
         if not isinstance(name, str):
-            raise SpecError(f"{name!r} is no selection, and a cut on it needs limits that differ")
+            raise SpecError(
+                f"{name!r} is not a selection; a cut on a field of this name needs two different limits"
+            )
         if name not in self._changes and name in self._table():
-            raise SpecError(f"the cut on {name!r} has equal limits: nothing lies between them")
+            raise SpecError(f"the cut on {name!r} has equal limits, so it would keep no event")
         if into in contains(self._changes, self._known(name)):
             raise SpecError(f"selection {into!r} would contain itself")
         return name

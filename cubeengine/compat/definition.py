@@ -67,11 +67,11 @@ def read_targets(target: object) -> tuple[str, ...]:
 def _field(target: object) -> str:
     if not isinstance(target, str):
         raise SpecError(
-            f"target {target!r}: give the name of a field; raw ones, as 'jungfrau/raw/raw', are "
-            "there where the run was opened with xtc=..."
+            f"target {target!r}: give the name of a field; raw fields such as 'jungfrau/raw/raw' exist if "
+            "the run was opened with xtc=..."
         )
     if target.startswith("droplet:"):
-        raise SpecError(f"target {target!r}: cubes of droplets are not made")
+        raise SpecError(f"target {target!r}: cubes of droplets are not supported")
     return target.removeprefix("/")
 
 
@@ -81,4 +81,4 @@ def described(cube: CubeDefinition, cuts: Sequence[OpenCut]) -> Iterator[str]:
     for name, bins in cube.axes:
         yield f"{name} binned in {list(bins)}" if len(bins) else f"{name} binned in the steps of the scan"
     yield from cut_lines(cuts)
-    yield f"we will bin: {list(cube.targetVars)}"
+    yield f"will bin: {list(cube.targetVars)}"

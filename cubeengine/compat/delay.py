@@ -139,8 +139,8 @@ class Delays(Cuts):
         """Give the nominal delay: a field or a formula of several, and the units that go with it."""
         if not offers:
             raise SpecError(
-                f"run {self._opened.label} has no delay: no scan of lxt, no encoder and no epics/lxt that "
-                "moves"
+                f"run {self._opened.label} has no delay: no scan of lxt, and neither an encoder nor "
+                "epics/lxt that moves"
             )
         best, encoder = offers[0], next((offer for offer in offers if offer.origin == "encoder"), None)
         phase = next((name for name in PHASES if name in self._opened.fields), None)

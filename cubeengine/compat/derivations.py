@@ -59,7 +59,7 @@ class Derivations(Delays):
         """
         if not mean:
             raise SpecError(
-                "getOffVar: lists of the neighbours' values are not made; mean=True averages them"
+                "getOffVar: lists of the neighbours' values are not supported; mean=True averages the values"
             )
         self._prepare(varName)
         base, _ = read_state(selName)

@@ -15,7 +15,7 @@ DIFFERENCES: Mapping[str, str] = {
     "nan-in-sums": (
         "{n} values of {names} are NaN or missing in bins that have events. The original leaves them "
         "out of the sum but counts them in nEntries, so sum / nEntries is below the mean. Here the sum "
-        "is mean * nEntries, so sum / nEntries is the mean; nEntries_<name> counts the values there are"
+        "is mean * nEntries, so sum / nEntries is the mean; nEntries_<name> counts the values"
     ),
     "bin-labels": (
         "bins are labelled by their centres, those of a step scan by its settings. The original labels "
@@ -27,20 +27,20 @@ DIFFERENCES: Mapping[str, str] = {
     ),
     "empty-bins": ("nEntries of an empty bin is 0; the original has NaN"),
     "three-edges": (
-        "bins {bins} are three edges, as a step of {step} does not fit between {low} and {high}. The "
-        "original makes one bin of them"
+        "bins {bins} are taken as three edges, because steps of {step} do not fit between {low} and {high}. "
+        "The original makes one bin"
     ),
     "scan-steps": (
-        "one bin for each of the {n} settings of {field}. The original takes every distinct value of "
-        "the corrected delay for a setting, and adds an empty bin before the first"
+        "one bin for each of the {n} settings of {field}. The original takes every distinct value of the "
+        "corrected delay as a setting, and adds an empty bin before the first"
     ),
     "damage": (
-        "{n} values of {names} are left out as damage/<detector> is not 1; nEntries_<name> tells how "
-        "many are left. The original adds them"
+        "{n} values of {names} are left out because damage/<detector> is not 1; nEntries_<name> counts the "
+        "values that remain. The original adds them"
     ),
     "off-ignores": (
-        "selection {name!r} for laser off leaves out its cuts on {fields}, which need the laser. The "
-        "original keeps them"
+        "selection {name!r} for laser off skips its cuts on {fields}, which need the laser. The original "
+        "applies them"
     ),
     "follows": (
         "selection {name!r} contains {changed!r}, and changes with it. The original keeps the cuts that"
@@ -50,37 +50,39 @@ DIFFERENCES: Mapping[str, str] = {
         "the delay is {nominal} alone; the original adds {extra} on top, which counts the same motion twice"
     ),
     "delay-laser": (
-        "the delay of {off} events without laser is the nominal one, without time tool, and {unknown} "
-        "events whose laser is unknown have none. The original adds the time tool to all"
+        "the delay of {off} events without laser is the nominal delay, without the time tool; {unknown} "
+        "events with unknown laser state have no delay. The original adds the time tool for all events"
     ),
     "delay-unit": (
         "the unit of {field} is not declared: by convention it is {unit}. Say SmallDataAna(..., "
         "units={{{field!r}: ...}}). The original applies the convention silently"
     ),
     "delay-again": (
-        "the delay is made anew for {asked}; the original gives the former one unless reset=True"
+        "the delay is computed again for {asked}; the original returns the former delay unless reset=True"
     ),
     "missing-integers": (
-        "{n} missing values of {field} are NaN; the original gives the writer's mark for them as a number"
+        "{n} missing values of {field} are NaN; the original returns the number that the writer stored to "
+        "mark them"
     ),
-    "sums-of-nan": ("{n} events have no finite element in {field}: NaN, where the original gives 0"),
+    "sums-of-nan": (
+        "{n} events have no finite element in {field}: the result is NaN, where the original returns 0"
+    ),
     "time-order": (
-        "the events of this file are not in order of time; here all values are. The original gives them as "
-        "they lie in the file, so arrays that were made with it do not fit"
+        "the events of this file are not in time order; here all values are. The original returns values in "
+        "the order of the file, so arrays made with it do not match the events here"
     ),
     "source-changed": (
-        "arrays that were saved are left out, as the file has changed since; the original takes them over. "
-        "{why}"
+        "saved arrays are left out because the file has changed since; the original loads them. {why}"
     ),
     "scan-points": (
-        "every step of the scan is a point, with its error in 'scanErr'. The original leaves out the "
-        "first and the last one, and puts the points midway between settings"
+        "every step of the scan is a point, with its error in 'scanErr'. The original leaves out the first "
+        "and the last step, and puts the points midway between settings"
     ),
     "interpolation": (
-        "{how!r} interpolation is not needed: laser-off points are at the places of laser-on ones. The "
-        "original has them elsewhere"
+        "{how!r} interpolation is not needed: laser-off points are at the same places as laser-on points. "
+        "The original has them elsewhere"
     ),
-    "matplotlib-only": ("drawn with matplotlib; {wanted!r} is not offered"),
+    "matplotlib-only": ("drawn with matplotlib; {wanted!r} is not supported"),
 }
 """Key -> what is different; places in braces are filled in when it happens."""
 

@@ -64,7 +64,7 @@ class Fields:
     Raises
     ------
     SourceFormatError
-        If there is no such file, or it cannot be read.
+        If no such file, or it cannot be read.
     """
 
     def __init__(
@@ -192,7 +192,9 @@ class Fields:
         field = self._run.field(region.field)
         if field.info.kind is not FieldKind.EVENT:
             if useFilter is not None:
-                raise SpecError(f"{region.field!r} has not one value per event: it cannot be filtered")
+                raise SpecError(
+                    f"{region.field!r} does not have one value per event, so it cannot be filtered"
+                )
             return field.read().values
         events = self._events(useFilter)
         if not field.info.shape:

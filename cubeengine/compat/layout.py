@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 FIRST_AXIS = "binVar_bins"
-SUM_COMMENT = "mean * nEntries: what all events of the bin would add up to; NaN is left out of the mean"
+SUM_COMMENT = "mean * nEntries: estimates the sum over all events of the bin; NaN is left out of the mean"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def find_file(expname: str, run: int, dirname: str, filename: str) -> Path:
     SpecError
         If nothing says which file is meant.
     SourceFormatError
-        If there is no such file; names every place that was tried.
+        If no such file; names every place that was tried.
     """
     if filename:
         return _existing([Path(dirname) / filename])

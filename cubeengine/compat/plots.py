@@ -111,5 +111,5 @@ def _regions(plotvar: Any) -> tuple[Region, ...]:
     if single or (isinstance(plotvar[1], list | tuple) and not isinstance(plotvar[1][0], str)):
         return (read_region(plotvar),)
     if len(plotvar) > 2:
-        raise SpecError(f"{len(plotvar)} variables: one or two can be plotted")
+        raise SpecError(f"{len(plotvar)} variables: give one or two")
     return tuple(map(read_region, plotvar))

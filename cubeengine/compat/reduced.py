@@ -59,13 +59,13 @@ def read_region(variable: VariableName) -> Region:
     if len(variable) == 1 and isinstance(variable[0], str):
         return Region(variable[0].removeprefix("/"))
     if len(variable) != 2 or not isinstance(variable[0], str):
-        raise SpecError(f"{variable!r} is no variable: give a field, or [field, region]")
+        raise SpecError(f"{variable!r} is not a variable; give a field, or [field, region]")
     return Region(variable[0].removeprefix("/"), _slices(variable[1]))
 
 
 def _slices(region: str | int | Sequence[int]) -> tuple[int | slice, ...]:
     if isinstance(region, str):
-        raise SpecError(f"{region!r} is no region: give an element, [first, last + 1], or two such pairs")
+        raise SpecError(f"{region!r} is not a region; give an element, [first, last + 1], or two such pairs")
     numbers = (region,) if isinstance(region, int) else tuple(int(number) for number in region)
     if len(numbers) == 1:
         return (numbers[0],)
@@ -116,9 +116,9 @@ def open_interval(text: str, low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
         raise SpecError(f"cut on {text}: a limit is NaN")
     if low > high:
-        raise SpecError(f"cut on {text}: nothing lies above {low:g} and below {high:g}; swap the limits")
+        raise SpecError(f"cut on {text}: no number is above {low:g} and below {high:g}; swap the limits")
     if math.isinf(low) and math.isinf(high):
-        raise SpecError(f"cut on {text}: between {low} and {high} lies every number; leave the cut out")
+        raise SpecError(f"cut on {text}: every number is between {low} and {high}; leave the cut out")
     if math.isinf(low):
         return f"{text} < {number(high)}"
     return f"{text} > {number(low)}" if math.isinf(high) else f"{number(low)} < {text} < {number(high)}"

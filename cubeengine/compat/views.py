@@ -137,7 +137,7 @@ def show_mean(view: View, field: str, canvas: Canvas) -> Arrays:
         If the field has one number per event.
     """
     if not view.run.fields[field].shape:
-        raise SpecError(f"{field!r} has one number per event, no elements; leave out plotMultidimMean")
+        raise SpecError(f"{field!r} has one number per event, not an array; leave out plotMultidimMean")
     data = average_image(view.run, field, select=view.node)
     mean = data["mean"]
     if canvas is not None:

@@ -17,8 +17,8 @@ PICTURE_NAME = "delay.png"
 SPEC = """\
 # Diode and detector frames over the pump-probe delay, with the laser on and off:
 # scalars from smallData, frames from the raw data, joined by time.
-# cubeengine check delay.yaml     tells what is wrong with it
-# cubeengine plan delay.yaml      tells what a run would do
+# cubeengine check delay.yaml     reports every mistake in it
+# cubeengine plan delay.yaml      shows what a run would do
 # cubeengine run delay.yaml       makes the cube
 cube: delay
 run:
@@ -56,7 +56,7 @@ signals:
   - field: jungfrau/raw/raw                  # two panels; pedestals, gains and bad pixels are in the file
     name: frame
     stages: [{calibrate: constants/jungfrau.h5}]
-  - field: epix/raw/raw                      # in every fifth event only: missing is never 0
+  - field: epix/raw/raw                      # in every fifth event only: a missing frame is never 0
     name: line
     stages: [{calibrate: constants/epix.h5}, {project: columns}]
 """
@@ -72,7 +72,9 @@ def write_spec(folder: Path) -> Path:
     """
     path = folder / SPEC_NAME
     if path.exists() and path.read_text() != SPEC:
-        raise SpecError(f"{path} is there and differs from the demo's; name another folder, or remove it")
+        raise SpecError(
+            f"{path} exists and differs from the demo's file; choose another folder, or remove the file"
+        )
     path.write_text(SPEC)
     return path
 
@@ -81,7 +83,7 @@ def check_folder(folder: Path) -> None:
     """Raise SpecError where a folder without the demo's spec holds files that the demo would replace."""
     theirs = [] if (folder / SPEC_NAME).exists() else [place for place in _places(folder) if place.exists()]
     if theirs:
-        raise SpecError(f"{theirs[0]} is there, and is not the demo's; name another folder")
+        raise SpecError(f"{theirs[0]} exists and is not part of the demo; choose another folder")
 
 
 def _places(folder: Path) -> Iterator[Path]:

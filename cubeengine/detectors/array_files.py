@@ -50,7 +50,7 @@ def opened_arrays(path: Path) -> Iterator[ArrayFile]:
     Raises
     ------
     SpecError
-        If there is no such file.
+        If no such file.
     SourceFormatError
         If it is no such file, or if anything in it cannot be read while it is open.
     """
@@ -65,7 +65,7 @@ def opened_arrays(path: Path) -> Iterator[ArrayFile]:
 
 def _kind_of(path: Path) -> Any:
     if not path.is_file():
-        raise SpecError(f"there is no file {str(path)!r}")
+        raise SpecError(f"no such file: {str(path)!r}")
     with path.open("rb") as file:
         start = file.read(8)
     if start == _HDF5_SIGNATURE:
@@ -74,7 +74,7 @@ def _kind_of(path: Path) -> Any:
         return _NpzFile
     if start.startswith(_NPY_SIGNATURE):
         return _NpyFile
-    raise SourceFormatError(f"{path}: is neither an HDF5 file nor one of numpy's (.npy, .npz)")
+    raise SourceFormatError(f"{path}: is neither an HDF5 file nor a numpy file (.npy, .npz)")
 
 
 class _Hdf5File:

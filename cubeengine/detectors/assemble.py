@@ -46,7 +46,7 @@ class StageOptions(Options):
         if shape[0] * shape[1] > _MAX_CELLS_PER_PIXEL * rows.size:
             raise SourceFormatError(
                 f"{path}: the image would have {shape[0]:,} x {shape[1]:,} cells for {rows.size:,} pixels; "
-                "does a panel lie far off?"
+                "is a panel misplaced in the geometry?"
             )
         index = np.full(shape, -1, np.int32 if rows.size < 2**31 else np.int64)
         index[rows, columns] = np.arange(rows.size).reshape(rows.shape)  # the last one stays
@@ -68,7 +68,7 @@ def panel_pixels(geometry: Geometry, frame: Frame, context: Context) -> Pixels:
     if len(frame.shape) not in (2, 3):
         raise SpecError(
             f"field {context.field!r}: frames must be (segments, rows, columns) or (rows, columns) to be "
-            f"assembled, but have shape {frame.shape}"
+            f"assembled, but their shape is {frame.shape}"
         )
     panels = frame.shape if len(frame.shape) == 3 else (1, *frame.shape)
     pixels = geometry.pixels(_segments(geometry, panels[0], context))
@@ -89,7 +89,7 @@ def _segments(geometry: Geometry, n_panels: int, context: Context) -> tuple[int,
     if len(segments) != n_panels:
         raise SpecError(
             f"field {context.field!r}: has {n_panels} segments, but {geometry.name} has {n_known}, and the "
-            "data do not say which"
+            "data do not say which segments they are"
         )
     return segments
 

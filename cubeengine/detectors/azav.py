@@ -58,7 +58,7 @@ def _read_sector(value: object) -> tuple[float, float] | None:
     if value is not None:
         low, high = _read_pair(value)
         if low >= high:
-            beyond = f"; a sector across 180 degrees goes on beyond: {[low, high + 360]}"
+            beyond = f"; for a sector across 180 degrees write {[low, high + 360]}"
             hint = beyond if low < high + 360 else ""
             raise SpecError(f"must be [low, high] with low < high, but is {[low, high]}{hint}")
     return _read_limits(value)
@@ -128,11 +128,11 @@ class StageOptions(Options):
         given = [key for key, value in simple.items() if value is not None]
         needed = [key for key in simple if key != "pixel_size" or self.geometry is None]
         if self.poni is not None and given:
-            raise SpecError(f"{given[0]!r} is in the 'poni' file already; give one of the two")
+            raise SpecError(f"{given[0]!r} is already in the 'poni' file; give only one of the two")
         if self.poni is None and set(needed) - set(given):
             raise SpecError(f"needs either 'poni', or {', '.join(map(repr, needed))}")
         if self.geometry is not None and self.pixel_size is not None:
-            raise SpecError("'pixel_size' is in the 'geometry' already")
+            raise SpecError("'pixel_size' is already in the 'geometry'; leave it out")
         if self.wavelength is not None and self.energy is not None:
             raise SpecError("needs either 'wavelength' or 'energy', not both")
         if (

@@ -31,8 +31,8 @@ Facts = Mapping[str, Any]
 def _kind_name(value: object) -> str:
     if not isinstance(value, str) or value not in KINDS:
         near = nearest_names(str(value), tuple(KINDS))
-        hint = f"nearest: {near[0]!r}" if near else f"known are {', '.join(KINDS)}"
-        raise SpecError(f"{value!r} is no kind of detector; {hint}")
+        hint = f"nearest: {near[0]!r}" if near else f"known: {', '.join(KINDS)}"
+        raise SpecError(f"{value!r} is not a kind of detector; {hint}")
     return value
 
 
@@ -105,7 +105,7 @@ class CalibratePanels(Stage):
         """Calibrate a block of events; see `Stage.apply`."""
         tables, first = self.tables, self.needs(elements)[0]
         if tables.eligible is None:
-            raise ValueError("a common mode needs to know who takes part")
+            raise ValueError("a common mode needs a mask of the pixels that take part")
         known = tables.offset.load(), tables.factor.load(), tables.eligible.load()
         limits = np.float32(self.limits.max_correction), self.limits.min_pixels
         how = self.panel, np.array(self.groups, np.int64).reshape(-1, 2), limits, elements
@@ -188,7 +188,7 @@ def _check_raw(frame: Frame, kind: Kind, context: Context) -> None:
             f"field {context.field!r}: has values of {frame.dtype}; kind {kind.name!r} needs raw {wanted}"
         )
     if frame.unit == "keV" or (frame.unit == "ADU" and frame.dtype.kind == "f"):
-        raise SpecError(f"field {context.field!r}: is calibrated already, its unit is {frame.unit!r}")
+        raise SpecError(f"field {context.field!r}: is already calibrated: its unit is {frame.unit!r}")
 
 
 def _record(constants: Constants, kind: Kind, good: BoolArray, unit: str, limits: Limits | None) -> Facts:

@@ -34,10 +34,8 @@ def _groups(value: object) -> tuple[str, ...]:
     for name in names:
         if name not in ORDER and names != (STORED,):
             near = nearest_names(str(name), (*ORDER, STORED))
-            hint = (
-                f"; nearest: {near[0]!r}" if near else f"; known are {', '.join(ORDER)} and, alone, {STORED}"
-            )
-            raise SpecError(f"{name!r} is no group of pixels{hint}")
+            hint = f"; nearest: {near[0]!r}" if near else f"; known: {', '.join(ORDER)}, or {STORED} alone"
+            raise SpecError(f"{name!r} is not a group of pixels{hint}")
     return tuple(name for name in (*ORDER, STORED) if name in names)
 
 
@@ -67,7 +65,13 @@ class CommonMode(Model):
         given = self.max_correction is not None or self.min_pixels is not None
         if self.groups == (STORED,) and given:
             raise_problems(
-                [((), "'stored' takes its limits from the constants: name the groups, or no limits")]
+                [
+                    (
+                        (),
+                        "'stored' takes its limits from the constants: name the groups, or leave out the "
+                        "limits",
+                    )
+                ]
             )
         if self.max_correction is not None and not self._limit() > 0:
             raise_problems([(("max_correction",), "must be larger than 0")])
@@ -135,8 +139,8 @@ def stored_limits(constants: Constants) -> Limits:
     values = np.ravel(constants.read("common_mode")).astype(float).tolist()
     if len(values) < 3 or not all(np.isfinite(values[:4])) or not values[2] > 0 or not 0 <= values[1] < 8:
         raise SpecError(
-            f"{constants.file.path.name}: 'common_mode' must be algorithm, mode (0 to 7), largest "
-            f"correction and least pixels, but is {values[:4]}"
+            f"{constants.file.path.name}: 'common_mode' must be four numbers: algorithm, mode (0 to 7), "
+            f"largest correction and fewest pixels; it is {values[:4]}"
         )
     mode = int(values[1])
     groups = tuple(name for name in ORDER if mode & _MODE_BITS[name])

@@ -80,7 +80,7 @@ class Constants:
             If it cannot be read, or is not of numbers.
         """
         if key not in self.shapes:
-            held = ", ".join(self.shapes) or "no constants at all"
+            held = ", ".join(self.shapes) or "no constants"
             raise SpecError(f"{self.file.path}: holds no {key!r}; it has {held}")
         with opened_arrays(self.file.path) as file:
             values = file.array(key, index)
@@ -118,7 +118,7 @@ def open_constants(path: Path) -> Constants:
     Raises
     ------
     SpecError
-        If there is no such file.
+        If no such file.
     SourceFormatError
         If it is neither, or what it says of itself is wrong.
     """
@@ -186,7 +186,7 @@ def write_constants(
     """
     unknown = sorted(arrays.keys() - set(ARRAYS))
     if unknown:
-        raise SpecError(f"{unknown[0]!r} is not the name of constants; known are {', '.join(ARRAYS)}")
+        raise SpecError(f"{unknown[0]!r} is not the name of a constant; known: {', '.join(ARRAYS)}")
     about: dict[str, Any] = {"format": FORMAT, "version": 1, "kind": kind, "name": name}
     about |= {"unique_id": unique_id, "source": source, "segments": segments}
     about |= {"valid_from_run": valid_from_run, "valid_to_run": valid_to_run}

@@ -42,8 +42,7 @@ def segment_place(frame: Frame, context: Context, segment: int) -> int:
     """
     if len(frame.shape) != 3:
         raise SpecError(
-            f"field {context.field!r}: has frames of shape {frame.shape}, without segments: "
-            "leave `segment` out"
+            f"field {context.field!r}: frames of shape {frame.shape} have no segments; leave out `segment`"
         )
     known = context.detector.segments if context.detector is not None else ()
     segments = known if len(known) == frame.shape[0] else tuple(range(frame.shape[0]))

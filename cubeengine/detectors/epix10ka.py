@@ -115,8 +115,8 @@ def control_bits(kind: Kind, panels: Panels, detector: DetectorInfo | None) -> N
     pixels, ramps = _setting(settings, "asicPixelConfig"), _setting(settings, "trbit")
     if pixels is None or ramps is None:
         raise SpecError(
-            f"the gains of kind {kind.name!r} follow from its configuration, but the data hold no "
-            "asicPixelConfig and trbit, nor cbitsConfig; for a camera of one gain add 'kind: single'"
+            f"the gains of kind {kind.name!r} come from its configuration, but the data hold neither "
+            "asicPixelConfig with trbit, nor cbitsConfig; for a camera of one gain add 'kind: single'"
         )
     panel = _joined if kind.name == "epix10ka" else _flat
     bits = [panel(words, panels) & np.uint8(_GAIN_BITS) for words in pixels]
@@ -158,7 +158,9 @@ def _flat(words: NDArray[Any], panels: Panels) -> NDArray[np.uint8]:
 def _with_ramp(bits: NDArray[np.uint8], ramp: NDArray[Any], kind: Kind) -> NDArray[np.uint8]:
     """Set bit 4 in the ASICs whose `trbit` is set."""
     if np.shape(ramp) != (4,):
-        raise SpecError(f"trbit of the configuration must be of 4 ASICs, but has shape {ramp.shape}")
+        raise SpecError(
+            f"trbit of the configuration must have 4 values, one per ASIC, but its shape is {ramp.shape}"
+        )
     quadrants = (np.asarray(ramp)[np.array(_QUADRANTS[kind.name])] != 0) * np.uint8(_TEST_RAMP)
     rows, columns = bits.shape
     height, width = -(-rows // 2), -(-columns // 2)

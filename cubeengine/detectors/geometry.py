@@ -132,7 +132,7 @@ def read_geometry(path: Path) -> Geometry:
     Raises
     ------
     SpecError
-        If there is no such file, or no geometry in it.
+        If no such file, or no geometry in it.
     SourceFormatError
         If it is none.
     """
@@ -146,7 +146,7 @@ def read_geometry(path: Path) -> Geometry:
         return parse_geometry(open_constants(path).geometry(), str(path))
     if len(start) > _MAX_NBYTES or b"\0" in start:
         raise SourceFormatError(
-            f"{path}: is neither the text of a geometry, nor an HDF5 or npz file with one"
+            f"{path}: is neither a geometry text file, nor an HDF5 or npz file that holds a geometry"
         )
     return parse_geometry(start.decode("utf-8", "replace"), str(path))
 
@@ -174,10 +174,10 @@ def parse_geometry(text: str, name: str = "geometry") -> Geometry:
         placement = _read_row(words, f"{name}, line {number}")
         key = placement.parent, placement.node
         if key in placements:
-            raise SourceFormatError(f"{name}, line {number}: {_text(placement.node)} stands there twice")
+            raise SourceFormatError(f"{name}, line {number}: {_text(placement.node)} appears twice")
         placements[key] = placement
     if not placements:
-        raise SourceFormatError(f"{name}: holds no geometry: no row of {_COLUMNS} columns")
+        raise SourceFormatError(f"{name}: holds no geometry: it has no row of {_COLUMNS} columns")
     _check_tree(tuple(placements.values()), name)
     return Geometry(name, tuple(placements.values()))
 
@@ -191,7 +191,7 @@ def _read_row(words: Sequence[str], where: str) -> Placement:
     except ValueError as err:
         raise SourceFormatError(f"{where}: {err}") from None
     if not (np.abs(numbers) <= _MAX_NUMBER).all():
-        raise SourceFormatError(f"{where}: must be finite numbers, none beyond {_MAX_NUMBER:g}")
+        raise SourceFormatError(f"{where}: must hold finite numbers, none beyond {_MAX_NUMBER:g}")
     x, y, z = numbers[:3].tolist()
     about_z, about_y, about_x = (numbers[3:6] + numbers[6:]).tolist()
     return Placement(parent, node, (x, y, z), (about_z, about_y, about_x))
@@ -203,7 +203,9 @@ def _check_tree(placements: Sequence[Placement], name: str) -> None:
     parents: dict[Node, Node] = {}
     for placement in placements:
         if placement.node in parents and placement.node in holding:
-            raise SourceFormatError(f"{name}: {_text(placement.node)} holds others, but lies in several")
+            raise SourceFormatError(
+                f"{name}: {_text(placement.node)} has parts of its own, but belongs to several parents"
+            )
         parents[placement.node] = placement.parent
     for start in holding:
         _check_way_up(start, parents, name)
@@ -213,7 +215,7 @@ def _check_way_up(start: Node, parents: Mapping[Node, Node], name: str) -> None:
     way, node = {start}, parents.get(start)
     while node is not None:
         if node in way:
-            raise SourceFormatError(f"{name}: {_text(node)} lies in itself")
+            raise SourceFormatError(f"{name}: {_text(node)} contains itself")
         way.add(node)
         node = parents.get(node)
 

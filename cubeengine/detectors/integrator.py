@@ -90,11 +90,11 @@ def integration(integrator: Any, shape: tuple[int, int], binning: Binning) -> In
         If photons of no known wavelength are to be binned in q, or no pixel lies in the range.
     """
     if binning.unit.startswith("q") and not integrator.wavelength:
-        raise SpecError(f"azav: the wavelength is not known, which {binning.unit!r} needs; give 'wavelength'")
+        raise SpecError(f"azav: {binning.unit!r} needs the wavelength; give 'wavelength'")
     starts, elements, shares, centers = _shares(integrator, shape, binning)
     if not len(elements):
         sector = f" at azimuths {list(binning.azimuth)} deg" if binning.azimuth else ""
-        raise SpecError(f"azav: no pixel lies in the range {binning.range} ({binning.unit}){sector}")
+        raise SpecError(f"azav: no pixel is in the range {binning.range} ({binning.unit}){sector}")
     norm = np.ones(shape, np.float32)
     if binning.solid_angle:
         norm = norm * integrator.solidAngleArray(shape)
@@ -172,7 +172,7 @@ def open_integrator(poni: Path | None, beam: Beam, shape: tuple[int, int], pixel
     poni : Path or None
         pyFAI's description of the experiment.
     beam : Beam
-        The experiment where there is no such file, and the wavelength if it is to be another.
+        The experiment where no such file, and the wavelength if it is to be another.
     shape : (int, int)
         Of an image, or of panels one above the other.
     pixels : Pixels or None
@@ -183,7 +183,7 @@ def open_integrator(poni: Path | None, beam: Beam, shape: tuple[int, int], pixel
     MissingExtra
         If pyFAI is not installed.
     SpecError
-        If there is no such file, or its detector has another shape.
+        If no such file, or its detector has another shape.
     SourceFormatError
         If the file is none of pyFAI's, or holds NaN.
     """
@@ -194,7 +194,10 @@ def open_integrator(poni: Path | None, beam: Beam, shape: tuple[int, int], pixel
     elif made.detector.shape is None or poni is None:
         made.detector.shape = made.detector.max_shape = shape
     elif tuple(made.detector.shape) != shape:
-        raise SpecError(f"{poni}: is for images of shape {tuple(made.detector.shape)}, but they have {shape}")
+        raise SpecError(
+            f"{poni}: is for images of shape {tuple(made.detector.shape)}, but these images "
+            f"have shape {shape}"
+        )
     if beam.wavelength:
         made.wavelength = beam.wavelength
     return made
@@ -222,10 +225,10 @@ def _from_file(pyfai: Any, path: Path) -> Any:
         text = path.read_text(errors="replace")
     except OSError as err:
         error = SpecError if isinstance(err, FileNotFoundError | IsADirectoryError) else SourceFormatError
-        raise error(f"{path}: the geometry of the experiment cannot be read ({err.strerror})") from err
+        raise error(f"{path}: this pyFAI geometry (.poni) cannot be read ({err.strerror})") from err
     missing = [key for key in ("distance", "poni1", "poni2") if key not in text.lower()]
     if missing:
-        raise SourceFormatError(f"{path}: is not a file of pyFAI's: it has no {missing[0]!r}")
+        raise SourceFormatError(f"{path}: is not a pyFAI file: it has no {missing[0]!r}")
     try:
         made = pyfai.load(str(path))
     except Exception as err:

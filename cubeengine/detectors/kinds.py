@@ -82,8 +82,8 @@ def choose_kind(wanted: str | None, detector: DetectorInfo | None, constants: Co
     if found is None:
         names = " and ".join(dict.fromkeys(repr(name) for name in said if name)) or "nothing"
         raise SpecError(
-            f"no known kind of detector for {field!r}: the data and the constants say {names}; "
-            f"add 'kind: ' and one of {', '.join(KINDS)}"
+            f"unknown kind of detector for {field!r}: the data and the constants name {names}; add 'kind: ' "
+            f"with one of {', '.join(KINDS)}"
         )
     return found
 

@@ -98,7 +98,7 @@ class StageOptions(Options):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.file is None and (self.dataset is not None or self.invert):
-            raise_problems([((), "'dataset' and 'invert' are about 'file', which is not given")])
+            raise_problems([((), "'dataset' and 'invert' need 'file'")])
         if self.file is None and self.constants is None and not self.edges:
             raise_problems([((), "needs 'file', 'constants' or 'edges'")])
         return self
@@ -129,11 +129,11 @@ def _read(path: Path, dataset: str | None, *, invert: bool) -> BoolArray:
         name = names[0] if dataset is None and len(names) == 1 else dataset
         if name is None or file.shape(name) is None:
             near = nearest_names(name or "", names) or names[:5]
-            said = f"holds no {name!r}" if name else f"holds {len(names)} arrays: say which by `dataset`"
+            said = f"holds no {name!r}" if name else f"holds {len(names)} arrays; choose one with `dataset`"
             raise SpecError(f"{path}: {said}; nearest: {', '.join(map(repr, near)) or 'none'}")
         values = file.array(name, ())
     if values.dtype.kind not in "biuf":
-        raise SourceFormatError(f"{path}: a mask must be of numbers, but is of {values.dtype}")
+        raise SourceFormatError(f"{path}: a mask must hold numbers or booleans, but holds {values.dtype}")
     return np.asarray(values == 0) if invert else is_set(values)
 
 
@@ -167,8 +167,8 @@ def _inside(frame: Frame, edges: int, context: Context) -> BoolArray:
         return inside
     if len(frame.shape) < 2 or 2 * edges >= min(frame.shape[-2:]):
         raise SpecError(
-            f"field {context.field!r}: with {edges} pixels at each edge bad, no pixel of frames "
-            f"of shape {frame.shape} is good"
+            f"field {context.field!r}: with {edges} pixels at each edge bad, frames of shape {frame.shape} "
+            "have no good pixel"
         )
     inside[...] = False
     inside[..., edges:-edges, edges:-edges] = True

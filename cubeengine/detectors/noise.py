@@ -43,7 +43,7 @@ def pixel_noise(constants: Constants, frame: Frame, context: Context) -> NDArray
     if frame.unit not in ("ADU", "keV"):
         raise SpecError(
             f"field {context.field!r}: a threshold in sigma needs calibrated frames, in ADU or keV, but "
-            f"their unit is {frame.unit!r}; put `calibrate` before"
+            f"their unit is {frame.unit!r}; put `calibrate` before it"
         )
     check_detector(None, context.detector, constants)
     kind = choose_kind(None, context.detector, constants, context.field)

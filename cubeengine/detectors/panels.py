@@ -55,7 +55,7 @@ def panels_of(frame: Frame, context: Context) -> Panels:
     """
     if len(frame.shape) not in (2, 3):
         raise SpecError(
-            f"field {context.field!r}: must be of (segments, rows, columns) or (rows, columns), "
+            f"field {context.field!r}: must have dimensions (segments, rows, columns) or (rows, columns), "
             f"but its shape is {frame.shape}"
         )
     count, rows, columns = (1, *frame.shape)[-3:]
@@ -63,7 +63,7 @@ def panels_of(frame: Frame, context: Context) -> Panels:
     if segments is not None and len(segments) != count:
         raise SpecError(
             f"field {context.field!r}: frames have shape {frame.shape}, but the detector has "
-            f"{len(segments)} segments: {_listed(segments)}; stages that change the shape come after"
+            f"{len(segments)} segments: {_listed(segments)}; put stages that change the shape after this one"
         )
     return Panels(rows, columns, segments, count)
 
@@ -144,7 +144,7 @@ def _places(constants: Constants, n_held: int, panels: Panels) -> list[int]:
         if panels.count != n_held:
             raise SpecError(
                 f"{name} holds {n_held} segments, but frames have {panels.count}, "
-                "and the data do not say which"
+                "and the data do not say which segments they are"
             )
         return list(range(n_held))
     missing = sorted(set(panels.segments) - set(held))

@@ -169,7 +169,7 @@ def build_pipeline(frame: Frame, options: Sequence[Options], context: Context) -
     for number, option in enumerate(options):
         path = number, option.name
         absent = list(option.missing_files(context.folder))
-        problems += [Problem((*path, key), f"there is no file {str(file)!r}") for key, file in absent]
+        problems += [Problem((*path, key), f"no such file: {str(file)!r}") for key, file in absent]
         made = None
         if current is not None and not absent and not (problems and option.keeps_shape):
             try:

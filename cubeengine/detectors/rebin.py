@@ -21,7 +21,8 @@ def _read_factors(value: object) -> int | tuple[int, ...]:
     numbers = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
     if not 1 <= len(numbers) <= 2 or any(type(number) is not int or number < 1 for number in numbers):
         raise SpecError(
-            f"must be a whole number, or two: [rows, columns] that become one, but is {kind_of(value)}"
+            "must be a whole number, or two numbers [rows, columns] to join into one, but is "
+            f"{kind_of(value)}"
         )
     return numbers if isinstance(value, Sequence) else numbers[0]
 

@@ -82,8 +82,8 @@ class Reduction(Stage):
             if row >= 0:
                 raise DataError(
                     f"a sum of {self.blocks.size:,} integers does not fit 64 bits; use 'how: mean', or, if "
-                    "some mark what is missing, leave these out before, as "
-                    "{threshold: {max: 1e9, above: missing}} does",
+                    "some integers mark missing values, leave them out first, e.g. with "
+                    "{threshold: {max: 1e9, above: missing}}",
                     row,
                 )
         # Sums may leave the range of int64 on the way: modulo 2**64 the last one is right all the same.

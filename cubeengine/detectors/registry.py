@@ -37,10 +37,10 @@ def register(options: AnyOptions) -> AnyOptions:
     """
     if not options.name.isidentifier():
         raise SpecError(
-            f"stage {options.__name__}: {options.name!r} is no name for a stage; use letters and _"
+            f"stage {options.__name__}: {options.name!r} is not a valid name for a stage; use letters and _"
         )
     if options.name in _BUILT_IN or _registered.get(options.name, options) is not options:
-        raise SpecError(f"stage {options.name!r} exists already; give yours another name")
+        raise SpecError(f"stage {options.name!r} already exists; give your stage another name")
     _registered[options.name] = options
     return options
 
@@ -62,7 +62,7 @@ def stage_options(name: str) -> type[Options]:
         return _registered[name]
     if name not in _BUILT_IN:
         near = nearest_names(name, stage_names())
-        hint = f"nearest: {', '.join(map(repr, near))}" if near else f"known are {', '.join(stage_names())}"
+        hint = f"nearest: {', '.join(map(repr, near))}" if near else f"known: {', '.join(stage_names())}"
         raise SpecError(f"there is no stage {name!r}; {hint}")
     return _built_in(name)
 

@@ -40,7 +40,7 @@ def _read_ranges(value: object) -> tuple[Range, ...] | None:
     if value is None:
         return None
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise SpecError(f"must be one [first, last + 1] per dimension, but is {kind_of(value)}")
+        raise SpecError(f"must be one [first, last + 1] for each dimension, but is {kind_of(value)}")
     if all(type(item) is int for item in value):
         return (_read_range(value),)
     return tuple(map(_read_range, value))
@@ -126,7 +126,7 @@ class StageOptions(Options):
         if (self.ranges is None) != bool(self.regions):
             raise SpecError("needs either 'ranges' or 'regions'")
         if self.regions and self.segment is not None:
-            raise SpecError("'segment' goes to each of the regions: {ranges: ..., segment: ...}")
+            raise SpecError("give 'segment' in each of the regions: {ranges: ..., segment: ...}")
         return self
 
     def build(self, frame: Frame, context: Context) -> Roi:
@@ -140,8 +140,8 @@ class StageOptions(Options):
         if len(set(shapes.values())) > 1:
             listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
             raise SpecError(
-                f"field {context.field!r}: regions of one signal must have one shape, but there are "
-                f"{listed}; make each a signal of its own"
+                f"field {context.field!r}: all regions of one signal must have the same shape, but the "
+                f"shapes are {listed}; make each region its own signal"
             )
         if self.regions:
             shape = (len(places), *shape)

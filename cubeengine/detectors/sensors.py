@@ -54,7 +54,7 @@ def sensor(name: str) -> Sensor:
     match = _MATRIX.fullmatch(name)
     if match is None:
         known = ", ".join([*_SENSORS, "MTRX:rows:columns:size:size"])
-        raise SourceFormatError(f"{name!r} is not the type of a sensor; known are {known}")
+        raise SourceFormatError(f"{name!r} is not a type of sensor; known: {known}")
     try:
         sizes = float(match[4]), float(match[5])
     except ValueError:
@@ -62,7 +62,7 @@ def sensor(name: str) -> Sensor:
     rows, columns = int(match[2]), int(match[3])
     if not 0 < min(sizes) <= max(sizes) < _MAX_SIZE or rows * columns > _MAX_PIXELS:
         raise SourceFormatError(
-            f"{name!r}: sizes of pixels must be positive numbers of um, of at most {_MAX_PIXELS:,} pixels"
+            f"{name!r}: pixel sizes must be positive numbers in um, at most {_MAX_PIXELS:,} pixels"
         )
     return _matrix(rows, columns, *sizes, centred=bool(match[1]))
 

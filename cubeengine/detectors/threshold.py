@@ -128,7 +128,7 @@ class StageOptions(Options):
     def _problems(self) -> list[str]:
         sides = (("min", "below", self.min), ("max", "above", self.max))
         unused = [
-            f"{fate!r} without {side!r} does nothing"
+            f"{fate!r} needs {side!r}"
             for side, fate, limit in sides
             if limit is None and getattr(self, fate) != "zero"
         ]
@@ -140,7 +140,7 @@ class StageOptions(Options):
                 ("needs 'min', or 'max'", not given),
                 ("'min' and 'max' must both be in sigma, or neither", len(sigmas) == 2),
                 ("a threshold in sigma needs 'constants', a file with the noise", self._lacks(sigmas)),
-                ("'constants' is for limits in sigma only", self.constants and sigmas == {False}),
+                ("'constants' is only for limits in sigma", self.constants and sigmas == {False}),
             ]
             if true
         ]
@@ -187,7 +187,7 @@ def _limit(side: str, limit: Any, frame: Frame, context: Context) -> float:
         return float(limit.value if isinstance(limit, Quantity) else limit)
     unit = frame.unit or "ADU"
     if not same_dimension(limit.unit, unit):
-        known = repr(unit) if frame.unit else "raw, in 'ADU'; for keV put `calibrate` with gains before"
+        known = repr(unit) if frame.unit else "raw, in 'ADU'; for keV put `calibrate` with gains before it"
         raise SpecError(
             f"field {context.field!r}: threshold: {side} is in {limit.unit!r}, but frames are {known}"
         )

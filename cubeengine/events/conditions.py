@@ -97,7 +97,7 @@ class OneOf:
         if not self.values:
             raise SpecError(f"cut on {self.field!r}: needs at least one value")
         if any(math.isnan(value) for value in self.values):
-            raise SpecError(f"cut on {self.field!r}: nothing equals NaN; use isnan() in an expression")
+            raise SpecError(f"cut on {self.field!r}: no value equals NaN; use isnan() in an expression")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def condition_states(condition: Condition, columns: Columns, n_events: int) -> S
     if isinstance(condition, Given):
         return given_states(condition, slice(0, n_events))
     if isinstance(condition, Ranked):
-        raise SpecError(f"cut on {condition.field!r}: its percentiles have not been found yet")
+        raise SpecError(f"cut on {condition.field!r}: its percentiles have not been computed yet")
     column = columns(condition.field)
     _check_scalar(condition.field, column)
     with np.errstate(all="ignore"):
@@ -191,7 +191,7 @@ def given_states(given: Given, events: slice) -> States:
         If it was given for a run of fewer events.
     """
     if len(given.states) < events.stop:
-        raise SpecError(f"a mask of {len(given.states):,} events is no selection of a run with more")
+        raise SpecError(f"the mask has {len(given.states):,} events, fewer than the run")
     return given.states[events]
 
 
@@ -207,11 +207,11 @@ def _check_scalar(field: str, column: Column) -> None:
     if column.data.ndim != 1:
         shape = column.data.shape[1:]
         raise SpecError(
-            f"cut on {field!r}: it has shape {shape} per event, a cut needs one value; "
-            f"write an expression with sum(`{field}`) or `{field}`[{', '.join('i' * len(shape))}]"
+            f"cut on {field!r}: it has shape {shape} per event, but a cut needs one value; write an "
+            f"expression with sum(`{field}`) or `{field}`[{', '.join('i' * len(shape))}]"
         )
     if column.data.dtype.kind not in "biuf":
-        raise SpecError(f"cut on {field!r}: it holds {column.data.dtype}, cuts need numbers")
+        raise SpecError(f"cut on {field!r}: it holds {column.data.dtype}, but cuts need numbers")
 
 
 def _within(column: Column, interval: Interval) -> BoolArray:
@@ -283,11 +283,13 @@ def _check_answer(expression: Expression, result: Column) -> None:
     if result.data.ndim != 1:
         shape = result.data.shape[1:]
         raise SpecError(
-            f"cut {expression.text}: gives shape {shape} per event, a cut needs one answer; "
-            f"use any(), all(), sum() or [{', '.join('i' * len(shape))}]"
+            f"cut {expression.text}: gives shape {shape} per event, but a cut needs one answer; use any(), "
+            f"all(), sum() or [{', '.join('i' * len(shape))}]"
         )
     if result.data.dtype.kind != "b":
-        raise SpecError(f"cut {expression.text}: gives numbers, not yes or no; compare them, e.g. with != 0")
+        raise SpecError(
+            f"cut {expression.text}: gives numbers, not true or false; compare them, e.g. with != 0"
+        )
 
 
 def _any_missing(columns: Iterable[Column], n_events: int) -> BoolArray:

@@ -53,8 +53,8 @@ def eventcode(field: Value, code: Value) -> Value:
     if field.is_constant or not has_codes(field.shape, field.data.dtype):
         found = "a number" if field.is_constant else f"{field.data.dtype} of shape {field.shape} per event"
         raise SpecError(
-            f"eventcode() needs a field of {_FORMS}, but this is {found}; if it lists the codes of an event, "
-            f"write any(field == {number})"
+            f"eventcode() needs a field of {_FORMS}, but this is {found}; if the field lists the codes of "
+            f"an event, write any(field == {number})"
         )
     flags = _are_flags(field.shape, field.data.dtype)
     n_codes = field.shape[0] if flags else N_WORDS * WORD_BITS
@@ -81,9 +81,11 @@ def _check_content(field: Value, number: int, *, flags: bool) -> None:
     low, high = int(data.min(initial=0)), int(data.max(initial=0))
     if low < least or high > (1 if flags else 2**WORD_BITS - 1):
         odd = low if low < least else high
-        raise _other_form(field, number, f"holds {odd}", f"; if {odd} means missing, say so under `missing`")
+        raise _other_form(
+            field, number, f"holds {odd}", f"; if {odd} marks missing values, declare it under `missing`"
+        )
     if not flags and low >= 0 and high < N_WORDS * WORD_BITS and _look_like_lists(data):
-        raise _other_form(field, number, "may as well list codes, filled up with 0")
+        raise _other_form(field, number, "could also list codes, padded with 0")
 
 
 def _look_like_lists(data: NDArray[Any]) -> bool:
@@ -95,6 +97,6 @@ def _look_like_lists(data: NDArray[Any]) -> bool:
 def _other_form(field: Value, number: int, found: str, more: str = "") -> SpecError:
     this = f"{field.data.dtype} of shape {field.shape} per event"
     return SpecError(
-        f"eventcode() needs a field of {_FORMS}, but this, {this}, {found}; where a field lists codes, "
-        f"write any(field == {number}); where it counts them, field[{number}] > 0{more}"
+        f"eventcode() needs a field of {_FORMS}, but this, {this}, {found}; if the field lists codes, write "
+        f"any(field == {number}); if it counts them, field[{number}] > 0{more}"
     )

@@ -154,7 +154,7 @@ class Field(NDArrayOperatorsMixin):
         except IndexError as err:
             raise IndexError(f"run[{self.name!r}][{key!r}]: {err}") from err
         if numbers.ndim > 1:
-            raise IndexError(f"run[{self.name!r}]: events are chosen by one index, not by {numbers.ndim}")
+            raise IndexError(f"run[{self.name!r}]: choose events with one index, not with {numbers.ndim}")
         return numbers
 
     def _elements(self) -> xr.DataArray:
@@ -204,14 +204,17 @@ class Field(NDArrayOperatorsMixin):
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError(f"field {self.name!r} is one value and has no length")
+            raise TypeError(f"field {self.name!r} is a single value and has no length")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.values)
 
     def __bool__(self) -> bool:
-        raise ValueError(f"field {self.name!r} has many values, which are not true or false together")
+        raise ValueError(
+            f"field {self.name!r} has many values, so it is neither true nor false; compare "
+            "it, or use any() or all()"
+        )
 
     def __hash__(self) -> int:
         return hash((id(self.run), self.name))
@@ -241,8 +244,8 @@ class Field(NDArrayOperatorsMixin):
         if info.kind is not FieldKind.EVENT:
             reasons = {
                 FieldKind.RAGGED: "varying number of values per event",
-                FieldKind.RUN: "once per run, not once per event; .read() gives it",
-                FieldKind.ALIGNED: f"of align group {info.group!r}; run.aligned({info.group!r}) has it",
+                FieldKind.RUN: "one value per run, not one per event; read it with .read()",
+                FieldKind.ALIGNED: f"in align group {info.group!r}; open it with run.aligned({info.group!r})",
             }
             raise SpecError(f"field {self.name!r}: {info.note or reasons[info.kind]}")
 
@@ -341,7 +344,7 @@ def _split(key: Any, n_dims: int) -> tuple[Any, Any]:
         place = next(number for number, part in enumerate(parts) if part is Ellipsis)
         parts[place : place + 1] = [slice(None)] * (n_dims - len(parts) + 1)
     if len(parts) > n_dims:
-        raise IndexError(f"{len(parts)} indices for {n_dims} dimensions, of which the first are the events")
+        raise IndexError(f"{len(parts)} indices for {n_dims} dimensions (the first dimension is the events)")
     return parts[0] if parts else slice(None), tuple(parts[1:]) or None
 
 

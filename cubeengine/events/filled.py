@@ -53,8 +53,8 @@ def nan_filled(name: str, column: Column) -> NDArray[Any]:
     if not is_exact(column):
         raise SpecError(
             f"field {name!r} is missing in {np.count_nonzero(missing):,} of {len(column):,} events, and "
-            f"others have numbers beyond 2**53, which float64 does not hold; .read(missing='mask') keeps "
-            f"{column.data.dtype} and says in `valid` which events have one"
+            "other events have numbers beyond 2**53, which float64 cannot hold; .read(missing='mask') "
+            f"keeps {column.data.dtype} and marks in `valid` the events that have a value"
         )
     filled = column.data.astype(np.float64)
     filled[missing] = np.nan

@@ -129,7 +129,7 @@ def _over_elements(name: str, reduce: Callable[[NDArray[Any]], NDArray[Any]], *,
     def compute(x: Value) -> Value:
         data = _elements(name, x)
         if not (data.shape[1] or empty):
-            raise SpecError(f"{name}() of no elements: its argument has shape {x.shape} per event")
+            raise SpecError(f"{name}() needs elements, but its argument has shape {x.shape} per event")
         result = reduce(data.view(np.uint8) if x.kind == "b" else data)
         valid = None if x.valid is None else x.valid.reshape(data.shape).all(axis=1)
         return number(known_where(result, valid))
@@ -139,7 +139,9 @@ def _over_elements(name: str, reduce: Callable[[NDArray[Any]], NDArray[Any]], *,
 
 def _elements(name: str, value: Value) -> NDArray[Any]:
     if value.is_constant or not value.shape:
-        raise SpecError(f"{name}() works over the element axes, but its argument has one value per event")
+        raise SpecError(
+            f"{name}() works over the elements of an event, but its argument has one value per event"
+        )
     flat: NDArray[Any] = value.data.reshape(len(value.data), math.prod(value.shape))
     return flat
 
@@ -170,7 +172,7 @@ def _all(x: Value) -> Value:
 
 def _condition_of(name: str, value: Value) -> Value:
     if value.kind != "b":
-        raise SpecError(f"{name}() needs a condition, not numbers; compare first, for example x > 0")
+        raise SpecError(f"{name}() needs a condition, not numbers; compare first, e.g. x > 0")
     return value
 
 

@@ -86,11 +86,13 @@ def given_mask(run: Run, values: object) -> Column:
     column = given_column(run, "the mask", values)
     if column.data.ndim != 1:
         shape = column.data.shape[1:]
-        raise SpecError(f"the mask has shape {shape} per event; a selection needs one answer, as mask.any(1)")
+        raise SpecError(
+            f"the mask has shape {shape} per event, but a selection needs one answer; use e.g. mask.any(1)"
+        )
     if column.data.dtype.kind != "b":
         raise SpecError(
-            f"the mask holds {column.data.dtype}, no booleans: compare it, as mask == 1; of the numbers of "
-            "events make one with np.isin(np.arange(run.n_events), numbers)"
+            f"the mask holds {column.data.dtype}, not booleans; compare it, e.g. mask == 1; to turn event "
+            "numbers into a mask, use np.isin(np.arange(run.n_events), numbers)"
         )
     lacking = 0 if column.valid is None else int(np.count_nonzero(~column.valid))
     if lacking:
@@ -158,16 +160,16 @@ def _places(run: Run, what: str, array: xr.DataArray) -> IntArray | None:
     for values, whose in ((rising, "it"), (np.sort(ours), "the run")):
         if (values[1:] == values[:-1]).any():
             raise SpecError(
-                f"{what} is in another order than the events of run {run.label}, and cannot be brought into "
-                f"theirs by {labels.name!r}, of which {whose} has some twice"
+                f"{what} is in another order than the events of run {run.label}, and cannot be sorted by "
+                f"{labels.name!r}, because {whose} has some of these twice"
             )
     found = np.searchsorted(rising, ours)
     found[found == len(rising)] = 0
     hit = rising[found] == ours if len(rising) else np.zeros(len(ours), bool)
     if strangers := len(theirs) - int(np.count_nonzero(hit)):
         raise SpecError(
-            f"{what}: {strangers:,} of its {len(theirs):,} rows are of other events than those of "
-            f"run {run.label}, by their {labels.name!r}"
+            f"{what}: {strangers:,} of its {len(theirs):,} rows are not events of run {run.label}, by their "
+            f"{labels.name!r}"
         )
     return np.where(hit, order[found] if len(rising) else 0, -1)
 
@@ -182,7 +184,7 @@ def _of_masked(values: np.ma.MaskedArray[Any, Any]) -> tuple[NDArray[Any], BoolA
 def _check_length(run: Run, what: str, shape: tuple[int, ...]) -> None:
     if not shape:
         raise SpecError(
-            f"{what} is one value for all events; it needs one per event, as np.full(run.n_events, VALUE)"
+            f"{what} is a single value; give one value per event, e.g. np.full(run.n_events, VALUE)"
         )
     if shape[0] != run.n_events:
         raise SpecError(

@@ -93,8 +93,8 @@ def _of_files(paths: Sequence[Path]) -> Located:
     others = [path for path in paths if path not in raw]
     if len(others) > 1 or not paths:
         raise SpecError(
-            f"{len(others)} files are not raw data (xtc2): {', '.join(map(str, others))}; name one run's: "
-            "at most one smallData file, and raw files"
+            f"{len(others)} files are not raw data (xtc2): {', '.join(map(str, others))}; give the files of "
+            "one run: at most one smallData file, and raw files"
         )
     return Located(others[0], raw, run_of_name(others[0])) if others else Located(None, raw)
 
@@ -108,9 +108,9 @@ def run_id(experiment: str, run: int) -> RunId:
         If the name has characters other than letters, digits, - and _, or the number is out of range.
     """
     if not _EXPERIMENT.fullmatch(experiment):
-        raise SpecError(f"{experiment!r} is no experiment name: letters, digits, '-' and '_' only")
+        raise SpecError(f"{experiment!r} is not an experiment name; use letters, digits, '-' and '_' only")
     if isinstance(run, bool) or not 0 <= run < _MAX_RUN:
-        raise SpecError(f"run {run!r} is no run number: 0 to {_MAX_RUN - 1}")
+        raise SpecError(f"run {run!r} is not a run number; use 0 to {_MAX_RUN - 1}")
     return RunId(experiment, run)
 
 
@@ -184,11 +184,11 @@ def _of_folder(folder: Path) -> Located:
         old = any(path.suffix == ".xtc" for path in folder.iterdir())
         hint = ", only raw files of LCLS-I (*.xtc), which cubeengine does not read" if old else ""
         raise SpecError(
-            f"directory {folder} has no smallData file (*.h5) and no raw files (*.xtc2) in it{hint}"
+            f"directory {folder} contains no smallData file (*.h5) and no raw files (*.xtc2){hint}"
         )
     if len(files) > 1:
         names = "".join(f"\n  {path}" for path in files)
-        raise SpecError(f"directory {folder} has {len(files)} smallData files; name the one you mean:{names}")
+        raise SpecError(f"directory {folder} has {len(files)} smallData files; choose one of them:{names}")
     raw = () if xtc is None else (xtc,)
     return Located(files[0], raw, run_of_name(files[0])) if files else Located(None, raw)
 

@@ -85,4 +85,4 @@ def _false(value: Value) -> Any:
 def _checked(value: Value, word: str) -> Value:
     if value.kind == "b":
         return value
-    raise SpecError(f"{word!r} joins conditions, not numbers; compare first, for example with != 0")
+    raise SpecError(f"{word!r} joins conditions, not numbers; compare first, e.g. with != 0")

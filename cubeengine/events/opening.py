@@ -131,7 +131,7 @@ def with_raw(located: Located, xtc: Sequence[str | Path]) -> Located:
     if not xtc:
         return located
     if located.smalldata is None:
-        raise SpecError(f"{located.xtc[0]} is raw data already; name a smallData file to join it with others")
+        raise SpecError(f"{located.xtc[0]} is already raw data; give a smallData file to join with it")
     return replace(located, xtc=tuple(map(Path, xtc)))
 
 
@@ -151,7 +151,7 @@ def open_located(located: Located) -> Run:
     raw = _open_raw(located) if located.xtc else None
     raw_id: RunId | None = getattr(raw, "run_id", None)
     if located.asked is not None and raw_id is not None and located.asked != raw_id.run:
-        raise SpecError(f"run {located.asked} was asked for, but the raw data are of run {raw_id}")
+        raise SpecError(f"run {located.asked} was requested, but the raw data are of run {raw_id}")
     if located.smalldata is None:
         if raw is None:
             raise SpecError("a run needs a smallData file or raw files")

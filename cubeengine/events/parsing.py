@@ -45,18 +45,18 @@ _TOKEN = re.compile(
 _WORDS = frozenset({"and", "or", "not"})
 _CONSTANTS: Mapping[str, float] = {"pi": math.pi}
 _HINTS: Mapping[str, str] = {
-    "'": "strings are not allowed; field names stand in backticks",
-    '"': "strings are not allowed; field names stand in backticks",
-    ".": "attributes are not allowed; field names stand in backticks",
-    "=": "assignment is not allowed; equality is ==",
-    "^": "'^' is not allowed; a power is **",
-    "`": "this backtick has no partner",
+    "'": "strings are not allowed; write field names in backticks",
+    '"': "strings are not allowed; write field names in backticks",
+    ".": "attributes are not allowed; write field names in backticks",
+    "=": "assignment is not allowed; to compare, write ==",
+    "^": "'^' is not allowed; for a power, write **",
+    "`": "this backtick is not closed",
     "if": "'if' is not allowed; use where(condition, yes, no)",
     "else": "'else' is not allowed; use where(condition, yes, no)",
     "in": "'in' is not allowed; compare with == and join with or",
     "is": "'is' is not allowed; compare with ==",
-    "True": "'True' is not allowed; a condition stands for itself",
-    "False": "'False' is not allowed; negate with not",
+    "True": "'True' is not allowed; write the condition alone",
+    "False": "'False' is not allowed; write not before the condition",
 }
 _ARITHMETIC: Mapping[type[ast.operator], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
@@ -126,11 +126,13 @@ class _Parser:
 
     def _token(self, kind: str, token: str, at: int, last: str) -> str:
         if kind in {"field", "number", "word"} and last in {"field", "number", "word"}:
-            raise self._error(at, f"{token!r} follows without an operator")
+            raise self._error(at, f"{token!r} follows without an operator before it")
         if kind == "word" and token not in _WORDS and keyword.iskeyword(token):
             self._refuse(at, token)
         if kind == "word" and (token.startswith("_") or token.endswith("__")):
-            raise self._error(at, f"{token!r} is no field name; field names with odd characters stand in `")
+            raise self._error(
+                at, f"{token!r} is not a field name; write field names with special characters in `"
+            )
         if kind == "field":
             self.fields[at] = self._field_name(token[1:-1], at)
             return "f" + "_" * (len(token) - 1)
@@ -164,7 +166,9 @@ class _Parser:
         if node.id in _CONSTANTS:
             return Number(_CONSTANTS[node.id])
         if node.id in FUNCTIONS:
-            hint = spelled(self.text, probable_field(FUNCTIONS)) or "a field of that name stands in backticks"
+            hint = spelled(self.text, probable_field(FUNCTIONS)) or (
+                "if it is a field, write its name in backticks"
+            )
             raise self._error(at, f"{node.id!r} is a function; {hint}")
         return FieldName(node.id.replace("__", "/"))
 
@@ -201,7 +205,7 @@ class _Parser:
     def _call(self, node: ast.Call, depth: int) -> Node:
         at = self._at(node)
         if not isinstance(node.func, ast.Name) or at in self.fields:
-            raise self._error(at, "only the named functions can be called")
+            raise self._error(at, "only the functions of expressions can be called")
         name = node.func.id
         if name not in FUNCTIONS:
             near = nearest_names(name, tuple(FUNCTIONS)) or tuple(sorted(FUNCTIONS))
@@ -240,7 +244,7 @@ class _Parser:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             sign, inner = -1, node.operand
         if not (isinstance(inner, ast.Constant) and type(inner.value) is int and inner.value < 2**31):
-            raise self._error(self._at(node), "subscripts are constant whole numbers and slices of them")
+            raise self._error(self._at(node), "subscripts must be constant whole numbers, or slices of them")
         return sign * inner.value
 
     def _at(self, node: ast.expr) -> int:

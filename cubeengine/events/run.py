@@ -347,7 +347,7 @@ class Run:
             try:
                 column = self.column(name)
             except SourceFormatError as err:
-                _LOG.warning("left out of the data of run %s: %s", self.label, err)
+                _LOG.warning("left out of run.data of run %s: %s", self.label, err)
                 dataset.attrs.setdefault("left_out", []).append(name)
                 continue
             coords |= self.field(name).element_coords()
@@ -400,7 +400,7 @@ class Run:
         """
         for name in columns:
             if name in self.fields:
-                raise SpecError(f"derived variable {name!r}: {self.label} has a field of that name")
+                raise SpecError(f"derived variable {name!r}: {self.label} already has a field of that name")
         return self._with({**self.derived, **columns}, {**self._units, **(units or {})}, self._digests)
 
     def with_values(self, columns: Mapping[str, Column], digests: Mapping[str, str]) -> Run:
@@ -460,7 +460,7 @@ class Run:
             they were. Given arrays stay.
         """
         if not all(isinstance(item, Column) for item in self.derived.values()):
-            raise SpecError("missing marks must be declared before variables are derived")
+            raise SpecError("declare missing marks before deriving variables")
         return Run(
             self.source.with_missing(marks),
             self.run_id,
@@ -519,7 +519,7 @@ class Run:
         if self.join:
             lines.append(("joined", str(self.join)))
         others = len(kinds) - per_event
-        lines.append(("fields", f"{per_event} per event, {others} others; list them: run.fields"))
+        lines.append(("fields", f"{per_event} per event, {others} others; list all: run.fields"))
         return lines
 
 
@@ -556,8 +556,13 @@ def _no_name(key: object) -> str:
     """Say what to write where a run is asked for something that is no name."""
     if isinstance(key, list | tuple) and key and all(isinstance(name, str) for name in key):
         names = [variable(name) for name in key]
-        return f"a run gives one field at a time, as run[{key[0]!r}]; several as a table: run.data[{names!r}]"
-    return f"a run has fields by name, not {key!r}; events are chosen of a field, as run['ipm2/sum'][:10]"
+        return (
+            f"a run returns one field, e.g. run[{key[0]!r}]; for a table of several use run.data[{names!r}]"
+        )
+    return (
+        f"index a run with the name of a field, not with {key!r}; choose events on a field, e.g. "
+        "run['ipm2/sum'][:10]"
+    )
 
 
 def _rebuild(

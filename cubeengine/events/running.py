@@ -143,6 +143,6 @@ def check_times(times: IntArray) -> None:
     if len(wrong):
         before, after = (times[wrong[0] : wrong[0] + 2] / SECOND).tolist()
         raise SpecError(
-            f"the times of the events fall from {before:.9f} s to {after:.9f} s, as a packed time has more "
-            "nanoseconds than a second: windows in time and neighbours cannot be found"
+            f"the times of the events fall from {before:.9f} s to {after:.9f} s, because a packed time has "
+            "more nanoseconds than a second; windows in time and neighbours cannot be computed"
         )

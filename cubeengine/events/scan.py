@@ -168,7 +168,7 @@ class Scan:
 
     def __repr__(self) -> str:
         if not self.variables:
-            return "Scan: none; no scan variable moves"
+            return "Scan: none (no scan variable moves)"
         lines = [self._line(name) for name in self.variables]
         if self.n_counted not in (None, self.n_steps) and not self.is_fly:
             lines.append(f"{self.n_counted} steps by {self.step_field}")

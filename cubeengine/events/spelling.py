@@ -22,12 +22,12 @@ def spelled(text: str, is_field: Callable[[str], bool]) -> str:
     Examples
     --------
     >>> spelled("diode2/channels[3] / i0", {"diode2/channels"}.__contains__)
-    'a field name with / stands in backticks, or has __ for /: write  diode2__channels[3] / i0'
+    'a field name with / needs backticks, or __ for /; write  diode2__channels[3] / i0'
     """
     written = respelled(text, is_field)
     if written == text:
         return ""
-    return f"a field name with / stands in backticks, or has __ for /: write  {' '.join(written.split())}"
+    return f"a field name with / needs backticks, or __ for /; write  {' '.join(written.split())}"
 
 
 def respelled(text: str, is_field: Callable[[str], bool]) -> str:

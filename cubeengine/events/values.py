@@ -75,7 +75,7 @@ def from_column(name: str, column: Column) -> Value:
         If the field holds something other than real numbers or booleans.
     """
     if column.data.dtype.kind not in "biuf":
-        raise SpecError(f"field {name!r} holds {column.data.dtype}, expressions need numbers")
+        raise SpecError(f"field {name!r} holds {column.data.dtype}, but expressions need numbers")
     data, valid = column.data.astype(column.data.dtype.newbyteorder("="), copy=False), column.valid
     return known_where(data, None if valid is None else valid.reshape(-1, *(1,) * (data.ndim - 1)))
 
@@ -193,7 +193,7 @@ def _check_shapes(values: tuple[Value, ...]) -> None:
         np.broadcast_shapes(*(value.shape for value in values))
     except ValueError:
         shapes = " and ".join(str(value.shape) for value in values if value.shape)
-        raise SpecError(f"element axes {shapes} do not fit each other; take one element with [i]") from None
+        raise SpecError(f"element axes {shapes} do not match; take one element with [i]") from None
 
 
 def spread(data: Any, n_axes: int) -> Any:
@@ -215,7 +215,7 @@ def plain(data: Any) -> Value:
         return Value(data)
     constant = np.asarray(data).item()
     if not math.isfinite(constant):
-        raise SpecError(f"a constant part of it gives {constant}")
+        raise SpecError(f"a constant part of it evaluates to {constant}")
     return Value(constant)
 
 
@@ -229,7 +229,7 @@ def element(value: Value, index: tuple[int | slice, ...]) -> Value:
     """
     if len(index) > len(value.shape):
         found = f"values of shape {value.shape}" if value.shape else "one value"
-        raise SpecError(f"[{len(index)} subscripts] on {found} per event; the event axis is not written")
+        raise SpecError(f"[{len(index)} subscripts] on {found} per event; leave out the event axis")
     for size, part in zip(value.shape, index, strict=False):
         _check_subscript(part, size)
     place = (slice(None), *index)
@@ -239,6 +239,6 @@ def element(value: Value, index: tuple[int | slice, ...]) -> Value:
 def _check_subscript(part: int | slice, size: int) -> None:
     if isinstance(part, slice):
         if not range(*part.indices(size)):
-            raise SpecError(f"slice {part.start}:{part.stop} takes nothing of an axis of {size}")
+            raise SpecError(f"slice {part.start}:{part.stop} selects nothing from an axis of {size}")
     elif not -size <= part < size:
-        raise SpecError(f"element {part} of an axis of {size}; they are 0 to {size - 1}")
+        raise SpecError(f"element {part} is outside an axis of {size}; valid elements are 0 to {size - 1}")

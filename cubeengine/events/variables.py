@@ -73,11 +73,11 @@ def check_variable_name(name: str) -> str:
     full = name.replace("__", "/") if isinstance(name, str) else name
     if not isinstance(full, str) or _NAME.fullmatch(full) is None or len(variable(full)) > _MAX_NAME:
         raise SpecError(
-            f"{str(name)[:80]!r} is not the name of a variable: letters, digits, '_', '.', '-', with '/' (or "
-            f"'__') between its parts, starting with a letter, at most {_MAX_NAME} characters"
+            f"{str(name)[:80]!r} is not a variable name; use letters, digits, '_', '.', '-', with '/' (or "
+            f"'__') between parts, start with a letter, at most {_MAX_NAME} characters"
         )
     if full in EVENT_COORDS or full == "event":
-        raise SpecError(f"{full!r} is what every event has already; choose another name")
+        raise SpecError(f"{full!r} is already a label of every event; choose another name")
     return full
 
 
@@ -133,7 +133,7 @@ def read_variables(path: Path) -> SavedVariables:
         If it is not there, or is no such file.
     """
     if not path.is_file():
-        raise SourceFormatError(f"{path}: there is no such file of variables")
+        raise SourceFormatError(f"{path}: no such file of variables")
     try:
         with xr.open_dataset(path, engine=ENGINE, decode_times=False, mask_and_scale=False) as dataset:
             return _saved(dataset.load())
@@ -181,7 +181,7 @@ def with_saved_variables(run: Run, path: Path) -> Run:
     if sameness is not Sameness.SAME:
         raise StoreMismatch(
             f"{path}: {mismatch_words(sameness, saved.identity, run)}; open the run in a session "
-            "(cubeengine shell, or ce.explore), which tells what can be done, and save it there"
+            "(cubeengine shell, or ce.explore), which shows the choices, and save it there"
         )
     return run.with_columns(saved.columns).with_inputs([InputFile.of(path)])
 
@@ -193,7 +193,10 @@ def mismatch_words(sameness: Sameness, saved: Identity, run: Run) -> str:
         return f"was saved for other events: {saved}; the run has {now}"
     if sameness is Sameness.LIKELY:
         return (
-            f"was saved for {saved}; the run's files have other time stamps but, as far as was looked, the "
-            "same content: probably they were copied or touched"
+            f"was saved for {saved}; the run's files have other time stamps but the same content in the "
+            "parts that were compared; probably they were copied or touched"
         )
-    return f"was saved for another version of the run's files: {saved}; now there are {now}, of other content"
+    return (
+        f"was saved for another version of the run's files: {saved}; now there are {now}, with different "
+        "content"
+    )

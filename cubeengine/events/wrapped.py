@@ -47,7 +47,7 @@ class Suspicion:
     def __str__(self) -> str:
         return (
             f"{self.mark} in {self.n_marked:,} of {self.n_events:,} events, and hardly a number near it: "
-            f"what the writers' mark of a missing value, {MISSING_INTEGER}, becomes in {self.dtype}"
+            f"the writers' mark of a missing value, {MISSING_INTEGER}, becomes this number in {self.dtype}"
         )
 
 

@@ -83,7 +83,7 @@ def latest_checkpoint(folder: Path, stem: str) -> Checkpoint | None:
 def keep(sums: Sums, checkpoint: Checkpoint) -> Sums:
     """Save folded sums in their file, over an older checkpoint; return them."""
     arrays = [_flat(array) for array in _arrays(sums)]
-    with writing(checkpoint.path, "keeping partial sums"):
+    with writing(checkpoint.path, "saving partial sums"):
         descriptor = os.open(checkpoint.path, os.O_RDWR | os.O_CREAT, 0o666)
         with os.fdopen(descriptor, "r+b") as file:
             file.write(bytes(_HEAD_NBYTES))  # what is written over is no checkpoint any more
@@ -124,7 +124,7 @@ def load_sums(checkpoint: Checkpoint, job: LeafJob, reader: Reader) -> Sums:
             file.readinto(array.data)
             file.seek(_padding(array), os.SEEK_CUR)
     if head != _head(checkpoint.leaf, arrays):
-        raise StoreMismatch(f"{checkpoint.path}: is not as it was found; run again without --resume")
+        raise StoreMismatch(f"{checkpoint.path}: has changed since it was found; run again without --resume")
     return sums
 
 

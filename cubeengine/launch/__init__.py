@@ -74,7 +74,7 @@ def launch(
     if workers is not None and workers < 1:
         raise SpecError(f"workers must be at least 1, got {workers}")
     if options is not None and name != "slurm":
-        raise SpecError(f"options for Slurm do not go with the launcher {name!r}")
+        raise SpecError(f"options for Slurm cannot be used with the launcher {name!r}")
     if name.startswith(ADDRESS_SCHEMES):
         return _connect(name, workers)
     if name == "threads":
@@ -120,5 +120,5 @@ def _connect(address: str, workers: int | None) -> Executor:
     from cubeengine.launch.cluster import connect
 
     if workers is not None:
-        raise SpecError(f"the scheduler at {address!r} has the workers it has; leave out --workers")
+        raise SpecError(f"the scheduler at {address!r} already has its workers; leave out --workers")
     return connect(address)

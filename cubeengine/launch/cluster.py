@@ -80,7 +80,7 @@ class ClusterExecutor:
             ) from err
         except CancelledError as err:
             raise LaunchError(
-                "the scheduler is lost, or has dropped this run's tasks; what is done is kept with --resume"
+                "the scheduler was lost, or dropped this run's tasks; with --resume the finished work is kept"
             ) from err
         finally:
             for future in futures:
@@ -169,7 +169,7 @@ def _start_cluster(**options: Any) -> tuple[Any, Any]:
                 **options,
             )
         except (RuntimeError, OSError, TimeoutError) as err:
-            raise LaunchError(f"the workers do not start: {err}; is there memory left for them?") from err
+            raise LaunchError(f"the workers do not start: {err}; is enough memory free?") from err
         return Client(cluster, set_as_default=False), cluster
 
 
@@ -191,7 +191,7 @@ def connect(address: str) -> ClusterExecutor:
     try:
         client = Client(address, timeout=10, security=security, set_as_default=False)
     except (OSError, ValueError) as err:
-        raise LaunchError(f"no scheduler answers at {address!r}: {err}; check that it is running") from err
+        raise LaunchError(f"no scheduler answers at {address!r} ({err}); check that it is running") from err
     return ClusterExecutor(client, f"workers of the scheduler at {address}")
 
 
@@ -212,6 +212,6 @@ def _security_of_user() -> Any:
     shown = security.get_tls_config_for_role("client")
     if not (shown.get("ca_file") and shown.get("cert")):
         raise LaunchError(
-            f"a scheduler at tls://... asks for a certificate; name the folder with yours in {KEYS_FOLDER}"
+            f"a scheduler at tls://... needs a certificate; give the folder of yours in {KEYS_FOLDER}"
         )
     return security

@@ -90,10 +90,12 @@ def start_mpi(workers: int | None, budget: Budget) -> Executor:
         If this is not rank 0, or no worker starts.
     """
     if workers is not None:
-        raise SpecError("mpi has a worker in every rank but the first; leave out --workers")
+        raise SpecError("mpi starts a worker in every rank but the first; leave out --workers")
     world = World()
     if world.rank:
-        raise LaunchError("only rank 0 makes a cube; put  with cubeengine.launch.taking_part('mpi'):  before")
+        raise LaunchError(
+            "only rank 0 makes a cube; put the code inside  with cubeengine.launch.taking_part('mpi'):"
+        )
     if world.size == 1:
         return ThreadExecutor()
     with deferred_interrupts() as check:
@@ -141,7 +143,7 @@ def _wait_for_workers(world: World, client: Any, wanted: int, check: Check) -> i
         check()
         answer = world.receive()
         if answer is not None:
-            told = f": rank {answer[0]} says {answer[1].get('failed')}"
+            told = f": rank {answer[0]} reports {answer[1].get('failed')}"
         if time.monotonic() > deadline:
             break
         time.sleep(POLL_SECONDS)

@@ -52,8 +52,8 @@ def _interface_address(name: str) -> str:
         if address.family == socket.AF_INET:
             return str(address.address)
     raise LaunchError(
-        f"there is no network interface {name!r} with an IPv4 address on {socket.gethostname()}; "
-        f"there are: {', '.join(sorted(interfaces))}"
+        f"there is no network interface {name!r} with an IPv4 address on {socket.gethostname()}; known: "
+        f"{', '.join(sorted(interfaces))}"
     )
 
 
@@ -65,7 +65,7 @@ def _address_towards(host: str) -> str:
             return str(probe.getsockname()[0])
     except OSError as err:
         raise LaunchError(
-            f"{socket.gethostname()} finds no way to {host!r}: {err}; name the interface in {INTERFACE}"
+            f"{socket.gethostname()} finds no route to {host!r}: {err}; give the interface in {INTERFACE}"
         ) from err
 
 

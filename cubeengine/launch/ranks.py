@@ -57,8 +57,8 @@ class World:
         started = _started_processes()
         if self.size == 1 and started > 1:
             raise LaunchError(
-                f"{started} processes were started, but MPI takes each for a job of its own; use "
-                "'srun --mpi=pmi2' ('srun --mpi=list' tells what there is), or the mpirun of mpi4py's library"
+                f"{started} processes were started, but MPI treats each as a separate job; use 'srun "
+                "--mpi=pmi2' ('srun --mpi=list' shows the choices), or the mpirun of mpi4py's library"
             )
 
     @property

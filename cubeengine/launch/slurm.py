@@ -61,9 +61,9 @@ def start_slurm(workers: int | None, budget: Budget, options: SlurmOptions | Non
         If there is no Slurm here, it refuses the jobs, or they end again and again before they have begun.
     """
     if workers is None:
-        raise SpecError("say how many workers Slurm shall start, for example --workers 16")
+        raise SpecError("give the number of workers that Slurm starts, e.g. --workers 16")
     if shutil.which("sbatch") is None:
-        raise LaunchError("there is no sbatch here; run on a login node of a Slurm cluster")
+        raise LaunchError("no sbatch command here; run on a login node of a Slurm cluster")
     options = options or SlurmOptions.from_environment()
     jobs = -(-workers // options.processes)
     with deferred_interrupts() as check, children_without_interrupts(), ExitStack() as started:
@@ -87,7 +87,7 @@ def _private_folder(options: SlurmOptions) -> Iterator[Path]:
     try:
         folder = Path(tempfile.mkdtemp(prefix=".cubeengine-slurm-", dir=beside))
     except OSError as err:
-        raise LaunchError(f"{beside}: no folder can be made here for the keys of the run: {err}") from err
+        raise LaunchError(f"{beside}: cannot create a folder here for the keys of the run: {err}") from err
     try:
         for name in ("keys", "settings", "logs"):
             (folder / name).mkdir(mode=0o700)
@@ -192,7 +192,7 @@ def _submit(cluster: Any, jobs: int) -> None:
     except RuntimeError as err:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of each refused job it would tell as well
         said = str(err).partition("stderr:\n")[2].strip()
-        raise LaunchError(f"sbatch refuses the jobs of the workers: {said or err}") from err
+        raise LaunchError(f"sbatch refused the jobs of the workers: {said or err}") from err
 
 
 def _wait_for_worker(keeper: _Keeper, check: Check) -> None:
@@ -268,14 +268,14 @@ class _Keeper:
                 del self._cluster.workers[name], self._cluster.worker_spec[name]
                 self._failed_starts += 1
         if self._failed_starts >= 2 * self._jobs + 1:
-            self._error = f"the jobs of the workers end before these have started{self._last_words()}"
+            self._error = f"the jobs of the workers ended before the workers started{self._last_words()}"
             return
         self._cluster.scale(jobs=self._jobs)
 
     def _last_words(self) -> str:
         logs = sorted(self._logs.glob("worker-*.log"), key=lambda path: path.stat().st_mtime)
         lines = logs[-1].read_text(errors="replace").splitlines()[-LOG_LINES:] if logs else []
-        return "; the last log ends:\n" + "\n".join(lines) if lines else ""
+        return "; the end of the last log:\n" + "\n".join(lines) if lines else ""
 
 
 async def living_jobs() -> set[str] | None:

@@ -87,8 +87,8 @@ class SlurmOptions:
         names = [field.name for field in fields(cls)]
         for name in given.keys() - set(names):
             near = nearest_names(name, names, n=1)
-            hint = f"nearest: {PREFIX}{near[0].upper()}" if near else f"there are: {', '.join(names)}"
-            raise SpecError(f"{PREFIX}{name.upper()}: there is no such option; {hint}")
+            hint = f"nearest: {PREFIX}{near[0].upper()}" if near else f"known: {', '.join(names)}"
+            raise SpecError(f"{PREFIX}{name.upper()}: unknown option; {hint}")
         return cls(**{name: _parsed(name, text) for name, text in given.items()})
 
     def _values(self) -> dict[str, object]:
@@ -138,7 +138,7 @@ def job_script(
         [
             "#!/bin/bash",
             *lines,
-            "# Names of folders are quoted as they are; what is in them means nothing to the shell.",
+            "# Folder names are quoted literally; the shell does not expand them.",
             "# shellcheck disable=SC2016",
             "set -eu",
             f"export DASK_CONFIG={shlex.quote(str(folder / 'settings'))}",

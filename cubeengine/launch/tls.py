@@ -99,15 +99,17 @@ def check_private(path: Path) -> None:
     except OSError as err:
         raise LaunchError(f"{path}: the key material cannot be read: {err.strerror}") from err
     if stat.S_ISLNK(found.st_mode):
-        raise LaunchError(f"{path}: key material must not lie behind a link")
+        raise LaunchError(f"{path}: key material must not be a link")
     if found.st_uid != os.geteuid():
-        raise LaunchError(f"{path}: key material must belong to you, but its owner has number {found.st_uid}")
+        raise LaunchError(
+            f"{path}: key material must belong to you, but its owner has user id {found.st_uid}"
+        )
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
         wanted = "700" if stat.S_ISDIR(found.st_mode) else "600"
         raise LaunchError(
-            f"{path}: key material must be yours alone, but its mode is {mode:03o}; "
-            f"make it private with  chmod {wanted} {path}  if nobody can have read it, else make new keys"
+            f"{path}: key material must be readable by you alone, but its mode is {mode:03o}; "
+            f"run  chmod {wanted} {path}  if nobody else can have read it; otherwise make new keys"
         )
 
 

@@ -51,7 +51,7 @@ def find_axis(source: RunLike, axis: AxisLike, bins: Bins | None, select: Select
     """
     if isinstance(axis, Axis):
         if bins is not None:
-            raise SpecError(f"axis {axis.field!r} has bins of its own: leave out bins")
+            raise SpecError(f"axis {axis.field!r} already has bins; leave out bins")
         events = look_at(source, [axis.field], select)
         return events.run, _found(events, axis)
     events = look_at(source, [axis or scanned(source)], select)
@@ -79,7 +79,7 @@ def scanned(source: RunLike) -> str:
         moving = [name for name, seen in zip(names, limits, strict=True) if seen and seen[0] < seen[1]]
         if moving:
             return variables_among(moving)[0]
-    raise SpecError(f"run {run.label} is no scan: name the axis, as axis='delay' or axis='ipm2/sum'")
+    raise SpecError(f"run {run.label} is not a scan; give the axis, e.g. axis='delay' or axis='ipm2/sum'")
 
 
 def _edges(events: Events, bins: Bins) -> tuple[float, ...]:

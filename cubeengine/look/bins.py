@@ -54,8 +54,7 @@ def find_edges(
         _check_bins(wanted)
         if given is not None and not -LARGEST <= given[0] < given[1] <= LARGEST:
             raise SpecError(
-                f"range: must be two numbers that rise, none beyond {LARGEST:g}, "
-                f"got {given[0]} and {given[1]}"
+                f"range: must be two rising numbers, none beyond {LARGEST:g}, got {given[0]} and {given[1]}"
             )
     ranges = list(limits)
     if any(isinstance(wanted, int) and given is None for wanted, given in zip(bins, limits, strict=True)):
@@ -147,7 +146,7 @@ def _check_bins(bins: Bins) -> None:
     listed = edges.ndim == 1 and len(edges) >= 2 and bool((np.abs(edges) <= LARGEST).all())
     if not listed or not (np.diff(edges) > 0).all():
         raise SpecError(
-            f"bins: must be a number, or 2 edges or more that rise strictly, none beyond {LARGEST:g}, "
+            f"bins: must be a number, or two or more edges that rise strictly, none beyond {LARGEST:g}, "
             f"got {bins!r}"
         )
 

@@ -64,7 +64,7 @@ def draw_correlation(data: xr.Dataset, ax: Axes) -> None:
     limits = [(float(data[f"{dim}_low"][0]), float(data[f"{dim}_high"][-1])) for dim in (x, y)]
     if "points" in data:
         if not data.sizes["event"]:
-            say_empty(ax, "no event has both")
+            say_empty(ax, "no event has both values")
         ax.plot(*data["points"].values.T, ".", ms=4.0, color=COLOURS[1], alpha=0.6, mew=0)
         finish(ax, label_of(data[x]), label_of(data[y]))
     else:
@@ -75,7 +75,7 @@ def draw_correlation(data: xr.Dataset, ax: Axes) -> None:
         ax.plot(at, line, color=COLOURS[0], lw=1.0, ls="--", scalex=False, scaley=False)
     ax.set(xlim=_padded(*limits[0]), ylim=_padded(*limits[1]))
     coefficient = float(data["correlation"])
-    words = f"r = {coefficient:.3f}" if np.isfinite(coefficient) else "no r, as one does not vary"
+    words = f"r = {coefficient:.3f}" if np.isfinite(coefficient) else "no r: one quantity is constant"
     note(ax, legend_text(data.attrs, f"{tally_of(data.attrs)}, {words}"))
 
 

@@ -89,7 +89,7 @@ def _percent(part: int, total: int) -> str:
 
 
 def _rejects(fraction: float) -> str:
-    return f"rejects {fraction:.1%}" if np.isfinite(fraction) else "finds no event"
+    return f"rejects {fraction:.1%}" if np.isfinite(fraction) else "keeps no event"
 
 
 @looks

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 LAYOUT = (("shots", "i0", "i0_trace"), ("scan", "timetool", "amplitude"), ("missing", "missing", "rate"))
 ABSENT = {
-    "i0": "no intensity monitor that varies",
-    "i0_trace": "no intensity monitor that varies",
-    "scan": "no scan: no scan variable moves",
+    "i0": "no intensity monitor varies",
+    "i0_trace": "no intensity monitor varies",
+    "scan": "no scan variable moves",
     "timetool": "no time tool",
     "amplitude": "no time tool",
 }
@@ -109,7 +109,7 @@ def _draw_missing(data: xr.DataArray, ax: Axes) -> None:
     lacking = data[data.values > 0]
     shown = lacking[:MOST_FIELDS]
     complete, more = data.size - lacking.size, lacking.size - shown.size
-    words = f"{complete} fields are complete" + (f", {more} more lack fewer events" if more else "")
+    words = f"{complete} fields are complete" + (f", {more} more fields lack fewer events" if more else "")
     if data.attrs["unreadable"]:
         words += f"; cannot be read: {', '.join(data.attrs['unreadable'][:3])}"
     ax.set_title(plain(words, 80), loc="left", fontsize="small", color=GREY)

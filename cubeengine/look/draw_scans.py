@@ -89,11 +89,11 @@ def plot_scan(
     shown = show or ("both" if has_difference and ax is None else "curves")
     if shown != "curves" and not has_difference:
         raise SpecError(
-            f"there is no difference to show: it needs two curves that share no event, found "
+            "there is no difference: it needs two curves without common events, found "
             f"{', '.join(map(str, data[SELECTION].values))}"
         )
     if shown == "both" and ax is not None:
-        raise SpecError("on given axes show='curves' or show='difference' can be drawn, not both")
+        raise SpecError("on given axes choose show='curves' or show='difference', not both")
     if shown == "both":
         return _draw_both(data)
     drawn = axes_for(ax, data)

@@ -256,11 +256,11 @@ def _check_number(run: Run, name: str) -> None:
         shape = " x ".join(map(str, info.shape))
         index = ", ".join("i" * len(info.shape))
         raise SpecError(
-            f"{name!r} has {shape} elements per event; look at one number of it, as `{name}`[{index}], "
-            f"sum(`{name}`) or max(`{name}`), or at average_image(run, {name!r})"
+            f"{name!r} has {shape} elements per event, but one number is needed: choose `{name}`[{index}], "
+            f"sum(`{name}`) or max(`{name}`), or look at average_image(run, {name!r})"
         )
     if info.dtype.kind not in "biuf":
-        raise SpecError(f"{name!r} holds {info.dtype}, which are no numbers")
+        raise SpecError(f"{name!r} holds {info.dtype}, not numbers")
 
 
 def dim_of(name: str) -> str:

@@ -121,7 +121,7 @@ def _are_edges(bins: tuple[object, ...]) -> bool:
 def check_differ(events: Events) -> None:
     """Refuse one quantity as two."""
     if events.names[0] == events.names[1]:
-        raise SpecError(f"x and y are both {events.names[0]!r}: name two quantities")
+        raise SpecError(f"x and y are both {events.names[0]!r}; give two quantities")
 
 
 def count_events(events: Events, edges: list[FloatArray]) -> tuple[IntArray, Tally]:

@@ -129,7 +129,7 @@ def _wanted(run: Run, field: str, node: Node | None, stages: Sequence[object]) -
 def _check_array(run: Run, field: str) -> None:
     run.field(field).require_event()
     if not run.fields[field].shape:
-        raise SpecError(f"{field!r} has one number per event and no image: look at histogram(run, {field!r})")
+        raise SpecError(f"{field!r} has one number per event, not an image; use histogram(run, {field!r})")
 
 
 def _data(field: str, cube: xr.Dataset, attrs: dict[str, Any]) -> xr.Dataset:

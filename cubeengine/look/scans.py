@@ -129,8 +129,8 @@ def _without(node: Node | None, patterns: Sequence[str]) -> Node | None:
         return None if node is None else Combine("all", left_out(node, tuple(patterns)))
     except SpecError as err:
         raise SpecError(
-            f"laser-off events are not asked for {', '.join(patterns)}, but {err}; say what to compare, as "
-            "in curves={'on': ..., 'off': ...}, or ask them too, with without=()"
+            f"the laser-off curve skips the cuts on {', '.join(patterns)}, but {err}; give the curves, e.g. "
+            "curves={'on': ..., 'off': ...}, or keep these cuts with without=()"
         ) from err
 
 

@@ -1,4 +1,4 @@
-"""Whether events are dark: from what the run says of its X-rays, and from the frames themselves."""
+"""Whether events are dark: from the run's record of its X-rays, and from the frames themselves."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cubeengine.spec.survey import Survey
 from cubeengine.types import BoolArray, FloatArray, IntArray
 
 CHECKS = {
-    "xray": "what the run says of its X-rays",
-    "i0": "the intensity monitor, against that of the other events",
+    "xray": "the run's record of its X-rays",
+    "i0": "the intensity monitor, compared with the other events",
     "noise": "the noise of the median pixel",
     "skew": "the skewness of the median pixel",
-    "bright": "values far from the median of their pixel on one side more than on the other",
-    "pixels": "pixels with values far from their median again and again",
+    "bright": "more values far from their pixel's median on one side than on the other",
+    "pixels": "pixels whose values are often far from their median",
     "sums": "the spread of the sums of frames",
     "frames": "frames whose sum is far from that of the median frame",
 }
@@ -122,17 +122,19 @@ def refuse(findings: Sequence[Finding], accepted: Collection[str], what: str) ->
     if not light:
         return
     told = "".join(f"\n  {item.check}: {item.found}; wanted {item.wanted}" for item in light)
-    advice = next((item.advice for item in light if item.advice), "choose the dark ones, --select EXPRESSION")
+    advice = next(
+        (item.advice for item in light if item.advice), "choose the dark events with --select EXPRESSION"
+    )
     names = " ".join(f"--accept {item.check}" for item in light)
     raise NotDark(
-        f"{what} are not dark:{told}\n  next: {advice}; or, if they are dark all the same, {names} "
-        "(recorded in the file)",
+        f"{what} are not dark:{told}\n  next: {advice}; or, if they are dark after all, {names} (recorded "
+        "in the file)",
         light,
     )
 
 
 def scalar_findings(run: Run, chosen: BoolArray) -> Iterator[Finding]:
-    """Look at what the run says of its X-rays, and at its intensity monitor.
+    """Look at the run's record of its X-rays, and at its intensity monitor.
 
     Parameters
     ----------
@@ -186,10 +188,10 @@ def frame_findings(evidence: Evidence, kind: Kind, clip: float) -> Iterator[Find
     yield from _skewness(evidence)
     pixels = evidence.pixels
     excess = abs(int(pixels[3])) / max(int(pixels[2]), 1)
-    found = f"{excess:.2%} of all values lie more than {clip:g} standard deviations to one side"
+    found = f"{excess:.2%} of all values are more than {clip:g} standard deviations away on one side"
     yield Finding("bright", found, f"at most {MOST_BRIGHT:.1%}", excess <= MOST_BRIGHT)
     restless = int(pixels[1]) / max(int(pixels[0]), 1)
-    found = f"{restless:.1%} of the pixels have more such values than a good pixel may"
+    found = f"{restless:.1%} of the pixels have more such values than a good pixel can have"
     yield Finding("pixels", found, f"at most {MOST_RESTLESS:.0%}", restless <= MOST_RESTLESS)
     yield from _frame_sums(evidence.events, clip)
 
@@ -199,7 +201,7 @@ def _noise(evidence: Evidence, kind: Kind) -> Iterator[Finding]:
     found = _medians(evidence.noise)
     if usual is not None and found:
         worst = max(found)
-        wanted = f"at most {usual:g} ADU, as any {kind.name} in the dark"
+        wanted = f"at most {usual:g} ADU, the usual noise of {kind.name} in the dark"
         yield Finding("noise", f"the median pixel has a noise of {worst:.3g} ADU", wanted, worst <= usual)
 
 
@@ -209,7 +211,10 @@ def _skewness(evidence: Evidence) -> Iterator[Finding]:
         worst = max(found, key=abs)
         dark = abs(worst) <= MOST_SKEW
         yield Finding(
-            "skew", f"the median pixel has a skewness of {worst:.2g}", f"{MOST_SKEW} at most either way", dark
+            "skew",
+            f"the median pixel has a skewness of {worst:.2g}",
+            f"at most {MOST_SKEW} in either direction",
+            dark,
         )
 
 

@@ -101,8 +101,8 @@ def finished(request: Request, found: Slotted, findings: Sequence[Finding]) -> P
             _take_over(request, number, ranges)
     if not limits:
         raise SpecError(
-            f"{request.label} have too few values: no gain range has {request.rule.fewest} of most pixels; "
-            "select more events, or ask for less: --min-events"
+            f"{request.label} have too few values: in no gain range do most pixels have "
+            f"{request.rule.fewest}; select more events, or lower --min-events"
         )
     shape = (request.kind.ranges, *request.panels.shape)
     return Pedestal(
@@ -207,7 +207,7 @@ def _facts(
         ],
         "accepted": accepted,
         "notes": [
-            f"taken as dark although {item.check} says otherwise: {item.found}, wanted {item.wanted}"
+            f"taken as dark although the check {item.check} failed: {item.found}, wanted {item.wanted}"
             for item in findings if not item.dark
         ],
         "inputs": [

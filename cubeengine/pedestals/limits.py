@@ -88,7 +88,9 @@ class Limits:
                 if not low <= high:
                     raise SpecError(f"limits of {what}: must be LOW to HIGH, but are {low:g} to {high:g}")
         if not 0 < self.rejected <= 1:
-            raise SpecError(f"the part of values rejected must be over 0 and at most 1, got {self.rejected}")
+            raise SpecError(
+                f"the fraction of values rejected must be above 0 and at most 1, got {self.rejected}"
+            )
 
     @classmethod
     def parse(cls, *, pedestal: Sequence[str], noise: Sequence[str], rejected: float) -> Limits:
@@ -112,7 +114,7 @@ class Limits:
         names = kind.range_names
         for name in [*_names(self.pedestal), *_names(self.noise)]:
             if name not in names and name != "":
-                raise SpecError(f"limits: {name!r} is no gain range of {kind.name}: {', '.join(names)}")
+                raise SpecError(f"limits: {name!r} is not a gain range of {kind.name}: {', '.join(names)}")
 
     def of(self, kind: Kind, name: str, typical_noise: float) -> RangeLimits:
         """Give the limits of a gain range whose pixels have a median noise of `typical_noise`."""
@@ -179,7 +181,7 @@ def _parsed(texts: Sequence[str], what: str) -> dict[str, Interval]:
             limits[(match[1] or "").strip() if match else ""] = _numbers(match)
         except ValueError:
             raise SpecError(
-                f"limits of {what}: {text!r} must be LOW:HIGH in ADU, or RANGE=LOW:HIGH, as 'g0=2:7'"
+                f"limits of {what}: {text!r} must be LOW:HIGH in ADU, or RANGE=LOW:HIGH, e.g. 'g0=2:7'"
             ) from None
     return limits
 

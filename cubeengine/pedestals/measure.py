@@ -244,7 +244,7 @@ class _Passes:
         if self.request.n_events * widest**2 > MAX_SUM:
             raise SpecError(
                 f"the values of a pixel spread over {2 * widest:,} ADU, too far for sums over "
-                f"{self.request.n_events:,} events: are these raw frames? else select fewer events"
+                f"{self.request.n_events:,} events; check that these are raw frames, or select fewer events"
             )
 
 

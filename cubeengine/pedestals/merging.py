@@ -57,7 +57,7 @@ def read_others(path: Path | None, kind: Kind, panels: Panels, detector: Detecto
     Raises
     ------
     SpecError
-        If there is no such file, or it is of another detector, or its shapes or types do not fit.
+        If no such file, or it is of another detector, or its shapes or types do not fit.
     SourceFormatError
         If it cannot be read.
     """

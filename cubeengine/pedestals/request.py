@@ -64,7 +64,7 @@ class Rule:
             raise SpecError(f"clip must be 3 to 20 standard deviations, got {self.clip:g}")
         if self.fewest < FEWEST_FOR_MEDIAN:
             raise SpecError(
-                f"a pixel needs {FEWEST_FOR_MEDIAN} values or more to tell what is far off, got {self.fewest}"
+                f"a pixel needs at least {FEWEST_FOR_MEDIAN} values to recognise outliers, got {self.fewest}"
             )
         check_names(self.accepted)
 
@@ -118,7 +118,7 @@ class Request:
     @property
     def label(self) -> str:
         """Name the events, for messages."""
-        which = f"selected by {self.select}" if self.select else "all of the run"
+        which = f"selected by {self.select}" if self.select else "all events of the run"
         return f"the {self.n_events:,} events ({which}) of {self.run.label}"
 
     def key(self) -> str:
@@ -150,7 +150,7 @@ def make_request(
     if np.count_nonzero(chosen) < rule.fewest:
         raise SpecError(
             f"{np.count_nonzero(chosen):,} of {run.n_events:,} events are selected, but a pixel needs "
-            f"{rule.fewest} values; select more events, or ask for less: --min-events"
+            f"{rule.fewest} values; select more events, or lower --min-events"
         )
     others = read_others(merge, chosen_kind, panels, known)
     slots = slots_of(chosen_kind, panels, known)
@@ -172,7 +172,7 @@ def raw_field(run: Run, detector: str) -> str:
     known = [name.removesuffix(RAW) for name, info in run.fields.items() if _is_raw(name, info.shape)]
     near = nearest_names(detector, known)
     hint = f"nearest: {near[0]!r}; " if near else ""
-    listed = ", ".join(known) if known else "none; raw frames are in raw data, --xtc"
+    listed = ", ".join(known) if known else "none; give the raw data with --xtc"
     raise SpecError(
         f"{detector!r} has no raw frames in run {run.label}; {hint}detectors with raw frames: {listed}"
     )
@@ -185,13 +185,13 @@ def _is_raw(name: str, shape: tuple[int, ...]) -> bool:
 def _kind(wanted: str | None, detector: DetectorInfo | None, merge: Path | None, field: str) -> Kind:
     """Give the kind of the detector: what the user says, what the raw data say, what the other file says."""
     if wanted is not None and kind_named(wanted) is None:
-        raise SpecError(f"{wanted!r} is no kind of detector; known are {', '.join(KINDS)}")
+        raise SpecError(f"{wanted!r} is not a kind of detector; known: {', '.join(KINDS)}")
     said = [wanted or "", detector.kind if detector else "", open_constants(merge).kind if merge else ""]
     found = next((kind for name in said if name and (kind := kind_named(name)) is not None), None)
     if found is None:
         names = ", ".join(repr(name) for name in said if name) or "nothing"
         raise SpecError(
-            f"no known kind of detector for {field!r}: the data say {names}; add --kind and one of "
+            f"unknown kind of detector for {field!r}: the data name {names}; add --kind with one of "
             f"{', '.join(KINDS)}"
         )
     return found
@@ -218,5 +218,5 @@ def _choose(run: Run, field: str, select: Select) -> tuple[BoolArray, str]:
         chosen = run.states(with_numbers(run, resolve_selection(spec, "dark"))) == states.TRUE
         text = select if isinstance(select, str) else str(spec.to_dict()["select"]["dark"])
     if not chosen.any():
-        raise SpecError(f"no event to take: {text or 'the run is empty'} keeps none of {run.n_events:,}")
+        raise SpecError(f"no events left: {text or 'the run is empty'} keeps none of {run.n_events:,}")
     return chosen, text

@@ -96,8 +96,8 @@ class Pedestal:
             one = len(absent) == 1
             notes.append(
                 f"no constants for {', '.join(absent)}: too few values, or none. Pixels in "
-                f"{'this range' if one else 'these ranges'} will be missing from calibrated frames; "
-                "--merge FILE takes the constants of another file, of a run in another gain mode, say"
+                f"{'this range' if one else 'these ranges'} will be missing from calibrated frames; --merge "
+                "FILE adds them from another file, e.g. of a run in another gain mode"
             )
         return tuple(notes)
 
@@ -143,7 +143,7 @@ class Pedestal:
         """
         path = Path(path)
         if path.exists() and not overwrite:
-            raise StoreMismatch(f"{path} is there already; choose another name, or replace it: --overwrite")
+            raise StoreMismatch(f"{path} already exists; choose another name, or replace it with --overwrite")
         arrays = {
             "pedestals": self.pedestals, "pixel_rms": self.noise, "pixel_status": self.status,
             **self.others.arrays,

@@ -139,8 +139,8 @@ def cut(frames: Frames, budget: Budget, threads: int, *, separate: bool) -> Work
     if lacking() > 0:
         raise BudgetExceeded(
             f"pedestals of {frames.n_elements:,} pixels in {frames.n_slots} gain ranges need "
-            f"{format_size(budget.per_worker + lacking())}, but {format_size(budget.per_worker)} is allowed; "
-            "raise the memory"
+            f"{format_size(budget.per_worker + lacking())}, but {format_size(budget.per_worker)} is "
+            "allowed; allow more memory"
         )
     return _cut(frames, size, running, block)
 

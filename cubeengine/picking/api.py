@@ -124,7 +124,10 @@ def pick(
     """
     run, wanted = run_and_spec(run, spec, PickSpec)
     if not isinstance(wanted, PickSpec):
-        raise SpecError("this spec has no section 'pick', so it is for a cube: use ce.plan, or ce.PickSpec")
+        raise SpecError(
+            "this spec has no section 'pick', so it describes a cube; use ce.plan, or "
+            "ce.PickSpec for picked events"
+        )
     budget = Budget(parse_size(memory) if memory is not None else wanted.resources.memory)
     with working(PLANNING):
         bound = bind(run, wanted, sample=Sample(events, every), further=_further(run, wanted))
@@ -195,7 +198,7 @@ class PickPlan:
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
         """What is allowed but probably not meant."""
-        slots = f"{self.picked.events.size:,} places for events"
+        slots = f"{self.picked.events.size:,} slots for events"
         found = large_output(self.work.output_nbytes, self.work.read_nbytes, slots)
         return (*plan_warnings(self.bound), *found)
 

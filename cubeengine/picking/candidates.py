@@ -104,8 +104,8 @@ def _check_room(n_groups: int, most: int, budget: Budget) -> None:
     needed = n_groups * most * (TABLE_NBYTES + EVENT_NBYTES)
     if needed > budget.usable:
         raise BudgetExceeded(
-            f"{most:,} events of each of {n_groups:,} bins, selections counted, take {format_size(needed)} "
-            f"of memory, but {format_size(budget.per_worker)} is allowed; ask for fewer events or bins, or "
+            f"{most:,} events in each of {n_groups:,} bins (over all selections) take {format_size(needed)} "
+            f"of memory, but {format_size(budget.per_worker)} is allowed; choose fewer events or bins, or "
             "raise resources.memory"
         )
 

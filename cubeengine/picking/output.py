@@ -140,7 +140,8 @@ def _variable_arrays(work: PickWork, variable: Variable) -> Iterator[ArrayLayout
     attrs = {"field": variable.field, "units": variable.unit, "long_name": variable.field}
     mask = f"{variable.name}_valid"
     if variable.has_mask:
-        attrs["comment"] = f"{variable.fill} where {mask} is false: no event was picked, or it lacks this"
+        attrs["comment"] = f"{variable.fill} where {mask} is false: no event was picked, or the event lacks "
+        "this field"
     yield ArrayLayout(
         variable.name,
         (*work.slot_dims, *element_dims(variable)),

@@ -77,7 +77,7 @@ def _read_which(value: object) -> Any:
     if word not in PLAIN:
         near = nearest_names(word, (*PLAIN, *Which.model_fields))
         hint = f"; nearest: {', '.join(map(repr, near))}" if near else ""
-        raise SpecError(f"{word[:60]!r} is none of {', '.join((*PLAIN, *Which.model_fields))}{hint}")
+        raise SpecError(f"{word[:60]!r} is not one of {', '.join((*PLAIN, *Which.model_fields))}{hint}")
     return word
 
 
@@ -109,7 +109,7 @@ class Pick(Model):
     @model_validator(mode="after")
     def _has_field(self) -> Self:
         if self.field is None and not self.goes_without:
-            raise SpecError(f"needs 'field': the variable of which it picks the {self.kind}")
+            raise SpecError(f"needs 'field', the variable whose {self.kind} value it picks")
         return self
 
     @property
@@ -166,7 +166,7 @@ class PickSpec(CubeSpec):
     def further_scalars(self) -> tuple[tuple[SpecPath, str, str], ...]:
         """The field that events are picked by."""
         field = self.pick.field
-        return () if field is None else ((("pick", "field"), field, "what events are picked by"),)
+        return () if field is None else ((("pick", "field"), field, "the field that events are picked by"),)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -214,9 +214,12 @@ def _names(spec: PickSpec) -> Iterator[tuple[SpecPath, str]]:
             claims += [(path, signal.variable + ending) for ending in ("", "_valid")]
     for path, name in claims:
         if not is_variable_name(name):
-            yield path, f"{name[:80]!r} cannot be a name in the store; derive a variable with a shorter name"
+            yield (
+                path,
+                f"{name[:80]!r} cannot be used as a name in the store; derive a variable with a shorter name",
+            )
         elif taken[name]:
-            yield path, f"there would be two variables called {name!r}; choose another name"
+            yield path, f"two variables would be called {name!r}; choose another name"
         taken[name] += 1
 
 

@@ -203,7 +203,7 @@ class AxisFinder:
         if not distinct.n_values:
             raise PlanError(
                 f"axis {spec.field!r}: steps: no selected event has a value of {source.field!r}; see its "
-                "values with  cubeengine fields SOURCE --stats,  and the cut flow without this axis"
+                "values with  cubeengine fields SOURCE --stats,  and the cut flow of a plan without this axis"
             )
         low, high = map(float, distinct.limits)
         self._checked(np.array([low, high]))
@@ -246,8 +246,9 @@ class AxisFinder:
         if n_found > MOST_SURE_STEPS and n_found * EVENTS_PER_STEP > n_values:
             raise PlanError(
                 f"axis {self._spec.field!r}: steps: the {n_values:,} readings have {n_found:,} values that "
-                f"differ by more than {tolerance:.3g}{' ' * bool(unit)}{unit}; if settings are read with "
-                "noise, give  tolerance: WIDTH,  wider than the noise and narrower than a step; else edges"
+                f"differ by more than {tolerance:.3g}{' ' * bool(unit)}{unit}; if the settings are noisy "
+                "readings, give  tolerance: WIDTH,  wider than the noise and narrower than a step; "
+                "otherwise give edges"
             )
 
 
@@ -255,8 +256,8 @@ def _quantile_edges(spec: AxisSpec, distinct: Distinct) -> FloatArray:
     n_bins = spec.quantiles or 1
     if distinct.n_values < 2:
         raise PlanError(
-            f"axis {spec.field!r}: quantiles need 2 selected events with a value or more, "
-            f"found {distinct.n_values}"
+            f"axis {spec.field!r}: quantiles need at least 2 selected events with a value, found "
+            f"{distinct.n_values}"
         )
     edges = quantile_edges(distinct, n_bins)
     unequal = np.unique(edges)
@@ -264,7 +265,7 @@ def _quantile_edges(spec: AxisSpec, distinct: Distinct) -> FloatArray:
         return _midway(unequal)
     if len(unequal) < len(edges):
         raise PlanError(
-            f"axis {spec.field!r}: {n_bins} quantiles make equal edges, as many events share a value; "
+            f"axis {spec.field!r}: {n_bins} quantiles give equal edges, because many events share a value; "
             f"use quantiles: {_possible_quantiles(distinct, len(unequal) - 1)}, edges, or steps: auto"
         )
     return edges

@@ -216,7 +216,7 @@ def delay_facts(run: Run, spec: CubeSpec, counts: Mapping[str, DelayCounts]) -> 
 def _laser_text(run: Run, spec: CubeSpec, name: str) -> str:
     recipe = spec.derive[name].delay
     if recipe is not None and recipe.laser == "none":
-        return "not asked: the recipe counts all events as laser-on"
+        return "not used: the recipe counts all events as laser-on"
     if lacks_laser(run, spec):
         return f"unknown: no field {spec.run.laser!r}, so all events count as laser-on"
     return spec.run.laser

@@ -79,12 +79,12 @@ _FATES = {
     "binned": "in the bins",
     "outside": "outside the bins",
     "cut": "cut",
-    "nan": "with a NaN where a value is needed",
-    "missing": "with a value missing",
-    "damaged": "with a damaged value",
+    "nan": "with NaN in a cut or axis",
+    "missing": "with a cut or axis value missing",
+    "damaged": "with a cut or axis value damaged",
 }
 _DELAYS = {
-    "laser_on": "taken as laser-on",
+    "laser_on": "counted as laser-on",
     "laser_off": "laser-off (nominal delay alone)",
     "no_timetool": "without a valid time tool",
     "no_nominal": "without a nominal delay",
@@ -93,10 +93,10 @@ _DELAYS = {
 
 
 _NEAR = {
-    "complete": "from all the events asked for",
-    "partial": "from fewer",
-    "nothing": "with no other event's value",
-    "missing": "without a value to start from",
+    "complete": "from all requested events",
+    "partial": "from fewer events",
+    "nothing": "without a value from another event",
+    "missing": "without a value of their own",
 }
 
 
@@ -163,8 +163,9 @@ def _work(plan: CubePlan, budget: Budget, disk: DiskUse) -> str:
         f"{format_size(output_nbytes(plan))} before compression\n"
         f"  memory: {format_size(plan.projected_memory())} projected with one thread, "
         f"{format_size(budget.per_worker)} allowed per worker\n"
-        f"  disk beside the cube until it is there: at most {format_size(disk.store + disk.side)}; "
-        f"with --resume {format_size(disk.sums)} of partial sums more"
+        "  disk needed beside the finished cube while it is made: at most "
+        f"{format_size(disk.store + disk.side)}; "
+        f"with --resume {format_size(disk.sums)} more for partial sums"
     )
 
 

@@ -107,8 +107,8 @@ def _number(run: Run, cut: Ranked, bound: Percentile) -> FoundPercentile:
         among = _words(scope)
         if not distinct.n_values:
             raise PlanError(
-                f"cut on {cut.field!r}: {bound} of no values: of the events that it is taken of ({among}) "
-                "none has a finite one"
+                f"cut on {cut.field!r}: {bound} of no values: no event it is computed from ({among}) has a "
+                "finite value"
             )
         (value,) = quantiles(distinct, np.array([bound.share]) / 100)
         noted = FoundPercentile(cut.field, float(bound.share), float(value), distinct.n_values, among)

@@ -129,11 +129,11 @@ def _applicable(shape: SignalShape) -> Iterator[Strategy]:
 
 def _inapplicable(shape: SignalShape) -> Iterator[Rejection]:
     if shape.n_bins <= 1:
-        yield Rejection("by_bin", "there is one bin only")
+        yield Rejection("by_bin", "there is only one bin")
     if shape.n_elements <= 1:
         yield Rejection("by_tile", "a single number cannot be split")
     elif shape.image is not None:
-        yield Rejection("by_tile", "the image is put together of whole frames, once for the finished cube")
+        yield Rejection("by_tile", "the image is assembled from whole frames, once for the finished cube")
 
 
 def _stream(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPlan:

@@ -14,11 +14,11 @@ def reason(plan: SignalPlan, shape: SignalShape) -> str:
     if plan.strategy == "stream":
         return (
             f"the partial cube ({size}) is small against the input ({format_size(shape.input_nbytes)}), "
-            f"which is read once in {counted(plan.n_leaves, 'run')} of events"
+            f"which is read once, in {counted(plan.n_leaves, 'leaf', 'leaves')}"
         )
     if plan.strategy == "by_bin":
         groups = counted(parts, "group")
-        return f"frames can be read one by one, so {groups} of bins read just their own events"
+        return f"frames can be read one by one, so {groups} of bins read only their own events"
     return f"{counted(parts, 'part')} of the frame need {size} each; the cube of a whole frame is too large"
 
 

@@ -142,6 +142,6 @@ def scratch(length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def _no_room(error: OSError) -> PlanError:
     return PlanError(
-        f"side files of the plan cannot be written to {tempfile.gettempdir()} ({error}); "
-        "let TMPDIR name a folder with room"
+        f"cannot write the plan's temporary files to {tempfile.gettempdir()} ({error}); set TMPDIR to a "
+        "folder with free space"
     )

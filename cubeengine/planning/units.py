@@ -85,7 +85,7 @@ def field_in(field: str, units: Mapping[str, str], unit: str, where: str) -> Fie
         return FieldIn(field, "", "")
     if declared is None:
         raise SpecError(
-            f"{where}: wants {field!r} in {unit!r}, but the unit of that field is declared nowhere; "
+            f"{where}: needs {field!r} in {unit!r}, but the unit of that field is not declared; "
             f"{unit_hint(field, unit)}"
         )
     found = FieldIn(field, declared, unit)

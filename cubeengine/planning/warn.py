@@ -35,7 +35,7 @@ NEAR_EDGE = 0.01  # of the selected events
 CHANCE = 1e-3  # below it, zeros in a row are taken for more than chance
 LOPSIDED = 0.99  # of the selected events, outside or in one bin
 ENOUGH = 100  # events: of fewer, more than 99 % are all of them, which may be chance
-ALL_THE_SAME = "if all is as it should be, give --force, or force=True in Python"
+ALL_THE_SAME = "if this is right, give --force, or force=True in Python"
 MOST_LOOKED_AT = 64 * 2**20  # bytes of an array that is looked through for zeros: a plan reads no frames
 
 
@@ -71,7 +71,7 @@ def _undeclared_unit(bound: Bound, number: int) -> Iterator[Problem]:
     if axis_unit(axis) is None and declared_unit(bound.spec, axis.field) is None:
         yield _warning(
             ("axes", number, "field"),
-            f"the unit of {axis.field!r} is declared nowhere; {unit_hint(axis.field)}, or give the axis  "
+            f"the unit of {axis.field!r} is not declared; {unit_hint(axis.field)}, or give the axis  "
             "unit: ''  if it has none",
         )
 
@@ -82,7 +82,7 @@ def _no_laser_field(bound: Bound, name: str) -> Iterator[Problem]:
         yield _warning(
             ("derive", name),
             f"the run has no field {bound.spec.run.laser!r}, so all events count as laser-on; "
-            "add  laser: none  to the recipe if they are, or say under run.laser where it stands",
+            "if that is right, add  laser: none  to the recipe; otherwise name the field under run.laser",
         )
 
 
@@ -93,7 +93,7 @@ def _nothing_near(bound: Bound, name: str) -> Iterator[Problem]:
         among = "" if recipe is None else f" of the selection {recipe.among!r}"
         near = " near enough" if recipe is None or recipe.within is not None else ""
         yield _warning(
-            ("derive", name), f"{name!r} is missing everywhere: no other event{among}{near} has a value"
+            ("derive", name), f"{name!r} is missing in every event: no other event{among}{near} has a value"
         )
 
 
@@ -121,8 +121,8 @@ def _unlike_percentiles(bound: Bound) -> Iterator[Problem]:
                 yield _warning(
                     ("select", name),
                     f"{found.percentile:g} % of {found.field!r} is {found.value:.6g} in {name!r} and "
-                    f"{value:.6g} in {other!r}, as their other cuts differ; for one number put the cut "
-                    "into a selection that both refer to",
+                    f"{value:.6g} in {other!r}, because their other cuts differ; for one number, move the "
+                    "cut to a selection that both refer to",
                 )
 
 
@@ -149,7 +149,7 @@ def _without_hint(name: str, cut: Cut, kept: int, n_dark: int) -> Problem:
     groups = sorted({f"{field.partition('/')[0]}/*" if "/" in field else field for field in fields(cut)})
     return _warning(
         ("select", name),
-        f"{describe(cut)} leaves {kept:,} of {n_dark:,} laser-off events, whose time tool means nothing; "
+        f"{describe(cut)} leaves {kept:,} of {n_dark:,} laser-off events, which have no time-tool signal; "
         f"add  without: [{', '.join(groups)}]  to {name!r}",
     )
 
@@ -174,7 +174,7 @@ def _crowd(bound: Bound, name: str) -> str:
     counts, binned = bound.n_events[list(bound.selections).index(name)], bound.fates[name].binned
     return (
         f"selection {name!r}: {counts.max():,} of {binned:,} events are in one bin of {len(counts):,}; "
-        f"{'; '.join(_reach(bound, axis, name) for axis in bound.axes)}; is the unit right, and the range?"
+        f"{'; '.join(_reach(bound, axis, name) for axis in bound.axes)}; check the unit and the range"
     )
 
 
@@ -227,13 +227,14 @@ def _near_edges(bound: Bound, axis: BinnedAxis, number: int) -> Iterator[Problem
 def _on_what(bound: Bound, axis: BinnedAxis) -> str:
     if axis.steps is None:
         return (
-            f"on an edge of {axis.axis.field!r}{_whose_bin(bound, axis)}; for set values use centers, "
-            "or steps: auto"
+            f"on an edge of {axis.axis.field!r}{_whose_bin(bound, axis)}; if these are set values, use "
+            "centers or steps: auto"
         )
     return (
-        f"between the settings of {axis.axis.steps!r}, in no bin: they are no part of {axis.axis.n_bins:,} "
-        f"settings that are at most {axis.axis.tolerance:.3g} wide; where readings of a setting spread over "
-        "more, give a larger tolerance, where settings are closer than that, a smaller one"
+        f"between the settings of {axis.axis.steps!r}, in no bin: they belong to none of the "
+        f"{axis.axis.n_bins:,} "
+        f"settings, each at most {axis.axis.tolerance:.3g} wide; give a larger tolerance if the readings of "
+        "one setting spread over more, or a smaller one if the settings are closer than that"
     )
 
 
@@ -253,8 +254,8 @@ def _one_setting(axis: BinnedAxis, number: int) -> Iterator[Problem]:
 
 def _whose_bin(bound: Bound, axis: BinnedAxis) -> str:
     if axis.source.converts or bound.run.fields[axis.source.field].dtype.kind == "f":
-        return " within rounding, so chance decides their bin"
-    return ", so they count in the bin above it (on the last edge: below it)"
+        return " to within rounding, so rounding decides their bin"
+    return ", so they count in the bin above that edge (on the last edge: the bin below)"
 
 
 def _leading_zeros(bound: Bound) -> Iterator[Problem]:
@@ -271,8 +272,8 @@ def _leading_zeros(bound: Bound) -> Iterator[Problem]:
             first = "first event" if zeros == 1 else f"first {zeros:,} events"
             yield _warning(
                 place,
-                f"{name!r} is 0 in the {first} and not after, which may stand for missing values; "
-                f"if so, add  missing: {flow({name: 'leading_zeros'})}",
+                f"{name!r} is 0 in the {first} and not after; if these zeros mark missing values, add  "
+                f"missing: {flow({name: 'leading_zeros'})}",
             )
 
 
@@ -285,8 +286,8 @@ def _wrapped_marks(bound: Bound) -> Iterator[Problem]:
         if (found := suspected_mark(bound.run, name)) is not None:
             yield _warning(
                 place,
-                f"{name!r} is {found}; if these are missing, declare  missing: "
-                f"{flow({name: _with_mark(bound, name, found.mark)})}, if they are data,  "
+                f"{name!r} is {found}; if these values are missing, declare  missing: "
+                f"{flow({name: _with_mark(bound, name, found.mark)})}; if they are data,  "
                 f"missing: {flow({name: []})}",
             )
 
@@ -303,8 +304,9 @@ def _damaged_integers(bound: Bound) -> Iterator[Problem]:
                 cut = flow({"field": found.field, "equal": 1})
                 yield _warning(
                     place,
-                    f"selection {selection!r}: {found.field!r} is 0 in {n_events:,} events, so {source!r} is "
-                    f"missing or damaged there, but may be counted as a value; leave them out with  {cut}",
+                    f"selection {selection!r}: {found.field!r} is 0 in {n_events:,} events, so {source!r} "
+                    "is missing or damaged in them, but may be counted as a value; leave these events out "
+                    f"with  {cut}",
                 )
 
 

@@ -51,11 +51,11 @@ def _message(spec: CubeSpec, member: Cut | str, border: Border, beside: Beside, 
     low, high = (_written(value, unit, declared, toward) for value, toward in limits)
     lying = low if beside.low == beside.high else f"{low} to {high}"
     label = resolve_cut(spec, member).label if isinstance(member, Cut) else member
-    done, wanted = ("leaves out", "keep") if border.keeps_equal else ("keeps", "leave out")
+    done, wanted = ("leaves out", "to keep them") if border.keeps_equal else ("keeps", "to leave them out")
     n_events = f"{beside.n_events:,} of {beside.n_values:,} events"
     return (
-        f"{label} {done} {n_events} whose {border.field!r} is {lying}, equal but for rounding; "
-        f"to {wanted} them write  {_instead(member, border, low, high)}"
+        f"{label} {done} {n_events} whose {border.field!r} is {lying}, equal apart from rounding; to "
+        f"{wanted}, write  {_instead(member, border, low, high)}"
     )
 
 

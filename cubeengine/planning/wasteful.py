@@ -38,7 +38,7 @@ def empty_bins(bound: Bound) -> Iterator[Problem]:
     if n_bins >= MANY_BINS and EMPTY * n_bins < n_empty < n_bins:
         yield _warning(
             ("axes",),
-            f"{n_empty:,} of {n_bins:,} bins have no event of any selection; take coarser bins, a smaller "
+            f"{n_empty:,} of {n_bins:,} bins have no event in any selection; use coarser bins, a smaller "
             "range, or  steps: auto  for one bin per setting",
         )
 
@@ -60,7 +60,7 @@ def _lacking_off(bound: Bound, off: str, others: Sequence[str]) -> Iterator[Prob
     yield _warning(
         ("axes",),
         f"selection {off!r} has no event in {lacking[on]:,} of the {n_filled:,} bins that {on!r} fills, so "
-        f"{on} minus {off} is NaN there: laser-off events lie at the nominal settings. Take coarser bins"
+        f"{on} minus {off} is NaN there: laser-off events are at the nominal settings. Use coarser bins"
         f"{_width(bound, counts[off])}, or an {off} reference over all bins  (cubeengine rebin CUBE.zarr "
         f"-o ALL.zarr {drops}), or each event's nearest {off} events  (derive: neighbours)",
     )
@@ -96,10 +96,10 @@ def large_output(nbytes: int, read_nbytes: int, what: str) -> Iterator[Problem]:
     """
     wasteful = nbytes > WORTH_NBYTES and nbytes > read_nbytes
     if nbytes > LARGE_NBYTES or wasteful:
-        beside = f", more than the {format_size(read_nbytes)} it is made of" if wasteful else ""
+        beside = f", more than the {format_size(read_nbytes)} of input" if wasteful else ""
         yield _warning(
             ("signals",),
-            f"the result has {format_size(nbytes)} before compression{beside}: {what}; take fewer bins or "
+            f"the result has {format_size(nbytes)} before compression{beside}: {what}; use fewer bins or "
             "selections, smaller frames (stages such as roi or rebin), or  dtype: float32  for images",
         )
 

@@ -123,13 +123,13 @@ def plot_cube(
     dataset = as_dataset(dataset)
     if is_picked(dataset):
         if over or difference:
-            raise SpecError("picked events are drawn as they are; a ratio or difference is drawn of a cube")
+            raise SpecError("picked events are drawn without ratio or difference; draw these from a cube")
         return plot_picked(dataset, signal)
     name = find_signal(dataset, signal) if signal else default_signal(dataset)
     axes, elements = axes_of(dataset), element_dims(dataset, name)
     if len(axes) > 2:
         raise SpecError(
-            f"the cube has {len(axes)} axes, pictures have two; choose bins in Python with isel()"
+            f"the cube has {len(axes)} axes, but pictures have two; choose bins in Python with isel()"
         )
     if len(axes) == 1 and len(elements) > 1:
         dataset = dataset.isel({axes[0]: _spread(dataset, axes[0])})

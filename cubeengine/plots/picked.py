@@ -131,7 +131,7 @@ def _bins(dataset: xr.Dataset, *, few: bool) -> dict[str, NDArray[np.int64]]:
     n_picked = dataset["n_picked"].transpose(SELECTION, ...).values
     full = np.flatnonzero(n_picked.any(axis=0).ravel())
     if not full.size:
-        raise SpecError("no event was picked: all bins are empty")
+        raise SpecError("no event was picked; all bins are empty")
     if few:
         full = full[np.unique(np.linspace(0, full.size - 1, BINS_SHOWN).round().astype(np.int64))]
     axes = axes_of(dataset)

@@ -259,8 +259,8 @@ def ratio_of_sums(dataset: xr.Dataset, signal: str, over: str, because: str = ""
         ratio_unit(top.unit, bottom.unit),
         notes=(f"ratio of the sums in the cube{f': {because}' if because else ''}",),
         error_notes=(
-            f"no errors: how {top.label} and {bottom.label} vary together is not in the cube; "
-            "ce.look.plot_scan draws the run with them",
+            f"no errors: the cube does not hold how {top.label} and {bottom.label} vary together; "
+            "ce.look.plot_scan draws the run with errors",
         ),
     )
 
@@ -296,12 +296,12 @@ def check_same_events(dataset: xr.Dataset, signal: str, over: str, because: str 
     has_elements = element_dims(dataset, signal) or "reduced" in dataset[f"{signal}_mean"].attrs
     has_value = f"isfinite(sum(`{field}`))" if has_elements else f"isfinite(`{field}`)"
     raise SpecError(
-        f"{signal} over {over}: their sums are not surely of the same events in {int(wrong.sum()):,} of "
+        f"{signal} over {over}: the two sums may be over different events in {int(wrong.sum()):,} of "
         f"{wrong.size:,} bins, the first at {bins}: of {int(selected[where]):,} selected events "
-        f"{int(least[where]):,} have {signal} and {int(below[where]):,} have {over}. Make the cube of events "
-        f'that have both, with  select: ["{has_value}", "isfinite(`{base}`)"]; or divide shot by shot, '
-        "with a derived variable; or look at the run, with ce.look.plot_scan, which also knows the errors"
-        f"{f'. It is not taken from the run here: {because}' if because else ''}"
+        f"{int(least[where]):,} have {signal} and {int(below[where]):,} have {over}. Make the cube from "
+        f'events that have both, with  select: ["{has_value}", "isfinite(`{base}`)"]; or divide shot by '
+        "shot, with a derived variable; or draw the run with ce.look.plot_scan, which also gives errors"
+        f"{f'. The ratio was not computed from the run: {because}' if because else ''}"
     )
 
 

@@ -51,9 +51,10 @@ def fates(attrs: Mapping[str, Any]) -> Html:
     ]
     wrong = [name for name, value in sums.items() if value != total]
     told = (
-        f"Every row adds up to the {total:,} events of the run."
+        f"The numbers of every row add up to the {total:,} events of the run."
         if not wrong
-        else f"These rows do not add up to the {total:,} events of the run: {', '.join(wrong)}."
+        else f"The numbers of these rows do not add up to the {total:,} events of the run: "
+        f"{', '.join(wrong)}."
     )
     return section(
         "Where the events went",
@@ -85,6 +86,6 @@ def left_out(attrs: Mapping[str, Any]) -> Html:
     n_columns = len(header) if any(row[-1] for row in rows) else len(header) - 1
     return section(
         "Left out per signal",
-        paragraph("Selected events in the bins whose value for a signal does not enter it."),
+        paragraph("Selected events in the bins whose value is left out of a signal."),
         table(header[:n_columns], [row[:n_columns] for row in rows[:MOST_ROWS]], left=2),
     )

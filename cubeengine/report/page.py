@@ -25,7 +25,7 @@ from cubeengine.report.pictures import Album
 from cubeengine.store.read import cube_facts, signal_names
 from cubeengine.types import Announced
 
-NO_PICTURES = "There are no pictures, as matplotlib is not installed: pip install 'cubeengine[plot]'"
+NO_PICTURES = "There are no pictures because matplotlib is not installed: pip install 'cubeengine[plot]'"
 
 MARK = b" - cubeengine report</title>"
 """What every page has in its head."""
@@ -132,5 +132,5 @@ def _signals(dataset: xr.Dataset) -> Html:
         shape = " x ".join(str(dataset[f"{name}_mean"].sizes[dim]) for dim in element_dims(dataset, name))
         unit = str(dataset[f"{name}_mean"].attrs.get("units", ""))
         rows.append((name, field_of(dataset, name), unit, shape or "scalar"))
-    note = "Pictures show mean and standard error; frames are drawn with: cubeengine show CUBE --plot FILE"
+    note = "Pictures show mean and standard error; draw frames with: cubeengine show CUBE --plot FILE"
     return joined([table(("signal", "field", "unit", "shape"), rows, left=4), paragraph(note)])

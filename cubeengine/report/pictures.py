@@ -60,7 +60,7 @@ class Album:
         if axes > 2:
             return f"The cube has {axes} axes; pictures have two."
         if self._dataset["n_events"].size > MOST_CELLS:
-            return f"The cube has {self._dataset['n_events'].size:,} bins; so many are not drawn here."
+            return f"The cube has {self._dataset['n_events'].size:,} bins, too many to draw here."
         if self._nbytes > MOST_BYTES or self._number >= MOST_PICTURES:
             return "More pictures would make this page too large; see: cubeengine show CUBE --plot FILE"
         return ""

@@ -30,7 +30,7 @@ def _facts(attrs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "time", f"{seconds:,.1f} s"
         yield "rate", f"{nbytes / max(seconds, 1e-9) / 1e6:,.1f} MB/s"
     if resumed := done.get("resumed_nbytes"):
-        yield "input that an earlier run had dealt with", format_size(resumed)
+        yield "input finished by an earlier run", format_size(resumed)
     for name, key in (("memory, measured peak", "measured"), ("memory, projected", "projected")):
         yield name, format_size(memory[key]) if memory.get(key) is not None else ""
     if memory.get("measured") and memory.get("projected"):
@@ -71,7 +71,7 @@ def incidents(attrs: Mapping[str, Any]) -> Html:
     ]
     total = int(done.get("n_incidents", len(found)))
     more = paragraph(f"{total - len(rows):,} more are not shown.") if total > len(rows) else ""
-    header = ("signal", "events, in the order of reading", "what became of it", "reason", "times")
+    header = ("signal", "events, in the order of reading", "outcome", "reason", "times")
     return section("Blocks that failed", table(header, rows, left=4), more)
 
 
@@ -102,7 +102,7 @@ def origins(attrs: Mapping[str, Any]) -> Html:
     rows = [(cube.get("path", ""), cube.get("run", ""), cube.get("hash", "")) for cube in cubes[:MOST_ROWS]]
     shown = table(("cube", "run", "hash of its values"), rows, left=3) if rows else ""
     steps = [str(step.get("did", "")) for step in attrs.get("history") or ()]
-    return section("Made of other cubes", shown, paragraph("steps: ", ", ".join(steps)) if steps else "")
+    return section("Made from other cubes", shown, paragraph("steps: ", ", ".join(steps)) if steps else "")
 
 
 def versions(attrs: Mapping[str, Any]) -> Html:

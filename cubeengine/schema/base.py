@@ -105,13 +105,13 @@ def _named(cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str
     """Give the value without a name its name; raise SpecError with the right call where there are more."""
     first: str = cls.positional or cls.shorthand
     if first in kwargs:
-        raise SpecError(f"{cls.__name__}: {first!r} is given twice, without its name and with it")
+        raise SpecError(f"{cls.__name__}: {first!r} is given twice, once without its name and once with it")
     if first and (len(args) == 1 or cls.takes_several):
         return {first: args[0] if len(args) == 1 else args, **kwargs}
     names = [name for name in cls.model_fields if name != first and name not in kwargs]
     given = [reprlib.repr(args[0])] if first else []
     meant = dict(zip(names, args[len(given) :], strict=False))
-    taken = f"only its {first!r} without a name" if first else "no value without a name"
+    taken = f"only {first!r} without a name" if first else "only named values"
     hint = cls.hints.get("", "")
     try:
         cls(**({first: args[0]} if first else {}), **meant, **kwargs)
@@ -237,7 +237,7 @@ def _explained(
 def _unknown_key(key: str, near: tuple[str, ...], known: tuple[str, ...]) -> str:
     if near:
         return f"unknown key {key!r}; nearest: {', '.join(map(repr, near))}"
-    return f"unknown key {key!r}; " + (f"known are {', '.join(known)}" if known else "there are none here")
+    return f"unknown key {key!r}; " + (f"known: {', '.join(known)}" if known else "no keys are allowed here")
 
 
 def _plain(value: Any) -> Any:

@@ -25,7 +25,7 @@ class Percentile:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 100:
-            raise SpecError(f"a percentile lies between 0 % and 100 %, not at {self.share!r} %")
+            raise SpecError(f"a percentile must be between 0 % and 100 %, not {self.share!r} %")
 
     def __str__(self) -> str:
         return f"{repr(self.share).removesuffix('.0')} %"
@@ -56,7 +56,7 @@ def check_field_name(name: str) -> str:
     """Give the name back if it can be that of a field; backticks around it are taken off."""
     bare = name[1:-1] if len(name) > 2 and name[0] == name[-1] == "`" else name
     if "`" in bare or len(bare) > _MAX_FIELD_NAME:
-        raise SpecError(f"{name[:80]!r} is not the name of a field; an expression goes under `derive`")
+        raise SpecError(f"{name[:80]!r} is not the name of a field; write an expression under `derive`")
     return bare
 
 
@@ -112,7 +112,7 @@ def read_bound(value: object) -> int | float | Quantity | Percentile:
     if isinstance(value, str) and value.strip().endswith("%"):
         quantity = parse_quantity(value.strip()[:-1])
         if quantity.unit:
-            raise SpecError(f"{value!r} has a unit beside the percent; a percentile is written '10 %'")
+            raise SpecError(f"{value!r} has a unit beside the percent sign; write a percentile as '10 %'")
         return Percentile(quantity.value)
     return read_amount(value)
 
@@ -128,7 +128,7 @@ def amount_in(value: float | Quantity, unit: str | None, what: str) -> float:
     if not isinstance(value, Quantity):
         return value
     if unit is None:
-        raise SpecError(f"{value} carries a unit, but {what} has none; declare it under `units`")
+        raise SpecError(f"{value} has a unit, but {what} has none; declare it under `units`")
     return convert_written(value.value, value.unit, unit)
 
 
@@ -170,7 +170,7 @@ def _read_mark(value: object) -> Mark:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SpecError(f"must be a number, {LEADING_ZEROS!r}, or a list of these, but is {kind_of(value)}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise SpecError("must be finite: NaN and infinities are left out without being declared")
+        raise SpecError("must be finite: NaN and infinities are always left out, without a declaration")
     return value
 
 

@@ -48,7 +48,7 @@ class Binning:
             if name not in known:
                 others = [*known, "select", "signals", "name", "memory", "events", "every", "force"]
                 near = nearest_names(name, others, n=1)
-                hint = f"nearest: {near[0]!r}" if near else f"known are {', '.join(others)}"
+                hint = f"nearest: {near[0]!r}" if near else f"known: {', '.join(others)}"
                 raise SpecError(f"cube() has no argument {name!r}; {hint}")
         return cls(**given)
 
@@ -64,7 +64,7 @@ class Binning:
             found = f", not {' and '.join(given)}" if given else ""
             raise SpecError(f"the axis {name!r} needs exactly one of {', '.join(FORMS)}{found}")
         if self.range is not None and self.bins is None:
-            raise SpecError(f"the axis {name!r}: 'range' goes with 'bins'")
+            raise SpecError(f"the axis {name!r}: 'range' needs 'bins'")
         plain: dict[str, Any] = {"field": name, "unit": self.unit, "tolerance": self.tolerance}
         if self.bins is not None:
             low, high = self.range or _span(name, run, spec, nodes)
@@ -80,7 +80,9 @@ def _span(name: str, run: Run, spec: CubeSpec, nodes: Sequence[Node]) -> tuple[A
     found = numbers(run.column(name))
     kept = np.any([run.states(node) == states.TRUE for node in nodes], axis=0) & np.isfinite(found)
     if not kept.any() or found[kept].min() == found[kept].max():
-        raise SpecError(f"the axis {name!r}: the selected events have no two different values; give 'range'")
+        raise SpecError(
+            f"the axis {name!r}: the selected events all have the same value, or none; give 'range'"
+        )
     unit = declared_unit(spec, name)
     low, high = float(found[kept].min()), float(found[kept].max())
     return (f"{low!r} {unit}", f"{high!r} {unit}") if unit else (low, high)
@@ -100,8 +102,8 @@ def axes_of(
     names = [field for field in asked if isinstance(field, str)]
     if len(names) > 1 or (binning.is_given and not names):
         raise SpecError(
-            f"the binning that is given is that of one field, but {len(names)} are named without any; give "
-            "the others as {'field': ..., 'edges': ...} or ce.Axis(...)"
+            f"the given binning is for one field, but {len(names)} fields have none of their own; give the "
+            "others as {'field': ..., 'edges': ...} or ce.Axis(...)"
         )
     return tuple(
         binning.axis(run.fields.resolve(field), run, spec, nodes)

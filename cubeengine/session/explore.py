@@ -54,7 +54,7 @@ def explore(
     True
     """
     if isinstance(source, Run | Session) and (run is not None or xtc is not None):
-        raise SpecError("the run is open already: leave out run and xtc, or name its files")
+        raise SpecError("the run is already open; leave out run and xtc, or give the paths of its files")
     if isinstance(source, Session):
         session = source
     else:

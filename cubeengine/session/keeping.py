@@ -75,7 +75,7 @@ class Keeper:
         """Save the notes; see `Session.save`."""
         if (reason := self._in_the_way) and not overwrite:
             raise StoreMismatch(
-                f"{self._place}: {reason}; run.save(overwrite=True) takes its place, and keeps it under "
+                f"{self._place}: {reason}; run.save(overwrite=True) replaces it, and keeps a copy under "
                 "another name"
             )
         self._unasked = True
@@ -96,14 +96,14 @@ class Keeper:
         if not reason:
             return self.save()
         path = self._save_to([free_name(wanted) for wanted in self._wanted])
-        told = "%s stays as it is: %s; this session is in %s, and saved=%r opens it"
+        told = "%s was not replaced: %s; this session was saved in %s; open it with saved=%r"
         _LOG.warning(told, place, reason, path, str(path))
         return path
 
     def _save_to(self, wanted: Sequence[Path]) -> Path:
         self.path, kept = save_notes(self.run, self.notes, wanted, mine=self._stamp if self._taken else None)
         if kept is not None:
-            _LOG.warning("what was in %s is kept in %s", self.path, kept)
+            _LOG.warning("the former content of %s was kept in %s", self.path, kept)
         self._saved, self._stamp, self._taken = self.notes, InputFile.of(self.path), True
         return self.path
 
@@ -111,7 +111,7 @@ class Keeper:
         try:
             self.close()
         except CubeEngineError as err:
-            _LOG.error("the session of run %s is not saved: %s", self.run.label, err)
+            _LOG.error("the session of run %s was not saved: %s", self.run.label, err)
 
     @property
     def _in_the_way(self) -> str:
@@ -119,9 +119,9 @@ class Keeper:
         if not (self.can_save and self._place.is_file()):
             return ""
         if self._stamp is None:
-            return "a session of this run is saved there, which this one has not loaded"
+            return "it holds a saved session of this run that was not loaded"
         if InputFile.of(self._place) != self._stamp:
-            return "another session of this run was saved there since this one was opened"
+            return "another session of this run was saved in it after this one was opened"
         return ""
 
     @property

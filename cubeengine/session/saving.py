@@ -124,7 +124,7 @@ def open_saved(run: Run, fresh: Notes, saved: Saved = "check") -> Opened:
     if path is None:
         return Opened(fresh)
     if policy == "ignore":
-        return Opened(fresh, path, remarks=(f"{path} is left as it is",))
+        return Opened(fresh, path, remarks=(f"{path} was left unchanged",))
     stamp = InputFile.of(path)
     found = read_variables(path)
     sameness = found.identity.compare(run)
@@ -142,7 +142,7 @@ def _asked(run: Run, saved: Saved) -> tuple[str, Path | None]:
     policies = ", ".join(map(repr, POLICIES))
     path = as_path(saved, f"saved is {policies}, None, or it", "'mine.session.nc'").expanduser()
     if not path.is_file():
-        raise SpecError(f"saved={str(saved)!r}: is no file of a session; give one, or {policies}")
+        raise SpecError(f"saved={str(saved)!r}: not a session file; give a session file, or one of {policies}")
     return "check", path
 
 
@@ -161,10 +161,10 @@ def _is_welcome(sameness: Sameness, policy: str) -> bool:
 
 
 def _ways(sameness: Sameness) -> str:
-    accept = "saved='accept' takes it all the same; " if sameness is not Sameness.OTHER else ""
+    accept = "saved='accept' loads it anyway; " if sameness is not Sameness.OTHER else ""
     return (
-        f"{accept}saved='recipes' takes its units, derived variables and selections, but no arrays; "
-        "saved='ignore' begins anew (on the command line --saved). Nothing is deleted"
+        f"{accept}saved='recipes' loads its units, derived variables and selections, but no arrays; "
+        "saved='ignore' starts a new session (on the command line: --saved). Nothing is deleted"
     )
 
 
@@ -181,8 +181,8 @@ def _restored(
     columns = {name: column for name, column in arrays.items() if name not in clashing}
     spec, aside, reasons = fitting(spec.at(fresh.spec.folder), run.with_columns(columns))
     cube = kind_of_spec(saved.texts[CUBE]).loads(saved.texts[CUBE]) if CUBE in saved.texts else None
-    remarks = [f"left out, as it does not fit the run: {reason}" for reason in reasons]
-    remarks += [f"left out: the run now has a field {name!r} of its own" for name in clashing]
+    remarks = [f"left out because it does not fit the run: {reason}" for reason in reasons]
+    remarks += [f"left out because the run now has a field {name!r}" for name in clashing]
     return Notes(spec, columns, cube, aside), tuple(remarks)
 
 
@@ -222,7 +222,7 @@ def save_notes(
         If the run is in memory only, so that nothing could find it again.
     """
     if not wanted:
-        raise SpecError("a run of arrays in memory has no file beside which its session could be saved")
+        raise SpecError("a run of arrays in memory has no file, so there is no place to save its session")
     for place in wanted[:-1]:
         try:
             return place, _write(place, run, notes, mine)

@@ -127,8 +127,8 @@ def named_selections(spec: CubeSpec, select: object) -> list[str]:
     names = [name for name in asked if isinstance(name, str)]
     if len(names) < len(asked):
         raise SpecError(
-            "the selections of a cube have names, as they stand in its spec: run.select('mine', ...) "
-            "names one, run.cube(..., select='mine') bins it"
+            "a cube needs named selections, which go into its spec: name one with run.select('mine', ...), "
+            "then bin it with run.cube(..., select='mine')"
         )
     return [named_selection(spec, name) for name in names]
 
@@ -144,12 +144,10 @@ def named_selection(spec: CubeSpec, name: str) -> str:
     if name in spec.select or name == ALL_EVENTS:
         return name
     near = nearest_names(name, tuple(spec.select))
-    hint = (
-        f"nearest: {', '.join(map(repr, near))}" if near else f"there are {', '.join(map(repr, spec.select))}"
-    )
-    hint = hint if spec.select else f"make it, e.g. run.select({name!r}, laser='on')"
+    hint = f"nearest: {', '.join(map(repr, near))}" if near else f"known: {', '.join(map(repr, spec.select))}"
+    hint = hint if spec.select else f"define it, e.g. run.select({name!r}, laser='on')"
     if NAME.fullmatch(name) is None:
-        hint = f"an expression is given a name first: run.select('mine', {name!r})"
+        hint = f"give the expression a name first: run.select('mine', {name!r})"
     raise SpecError(f"there is no selection {name!r}; {hint}")
 
 

@@ -159,7 +159,10 @@ class Session(Cubing, Looking):
             raise SpecError(f"{full!r} is a field of {self._opened.label}; give your variable another name")
         if is_recipe(value):
             if "/" in full:
-                raise SpecError(f"{name!r}: names of derived variables have no '/' or '__'; arrays may")
+                raise SpecError(
+                    f"{name!r}: the name of a derived variable cannot contain '/' or '__'; the "
+                    "name of an array can"
+                )
             notes = self.notes.without(full)
             notes = notes.with_spec(derive={**notes.spec.derive, full: as_derived(value)})
         else:
@@ -182,7 +185,7 @@ class Session(Cubing, Looking):
         full = check_variable_name(name)
         added = (*self.notes.variables, *self.notes.spec.derive)
         if full not in added:
-            raise FieldNotFound(full, "what was added", added)
+            raise FieldNotFound(full, "the added variables", added)
         try:
             self._become(self.notes.without(full))
         except SpecError as err:

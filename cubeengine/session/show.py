@@ -142,7 +142,7 @@ def greeting(session: Session) -> str:
     lines = [*summary(session)]
     lines.insert(len(repr(session.run).splitlines()) + 1, ("laser", _laser_words(session)))
     path = session.loaded_from
-    lines.append(("loaded", f"from {path}, as saved last time" if path else "nothing from last time"))
+    lines.append(("loaded", f"from {path}, saved last time" if path else "nothing from last time"))
     lines += [("", remark) for remark in session.remarks]
     tries = "\n".join(f"  {line}" for line in _tries(session))
     return f"{text_of(lines)}\n\ntry:\n{tries}\n"
@@ -151,9 +151,9 @@ def greeting(session: Session) -> str:
 def _laser_words(session: Session) -> str:
     shots = laser_shots(session.run)
     if shots.text is None:
-        return "the run does not say when it was on"
+        return "the run does not record when it was on"
     on, off = (int(np.count_nonzero(mask)) for mask in (shots.on, shots.off))
-    confirm = "; codes by the usual convention, please confirm" if shots.by_code else ""
+    confirm = "; event codes by the usual convention, please confirm" if shots.by_code else ""
     return f"{on:,} events on, {off:,} off, by {shots.text}{confirm}"
 
 
@@ -164,7 +164,7 @@ def _tries(session: Session) -> list[str]:
     return [
         "run.fields          # all of them; run['<TAB> completes their names",
         f'run.add("twice", "2 * {short}")',
-        "run.overview()      # what one looks at first, as a picture"
+        "run.overview()      # a first overview, as a picture"
         if session.notes.spec.select or not i0
         else f'run.hist("{scalar}")',
     ]

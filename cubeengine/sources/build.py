@@ -39,9 +39,8 @@ def check_size(stored: Stored, nbytes: int) -> None:
     available = sum(source.file.size for source in sources)
     if nbytes > max(_HARMLESS_NBYTES, _PLAUSIBLE_RATIO * available):
         raise SourceFormatError(
-            f"{stored.file.path}: field {stored.name!r} is said to have shape {stored.shape}, "
-            f"{nbytes:,} bytes to read, but the file has {available:,}; the file is damaged, or the field "
-            "was never written"
+            f"{stored.file.path}: field {stored.name!r} has shape {stored.shape}, {nbytes:,} bytes to read, "
+            f"but the file has {available:,}; the file is damaged, or the field was never written"
         )
 
 

@@ -78,7 +78,7 @@ def describe(
 
 def _types_note(stored: Stored) -> str:
     cut = stored.dtype.kind != "f" and any("float" in name for name in stored.part_types)
-    lost = ": fractions are cut off, and rows with NaN are missing" if cut else ""
+    lost = ": fractions are truncated, and rows with NaN are missing" if cut else ""
     return f"{' and '.join(stored.part_types)} in the part files, read as {stored.native}{lost}"
 
 

@@ -88,16 +88,16 @@ _MEANINGS = (
     ),
     (
         "unable to lock file",
-        "is being written by another process; wait until it has finished",
+        "is being written by another process; wait until it is finished",
     ),
     (
         "already open for",
-        "is still being written, or its writer was stopped before it had finished; wait, or copy it "
-        "and clear the mark in the copy: h5clear -s FILE",
+        "is still being written, or its writer was stopped; wait, or copy the file and clear the mark in "
+        "the copy: h5clear -s FILE",
     ),
     ("file signature not found", "is not an HDF5 file; cubeengine reads smallData HDF5 files"),
     ("no such file", "no such file"),
-    ("permission denied", "may not be read: permission denied"),
+    ("permission denied", "cannot be read: permission denied"),
     ("is a directory", "is a directory, not a file"),
 )
 

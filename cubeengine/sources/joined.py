@@ -59,7 +59,7 @@ class Join:
         return counts | ({"ambiguous": self.ambiguous} if self.ambiguous else {})
 
     def __str__(self) -> str:
-        unclear = f", {self.ambiguous:,} of them as several have the same time" if self.ambiguous else ""
+        unclear = f", {self.ambiguous:,} of them because several have the same time" if self.ambiguous else ""
         return (
             f"{self.matched:,} events in smallData and raw data, {self.only_smalldata:,} only in "
             f"smallData{unclear}, {self.only_raw:,} only in raw data"
@@ -260,8 +260,8 @@ def _no_match(smalldata: Source, raw: Source) -> str:
     """Say what times there are on both sides."""
     return (
         f"no event of {_name(smalldata)} ({_span(smalldata)}) has the time of a raw one in {_name(raw)} "
-        f"({_span(raw)}); are they of different runs, or smallData of LCLS-I? Name one of them alone to "
-        "leave the other out"
+        f"({_span(raw)}); are they from different runs, or is the smallData from LCLS-I? To read only one "
+        "of them, leave the other out"
     )
 
 

@@ -69,7 +69,7 @@ def find_layout(found: Mapping[str, Stored], where: str) -> TimeLayout:
         listed = ", ".join(top[:8]) + (", ..." if len(top) > 8 else "") if top else "nothing"
         wanted = " or ".join(repr(layout.field) for layout in LAYOUTS)
         raise SourceFormatError(
-            f"{where}: is HDF5 but not smallData: has no event time ({wanted}); it has {listed}"
+            f"{where}: is an HDF5 file but not smallData: it has no event time ({wanted}); it has {listed}"
         )
     stored = found[layout.field]
     shape_wanted = (stored.n_rows, 2) if layout.field == "EvtID/time" else (stored.n_rows,)
@@ -78,11 +78,12 @@ def find_layout(found: Mapping[str, Stored], where: str) -> TimeLayout:
     if any(piece.source.dtype.kind not in "iu" for piece in stored.pieces):
         raise SourceFormatError(
             f"{where}: event time {layout.field!r} is {' and '.join(stored.part_types)} in the part files, "
-            "but floats do not hold event times; write that part anew, and join the parts"
+            "but floats cannot hold event times; write that part again, and join the parts"
         )
     if stored.shape != shape_wanted or stored.dtype.kind not in "iu":
         raise SourceFormatError(
-            f"{where}: event time {layout.field!r} is {stored.dtype} {stored.shape}, but should be integers "
+            f"{where}: event time {layout.field!r} is {stored.dtype} {stored.shape}, but it should be "
+            "integers "
             f"{shape_wanted}; this is not a smallData file"
         )
     return layout
@@ -163,7 +164,7 @@ def read_packed(stored: Stored, *, padded: bool = False) -> tuple[NDArray[np.uin
     if not padded and not there.all():
         raise SourceFormatError(
             f"{stored.file.path}: {int((~there).sum()):,} of {len(there):,} event times in {stored.name!r} "
-            "are missing; a part file was incomplete when the files were joined: join them anew"
+            "are missing; a part file was incomplete when the files were joined: join them again"
         )
     packed = pack(values[:, 0], values[:, 1]) if values.ndim == 2 else values.astype(np.uint64)
     return packed, there

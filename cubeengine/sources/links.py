@@ -38,11 +38,11 @@ def referred_file(holder: Path, stored: str, what: str) -> Path:
             return path
     if not _is_under(candidates[0], homes):
         raise SourceFormatError(
-            f"{holder}: {what} {stored!r} lies outside of the run's directory {homes[0]}, so it is not "
-            "opened; put it under that directory"
+            f"{holder}: {what} {stored!r} is outside the run's directory {homes[0]}, so it is not opened; "
+            "move it into that directory"
         )
     raise SourceFormatError(
-        f"{holder}: {what} {stored!r} is not there (looked in {homes[0]}); copy it beside this file"
+        f"{holder}: {what} {stored!r} was not found in {homes[0]}; copy it beside this file"
     )
 
 
@@ -87,8 +87,8 @@ def hard_item(start: h5py.Group, path: str, file: Path) -> Any:
     item: Any = start
     for part in filter(None, path.split("/")):
         if not isinstance(item, h5py.Group) or part not in set(item):
-            raise SourceFormatError(f"{file}: has no {path!r}, to which a link leads")
+            raise SourceFormatError(f"{file}: has no {path!r}, although a link points to it")
         if read_link(item, part)[0] != "hard":
-            raise SourceFormatError(f"{file}: {path!r} leads through a further link, which is not followed")
+            raise SourceFormatError(f"{file}: {path!r} passes through another link, which is not followed")
         item = item[part]
     return item

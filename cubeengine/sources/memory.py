@@ -137,7 +137,7 @@ def _mapped(path: Path) -> NDArray[Any]:
     except (OSError, ValueError, EOFError) as err:
         raise SourceFormatError(f"{path}: cannot be read as a .npy file ({err})") from err
     if not isinstance(array, np.ndarray) or array.ndim == 0:
-        raise SourceFormatError(f"{path}: holds no array with a first dimension of events")
+        raise SourceFormatError(f"{path}: holds no array whose first dimension is the events")
     return array.view(np.ndarray)
 
 

@@ -9,7 +9,7 @@ from cubeengine.errors import SourceFormatError
 from cubeengine.sources.stored import OpenFiles, Stored, examine
 from cubeengine.types import Announced
 
-_JOIN = "join the parts anew"
+_JOIN = "join the parts again"
 
 
 def announced_by_parts(times: Stored, files: OpenFiles) -> tuple[Announced, ...]:
@@ -31,7 +31,7 @@ def announced_by_parts(times: Stored, files: OpenFiles) -> tuple[Announced, ...]
         return ()
     parts = [*_referred(times), *_beside(times, files)]
     lacking = tuple(part for part in parts if not part.is_complete)
-    why = f"{len(lacking)} of {len(parts)} part files have events that the joined file does not refer to"
+    why = f"{len(lacking)} of {len(parts)} part files have events that are missing in the joined file"
     total = Announced(
         "joined smallData",
         sum(part.announced for part in parts),
@@ -67,6 +67,4 @@ def _beside(times: Stored, files: OpenFiles) -> Iterator[Announced]:
                 continue  # no part file, whatever it is called
             if times.name in holder:
                 n_rows = examine(holder[times.name], described, files).n_rows
-                yield Announced(
-                    f"part {path.name}", n_rows, 0, f"the joined file does not refer to it: {_JOIN}"
-                )
+                yield Announced(f"part {path.name}", n_rows, 0, f"the joined file lacks this part: {_JOIN}")

@@ -86,7 +86,8 @@ def _check_raw(path: Path) -> None:
         for old in path.glob("*.xtc"):
             raise SourceFormatError(_unknown(old, b""))
         raise SourceFormatError(
-            f"{path}: is a directory without raw files of LCLS-II (*.xtc2); name a smallData HDF5 file in it"
+            f"{path}: is a directory without raw files of LCLS-II (*.xtc2); give the path of a smallData "
+            "HDF5 file"
         )
 
 
@@ -96,11 +97,12 @@ def _unknown(path: Path, head: bytes) -> str:
         return f"{path}: is an HDF5 file, not raw data (xtc2)"
     if ".xtc" in path.suffixes:
         return (
-            f"{path}: is an LCLS-I raw file (xtc), which cubeengine does not read; its smallData is "
-            "supported: open <experiment>_Run<number>.h5 under hdf5/smalldata"
+            f"{path}: is an LCLS-I raw file (xtc), which cubeengine does not read; open its smallData file "
+            "instead: <experiment>_Run<number>.h5 under hdf5/smalldata"
         )
     return (
-        f"{path}: is not an HDF5 file (begins with {head[:8]!r}) nor raw data (xtc2); cubeengine reads these"
+        f"{path}: is neither an HDF5 file (it begins with {head[:8]!r}) nor raw data (xtc2); cubeengine "
+        "reads only these"
     )
 
 

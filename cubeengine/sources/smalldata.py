@@ -209,7 +209,7 @@ class SmallDataSource:
         why = (
             ""
             if n_matched == len(real)
-            else "the run has none of their times, and its fields are missing there"
+            else "the run has no events at their times, so its fields are missing there"
         )
         whole = Announced(f"align group {group!r}", len(real), n_matched, why)
         return replace(

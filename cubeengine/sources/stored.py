@@ -141,7 +141,7 @@ def examine(dataset: h5py.Dataset, file: InputFile, files: OpenFiles, *, depth: 
         why = "is empty (a null dataspace)" if shape is None else f"holds {_kind_of(dataset)}, not numbers"
         return Stored(file, dataset.name, shape or (), np.dtype(object), problem=why)
     if math.prod(shape) * dtype.itemsize >= _MOST_NBYTES:
-        why = f"is said to have shape {shape}, which no file can hold; the file is damaged"
+        why = f"declares shape {shape}, which no file can hold; the file is damaged"
         return Stored(file, dataset.name, (), np.dtype(object), problem=why)
     creation = dataset.id.get_create_plist()
     stored = Stored(file, dataset.name, shape, dtype, filters=filter_numbers(dataset.id))
@@ -186,8 +186,10 @@ def _examine_external(stored: Stored, creation: Any) -> Stored:
         path = referred_file(stored.file.path, name, f"field {stored.name!r}: external raw data file")
     except SourceFormatError as err:
         return replace(stored, problem=str(err))
-    why = f"{stored.file.path}: field {stored.name!r} keeps its data in the raw file {str(path)!r}, "
-    return replace(stored, problem=why + "which cubeengine does not read; copy it into the file: h5repack")
+    why = f"{stored.file.path}: field {stored.name!r} stores its data in the external file {str(path)!r}, "
+    return replace(
+        stored, problem=why + "which cubeengine does not read; copy the data into the HDF5 file with h5repack"
+    )
 
 
 def _examine_virtual(stored: Stored, creation: Any, files: OpenFiles, depth: int) -> Stored:
@@ -201,13 +203,13 @@ def _examine_virtual(stored: Stored, creation: Any, files: OpenFiles, depth: int
 def _with_pieces(stored: Stored, creation: Any, files: OpenFiles, depth: int) -> Stored:
     where = f"{stored.file.path}: virtual dataset {stored.name!r}"
     if depth >= _MAX_DEPTH:
-        raise SourceFormatError(f"{where} is made of virtual datasets, {depth} deep; join the parts anew")
+        raise SourceFormatError(f"{where} is made of virtual datasets, {depth} deep; join the parts again")
     pieces = [
         _piece(stored, creation, number, files, depth) for number in range(creation.get_virtual_count())
     ]
     pieces.sort(key=lambda piece: piece.first)
     if any(low.first + low.count > high.first for low, high in pairwise(pieces)):
-        raise SourceFormatError(f"{where} has parts that overlap; join the parts anew, one after another")
+        raise SourceFormatError(f"{where} has parts that overlap; join the parts again, one after another")
     return replace(stored, layout="virtual", pieces=tuple(pieces))
 
 
@@ -226,7 +228,7 @@ def _piece(stored: Stored, creation: Any, number: int, files: OpenFiles, depth: 
     if target is None or origin is None or target[1] != origin[1]:
         raise SourceFormatError(
             f"{stored.file.path}: virtual dataset {stored.name!r} maps {path.name!r} in another way than "
-            "rows one after another; join the parts anew, or write the values into one file"
+            "consecutive rows; join the parts again, or write the values into one file"
         )
     holder, described = files.open(path)
     source = examine(hard_item(holder, source_name, path), described, files, depth=depth + 1)
@@ -237,7 +239,7 @@ def _piece(stored: Stored, creation: Any, number: int, files: OpenFiles, depth: 
         raise SourceFormatError(
             f"{path}: dataset {source_name!r} is {source.dtype} {source.shape}, but {stored.file.path} "
             f"refers to {n_needed} rows of {stored.dtype} {stored.shape[1:]}; "
-            "the part file was replaced since the files were joined"
+            "the part file was replaced after the files were joined"
         )
     return Piece(target[0], target[1], source, origin[0])
 

@@ -124,7 +124,7 @@ class Axis(Model):
     """
 
     positional = "field"
-    hints = {"": "its bins have a name: edges=[...], centers=[...], quantiles=N or steps='auto'"}  # noqa: RUF012
+    hints = {"": "name its bins: edges=[...], centers=[...], quantiles=N or steps='auto'"}  # noqa: RUF012
 
     field: FieldName
     edges: Annotated[tuple[Amount, ...] | Spacing, PlainValidator(_EDGES)] | None = None
@@ -160,20 +160,21 @@ class Axis(Model):
         """Return what to write for a number of bins, and for limits that stand beside the field."""
         field, asked = given.get("field", "..."), _asked_bins(given)
         if key == "step" and isinstance(given[key], str):
-            return f"is called 'steps':  steps: {given[key]}"
+            return f"must be written  steps: {given[key]}"
         if key in _BINS and isinstance(given[key], int):
             edges = f'{{"start": {asked["start"]}, "stop": {asked["stop"]}, "bins": {given[key]}}}'
             return (
-                f"an axis has its bins between two numbers:  edges: {edges},  in Python "
-                f"ce.Axis({field!r}, edges={edges}); or as many events in each:  quantiles: {given[key]}"
+                f"bins need a lower and an upper edge:  edges: {edges},  in Python "
+                f"ce.Axis({field!r}, edges={edges}); or, for equally many events in each bin:  quantiles: "
+                f"{given[key]}"
             )
         if key in _BINS:
-            return f"edges are called 'edges', in Python ce.Axis({field!r}, edges=[...])"
+            return f"write edges as 'edges', in Python ce.Axis({field!r}, edges=[...])"
         if key in _LIMITS and any(name in given for name in _BINS):
-            return "is the start and stop of the edges"
+            return "belongs in the edges, as start and stop"
         if key in _LIMITS:
             edges = f'{{"start": {asked["start"]}, "stop": {asked["stop"]}, "step": {asked["step"]}}}'
-            return f"stands in the edges or centers:  edges: {edges}"
+            return f"belongs in the edges or centers:  edges: {edges}"
         return ""
 
     @property
@@ -190,7 +191,7 @@ class Axis(Model):
                 f"an axis needs exactly one of {', '.join(_FORMS)}{found}; for a step scan  steps: auto"
             )
         if self.tolerance is not None and self.steps is None:
-            raise_problems([(("tolerance",), "goes with 'steps' only")])
+            raise_problems([(("tolerance",), "is only for 'steps'")])
         try:
             _checked_edges(self)
         except SpecError as err:
@@ -227,7 +228,7 @@ def axis_unit(axis: Axis) -> str | None:
     numbers = _numbers(axis)
     carried = [number.unit for number in numbers if isinstance(number, Quantity)]
     if carried and len(carried) < len(numbers):
-        raise SpecError("some numbers carry a unit and others do not; give the axis a 'unit'")
+        raise SpecError("some numbers have a unit and others do not; give the axis a 'unit'")
     return carried[0] if carried else None
 
 
@@ -302,7 +303,7 @@ def _checked_edges(axis: Axis) -> None:
     if tolerance is not None and (tolerance.value if isinstance(tolerance, Quantity) else tolerance) < 0:
         raise SpecError("'tolerance' must not be negative")
     if isinstance(axis.centers, Spacing) and axis.centers.step is None:
-        raise SpecError("needs 'step'; 'bins' goes with edges")
+        raise SpecError("needs 'step'; 'bins' is only for edges")
     if isinstance(axis.centers, tuple):
         _check_rising([_in(number, unit) for number in axis.centers], "centers", unit)
     edges = edges_of(axis)
@@ -348,13 +349,13 @@ def _steps(spacing: Spacing, unit: str | None) -> tuple[Fraction, Fraction, int]
     start, stop = _decimal(spacing.start, unit), _decimal(spacing.stop, unit)
     if spacing.bins is not None:
         if not start < stop:
-            raise SpecError("'stop' must lie above 'start'")
+            raise SpecError("'stop' must be above 'start'")
         return start, (stop - start) / spacing.bins, spacing.bins
     step = _decimal(spacing.step or 0, unit)
     if step <= 0:
         raise SpecError("'step' must be above 0")
     if stop < start:
-        raise SpecError("'stop' must not lie below 'start'")
+        raise SpecError("'stop' must not be below 'start'")
     n = round((stop - start) / step)
     if n > MAX_BINS:
         raise SpecError(f"more than {MAX_BINS:,} bins")

@@ -145,7 +145,7 @@ def read_text(path: Path) -> bytes:
     Raises
     ------
     SpecError
-        If there is no such file, or it is too large to be a spec.
+        If no such file, or it is too large to be a spec.
     """
     try:
         reader = reader_words(path) if path.suffix not in (".yaml", ".yml", ".json") else ""
@@ -154,9 +154,9 @@ def read_text(path: Path) -> bytes:
         if path.is_dir():
             raise SpecError(f"{path}: is a folder, not the file of a spec")
         if not path.is_file():
-            raise SpecError(f"{path}: there is no such file")
+            raise SpecError(f"{path}: no such file")
         if path.stat().st_size > MAX_BYTES:
-            raise SpecError(f"{path}: is larger than {MAX_BYTES:,} bytes: is this a spec file?")
+            raise SpecError(f"{path}: is larger than {MAX_BYTES:,} bytes; is this a spec file?")
         return path.read_bytes()
     except (OSError, ValueError) as err:
         if isinstance(err, SpecError):
@@ -182,7 +182,7 @@ def _what_remains(
         # What was left out may be missed by the part it stood in: that is no problem of its own.
         problems += [problem for _, problem in found if not _lacks(problem.path, wrong)]
         if len(errors) > MAX_PROBLEMS:
-            problems.append(replace(found[-1][1], path=(), message="there are more problems from here on"))
+            problems.append(replace(found[-1][1], path=(), message="there are more problems after this one"))
         if len(problems) >= MAX_PROBLEMS:
             break
         for path, problem in found:
@@ -205,7 +205,7 @@ def _left_out(path: SpecPath, wrong: set[SpecPath]) -> SpecPath:
 
 def _warnings(spec: CubeSpec, positions: Positions) -> list[Problem]:
     return [
-        positions.problem(path, f"{pattern!r} matches nothing that the selection uses", "warning")
+        positions.problem(path, f"{pattern!r} matches no field that the selection uses", "warning")
         for path, pattern in _idle_patterns(spec)
     ]
 

@@ -30,7 +30,7 @@ def usual_unit(field: str) -> tuple[str, str] | None:
     if not _DELAY.fullmatch(leaf(field)):
         return None
     if (match := _TIME_UNIT.fullmatch(leaf(field))) is not None:
-        return match[1].lower(), "a name ends with the unit"
+        return match[1].lower(), "the name ends with the unit"
     return ("s", "the laser's phase is in s") if "lxt" in leaf(field).lower() else None
 
 
@@ -43,7 +43,7 @@ def unit_hint(field: str, wanted: str = "") -> str:
     if known is None:
         example = "UNIT" if not wanted or _DELAY.fullmatch(leaf(field)) else wanted
         return (
-            f"add the unit its numbers have in the file, for example  units: {flow({field: example})}; their "
-            "range is shown by  cubeengine fields SOURCE --stats"
+            f"add the unit of its numbers in the file, e.g.  units: {flow({field: example})}; to see their "
+            "range: cubeengine fields SOURCE --stats"
         )
-    return f"add it, for example  units: {flow({field: known[0]})},  as by the convention {known[1]}"
+    return f"add it, e.g.  units: {flow({field: known[0]})},  following the convention: {known[1]}"

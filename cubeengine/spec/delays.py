@@ -165,8 +165,8 @@ def _motor_unit(run: Scalars, name: str) -> tuple[str, str]:
 
 def _encoder_unit(values: FloatArray) -> tuple[str, str]:
     if len(values) and np.std(values) < SECONDS_SPREAD:
-        return "s", f"an encoder is in s where it spreads over less than {SECONDS_SPREAD:g}"
-    return "ps", f"an encoder is in ps where it spreads over more than {SECONDS_SPREAD:g}"
+        return "s", f"an encoder is in s if its values spread over less than {SECONDS_SPREAD:g}"
+    return "ps", f"an encoder is in ps if its values spread over more than {SECONDS_SPREAD:g}"
 
 
 def _spread_ps(run: Scalars, name: str, unit: str) -> float:
@@ -196,11 +196,11 @@ def _offer(run: Scalars, tool: TimeTool, candidate: _Candidate, better: list[Del
     low, high = float(settings[0]), float(settings[-1])
     reason = (
         f"{candidate.field} is {candidate.what}: {len(settings):,} values from {low:.6g} to {high:.6g} "
-        f"{candidate.unit}, by the convention that {candidate.unit_because}"
+        f"{candidate.unit}, by the convention: {candidate.unit_because}"
     )
     same = next((offer.nominal for offer in better if _one_motion(run, offer.nominal, candidate.field)), None)
     if same is not None:
-        reason += f"; the same motion as {same}, of which one is enough"
+        reason += f"; it is the same motion as {same}, so use only one of them"
     laser = run.laser_shots.text if run.laser_shots.by_code and recipe.laser is None else None
     return DelayOffer(recipe, units, low, high, candidate.origin, reason, laser, same)
 

@@ -97,7 +97,7 @@ class _Checker:
                 yield (
                     path,
                     f"dimension {number} of the signal {signal.variable!r} would be called {name!r} in the "
-                    "cube, as an axis is; give the signal another 'name'",
+                    "cube, like an axis; give the signal another 'name'",
                 )
 
     def _declarations(self) -> Found:
@@ -112,8 +112,8 @@ class _Checker:
         if field in self._spec.derive or (info is not None and info.origin == "derived"):
             yield (
                 path,
-                f"{field!r} is in no file of the run; declare the marks of the fields that it is made of, or "
-                "give it with NaN where values are missing",
+                f"{field!r} is in no file of the run; declare the marks of the fields it is computed from, "
+                "or give it with NaN for missing values",
             )
             return
         found = list(self._per_event(path, field, "marked as missing"))
@@ -126,7 +126,7 @@ class _Checker:
     def _derived(self, name: str, derived: Derived) -> Found:
         path: SpecPath = ("derive", name)
         if name in self._fields:
-            yield path, f"{name!r} is a field of {self._where} already; choose another name"
+            yield path, f"{name!r} is already a field of {self._where}; choose another name"
         if derived.expression is not None:
             yield from self._expression((*path, "expression"), derived.expression, None)
         if derived.delay is not None:
@@ -191,7 +191,7 @@ class _Checker:
             return
         if answer_to is not None and (shape or dtype.kind != "b"):
             what = f"an array of shape {shape}" if shape else "a number"
-            yield path, f"expression {expression.text} gives {what} per event, not yes or no; compare it"
+            yield path, f"expression {expression.text} gives {what} per event, not true or false; compare it"
 
     def _scalar(self, path: SpecPath, field: str, use: str) -> Found:
         found = list(self._per_event(path, field, use))
@@ -236,7 +236,7 @@ def _used(use: str) -> str:
 def _reason(info: FieldInfo) -> str:
     reasons = {
         FieldKind.RAGGED: "it has a different number of values in each event",
-        FieldKind.RUN: "it is stored once for the run, not per event",
+        FieldKind.RUN: "it has one value per run, not one per event",
         FieldKind.ALIGNED: (
             f"it belongs to the events of the align group {info.group!r}; "
             f"make a cube of these with `run: {{events: {info.group}}}`"

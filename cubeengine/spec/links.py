@@ -104,8 +104,8 @@ def _check_member(spec: CubeSpec, member: Cut | str) -> None:
         resolve_cut(spec, member)
         if member.by_percentile and "%" in (declared_unit(spec, member.field) or ""):
             raise SpecError(
-                f"{member.field!r} is in %, and a bound in % is a percentile: write a plain number for a "
-                "value in %; for a percentile declare the field without a unit"
+                f"{member.field!r} is in %, but a bound in % is a percentile: for a value in % write a "
+                "plain number; for a percentile, declare the field without a unit"
             )
     elif not is_reference(spec, member):
         if NAME.fullmatch(member) and "__" not in member and member not in spec.derive:
@@ -165,7 +165,7 @@ def _inherited_unit(spec: CubeSpec, name: str, source: str) -> Found:
 def _time_unit(spec: CubeSpec, field: str) -> str | None:
     unit = declared_unit(spec, field)
     if unit is None:
-        return f"the unit of {field!r} is declared nowhere; {unit_hint(field)}"
+        return f"the unit of {field!r} is not declared; {unit_hint(field)}"
     return (
         None
         if same_dimension(unit, "ps")
@@ -192,12 +192,12 @@ def _axis_unit(spec: CubeSpec, axis: Axis) -> str | None:
         return None
     if declared is None:
         return (
-            f"the axis is in {unit!r}, but the unit of {axis.field!r} is declared nowhere; "
+            f"the axis is in {unit!r}, but the unit of {axis.field!r} is not declared; "
             f"{unit_hint(axis.field, unit)}"
         )
     if same_dimension(unit, declared):
         return None
-    return f"{axis.field!r} is in {declared!r}, which does not convert to {unit!r}"
+    return f"{axis.field!r} is in {declared!r}, which cannot be converted to {unit!r}"
 
 
 def _tolerance_unit(spec: CubeSpec, axis: Axis) -> str | None:
@@ -224,7 +224,7 @@ def _cubes(spec: CubeSpec) -> Found:
         if not is_reference(spec, name):
             yield ("cubes", i), _no_selection(spec, name)
         elif name in seen:
-            yield ("cubes", i), f"{name!r} stands here already"
+            yield ("cubes", i), f"{name!r} is already in this list"
         seen.add(name)
 
 
@@ -245,9 +245,9 @@ def _cube_names(spec: CubeSpec) -> Found:
     for i, signal in enumerate(spec.signals):
         path, name = ("signals", i, "name" if signal.name else "field"), signal.variable
         if name in signals:
-            yield path, f"two signals are called {name!r} in the cube; give one a 'name'"
+            yield path, f"two signals are called {name!r} in the cube; rename one of them with 'name'"
         elif name in axes and (axes[name] != signal.field or signal.stages):
-            yield path, f"an axis is called {name!r} in the cube already; give the signal another 'name'"
+            yield path, f"an axis in the cube is already called {name!r}; give the signal another 'name'"
         else:
             yield from _claim(taken, path, name, ("_count", "_mean", "_std"), signal.field)
         signals[name] = signal.field
@@ -255,10 +255,10 @@ def _cube_names(spec: CubeSpec) -> Found:
 
 def _claim(taken: Counter[str], path: SpecPath, name: str, endings: tuple[str, ...], field: str) -> Found:
     if not is_variable_name(name):
-        hint = formula_words(field) or "derive a variable, or give a 'name'"
-        yield path, f"{name[:80]!r} cannot be a name in the cube; {hint}"
+        hint = formula_words(field) or "give the signal another 'name', or derive a variable"
+        yield path, f"{name[:80]!r} cannot be used as a name in the cube; {hint}"
         return
     clash = [name + ending for ending in endings if taken[name + ending]]
     if clash:
-        yield path, f"the cube would have two variables called {clash[0]!r}; give one another 'name'"
+        yield path, f"the cube would have two variables called {clash[0]!r}; rename one of them with 'name'"
     taken.update(name + ending for ending in endings)

@@ -57,7 +57,7 @@ def _memory(value: object) -> int:
     if not isinstance(value, int | str) or isinstance(value, bool):
         raise SpecError(f"must be a memory size such as '4 GiB', but is {kind_of(value)}")
     if len(str(value)) > 40 or (size := parse_size(value)) > _MAX_MEMORY:
-        raise SpecError("is more memory than there is: at most 1024 TiB")
+        raise SpecError("must be at most 1024 TiB")
     return size
 
 
@@ -111,7 +111,7 @@ class RunSpec(Model):
     @model_validator(mode="after")
     def _of_the_root(self) -> Self:
         if self.variables is not None and self.events is not None:
-            text = "holds values for the run's own events, not for those of an align group: leave out one"
+            text = "holds values for the events of the run, not of an align group; leave out one of the two"
             raise_problems([(("variables",), text)])
         return self
 
@@ -214,8 +214,8 @@ class CubeSpec(Model):
     """
 
     hints: ClassVar[Mapping[str, str]] = {
-        "": "the file of a spec is read by CubeSpec.load(path)",
-        "pick": "a cube picks no events; with 'pick' use  cubeengine pick SPEC,  or ce.PickSpec in Python",
+        "": "to read a spec from a file, use CubeSpec.load(path)",
+        "pick": "a cube cannot have 'pick'; use  cubeengine pick SPEC,  or ce.PickSpec in Python",
     }
     planned_by: ClassVar[str] = "ce.plan"
     """What takes specs of this kind in Python."""

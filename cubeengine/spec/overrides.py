@@ -27,7 +27,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise SpecError(f"{text!r} is not of the form dotted.key=value, e.g. axes.0.unit=ps")
+        raise SpecError(f"{text!r} must have the form dotted.key=value, e.g. axes.0.unit=ps")
     return key.strip(), load_data(value, f"--set {key.strip()}")
 
 

@@ -53,7 +53,7 @@ class Positions:
         """Make a problem of a value in the model, placed in the text."""
         here = self.find(path)
         if any(here[: len(key)] == key for key in self.document.overridden):
-            return Problem(here, f"{message} (set from outside the file)", severity=severity)
+            return Problem(here, f"{message} (set outside the file)", severity=severity)
         line, column = self._place(here, at_key=message.startswith("unknown key")) or (None, None)
         return Problem(here, message, line, column, severity)
 

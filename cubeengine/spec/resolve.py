@@ -231,7 +231,7 @@ class Resolver:
         """Resolve a selection; `scope` is what the selections ask in which it stands."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise SelectionError(f"selections refer to one another more than {MAX_DEPTH} deep", name)
+            raise SelectionError(f"selections refer to each other more than {MAX_DEPTH} levels deep", name)
         if _has_percentiles(selection):
             scope += self._scope(selection, name, through)
         nodes = {
@@ -278,7 +278,7 @@ class Resolver:
     def _grow(self, size: int, name: str) -> None:
         self._size += size
         if self._size > MAX_CONDITIONS:
-            raise SelectionError(f"selections come to more than {MAX_CONDITIONS:,} conditions", name)
+            raise SelectionError(f"selections have more than {MAX_CONDITIONS:,} conditions", name)
 
 
 def _has_percentiles(member: Cut | Selection | str) -> bool:
@@ -310,7 +310,7 @@ def _without(node: Node, patterns: tuple[str, ...], name: str) -> list[Node]:
         return [node]
     what, listed = _described(node), ", ".join(map(repr, sorted(matching)))
     if isinstance(node, Combine) and not node.label:  # one with a label is the shorthand `laser: off`
-        message = f"cannot leave out {listed}: {what} stands under {node.how!r}"
+        message = f"cannot leave out {listed}: {what} is under {node.how!r}"
         raise SelectionError(message, name, "without")
     if matching != used:
         others = ", ".join(map(repr, sorted(used - matching)))
@@ -330,9 +330,9 @@ def _visit(spec: CubeSpec, name: str, through: tuple[str, ...], order: dict[str,
         return
     if name in through:
         chain = " -> ".join((*through[through.index(name) :], name))
-        raise SpecError(f"{name!r} is made of itself: {chain}")
+        raise SpecError(f"{name!r} is computed from itself: {chain}")
     if len(through) >= MAX_DEPTH:
-        raise SpecError(f"derived variables build on one another more than {MAX_DEPTH} deep")
+        raise SpecError(f"derived variables depend on each other more than {MAX_DEPTH} levels deep")
     for field in sorted(derived_inputs(spec, spec.derive[name])):
         _visit(spec, field, (*through, name), order)
     order[name] = None

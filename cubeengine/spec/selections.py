@@ -33,11 +33,11 @@ class Cut(Model):
 
     positional = "field"
     hints: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("low", "lower", "above", "greater", "gt", "ge"), "a lower bound is 'min'"),
-        **dict.fromkeys(("high", "upper", "below", "less", "lt", "le"), "an upper bound is 'max'"),
-        **dict.fromkeys(("range", "between", "limits"), "an interval is 'min' and 'max'"),
-        **dict.fromkeys(("value", "eq", "is"), "a single value is 'equal'"),
-        **dict.fromkeys(("values", "isin", "one_of"), "several values are 'in', in Python in_=[...]"),
+        **dict.fromkeys(("low", "lower", "above", "greater", "gt", "ge"), "write a lower bound as 'min'"),
+        **dict.fromkeys(("high", "upper", "below", "less", "lt", "le"), "write an upper bound as 'max'"),
+        **dict.fromkeys(("range", "between", "limits"), "write an interval as 'min' and 'max'"),
+        **dict.fromkeys(("value", "eq", "is"), "write a single value as 'equal'"),
+        **dict.fromkeys(("values", "isin", "one_of"), "write several values as 'in', in Python in_=[...]"),
     }
 
     field: FieldName
@@ -50,7 +50,7 @@ class Cut(Model):
     def _one_condition(self) -> Self:
         if set("<>=&|") & set(self.field):
             raise SpecError(
-                f"{self.field!r} is an expression; it stands in a selection as it is, without 'field'"
+                f"{self.field!r} is an expression; write it in the selection on its own, without 'field'"
             )
         interval = self.min is not None or self.max is not None
         if [interval, self.equal is not None, self.in_ is not None].count(True) != 1:
@@ -59,9 +59,9 @@ class Cut(Model):
             raise_problems([(("in",), "must name at least one value")])
         low, high = self.min, self.max
         if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-            raise_problems([(("max",), f"lies below 'min': nothing is between {low} and {high}")])
+            raise_problems([(("max",), f"is below 'min': no value is between {low} and {high}")])
         if isinstance(low, Percentile) and isinstance(high, Percentile) and low.share > high.share:
-            raise_problems([(("max",), f"lies below 'min': nothing is between {low} and {high}")])
+            raise_problems([(("max",), f"is below 'min': no value is between {low} and {high}")])
         return self
 
     @property
@@ -126,10 +126,10 @@ class Selection(Model):
     shorthand = "all"
     takes_several = True
     hints: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("cuts", "and", "and_"), "conditions that must all hold are 'all'"),
-        **dict.fromkeys(("or", "or_"), "conditions of which one must hold are 'any'"),
+        **dict.fromkeys(("cuts", "and", "and_"), "put conditions that must all hold under 'all'"),
+        **dict.fromkeys(("or", "or_"), "put conditions of which at least one must hold under 'any'"),
         **dict.fromkeys(
-            ("invert", "none", "exclude"), "conditions that must not hold are 'not', in Python not_"
+            ("invert", "none", "exclude"), "put conditions that must not hold under 'not', in Python not_"
         ),
     }
 
@@ -152,7 +152,7 @@ class Selection(Model):
         if empty:
             raise_problems([((key,), "must name at least one condition") for key in empty])
         if _nesting(self) > MAX_NESTING:
-            raise SpecError(f"selections are nested more than {MAX_NESTING} deep")
+            raise SpecError(f"selections are nested more than {MAX_NESTING} levels deep")
         return self
 
     def to_plain(self) -> Any:

@@ -41,7 +41,7 @@ def _with_options(name: str, options: object) -> Options:
 def _not_one(value: Mapping[Any, Any]) -> str:
     stages = [name for name in map(str, value) if name in stage_names()]
     if len(stages) > 1:
-        return f"{' and '.join(map(repr, stages))} are stages of their own: begin each with '- '"
+        return f"{' and '.join(map(repr, stages))} are separate stages: begin each with '- '"
     found = f"has {len(value)} keys" if value else "is empty"
     return f"must be one stage with its options below it, as {{threshold: {{min: 5 ADU}}}}, but {found}"
 

@@ -97,7 +97,7 @@ def _states(survey: Survey) -> Iterator[str]:
     found = {"laser": survey.laser_shots, "xray": survey.xray_shots}
     told = {key: shots.text for key, shots in found.items() if shots.by_code}
     if told:
-        yield "  # Event codes by the usual convention. Each hutch may have its own: please confirm them."
+        yield "  # Event codes by the usual convention. Your hutch may use others: please confirm them."
     for key, text in told.items():
         yield f"  {key}: {flow(text)}"
 
@@ -123,7 +123,7 @@ def _units(survey: Survey) -> Iterator[str]:
     offer = survey.delay
     if offer is None:
         return
-    yield "# Files carry no units. These are the facility's conventions: please confirm them."
+    yield "# Files store no units. These follow the facility's conventions: please confirm them."
     yield "units:"
     yield f"  {flow(offer.nominal)}: {offer.unit}  # here from {offer.low:.6g} to {offer.high:.6g}"
     if offer.recipe.timetool is not None:
@@ -138,8 +138,10 @@ def _suspected(run: Run, name: str) -> Suspicion | None:
 
 def _missing(suspected: Sequence[Suspicion]) -> Iterator[str]:
     if suspected:
-        yield "# Probably marks of missing values, so these are left out. Please confirm them; put [] for a"
-        yield "# number that is data after all: the field has no marks then."
+        yield (
+            "# These numbers probably mark missing values, so they are left out. Please confirm; put [] for a"
+        )
+        yield "# field whose number is data after all."
         yield "missing:"
     for found in suspected:
         yield f"  {flow(found.field)}: {found.mark}  # in {found.n_marked:,} of {found.n_events:,} events"
@@ -159,10 +161,10 @@ def _derive(survey: Survey) -> Iterator[str]:
     recipe["t0"] = "0 ps"
     if offer.recipe.valid is not None:
         position = survey.timetool.position or offer.recipe.timetool
-        yield f"# Where the time tool found no edge, {position} is 0: no delay is known then."
+        yield f"# Where the time tool found no edge, {position} is 0: these events have no delay."
         recipe["valid"] = offer.recipe.valid
     if offer.recipe.laser is not None:
-        yield f"# The run does not say when the laser was on ({LASER}): all events count as pumped."
+        yield f"# The run does not record when the laser was on ({LASER}): all events count as pumped."
         recipe["laser"] = offer.recipe.laser
     yield "derive:"
     yield f"  delay: {flow({'delay': recipe})}"
@@ -172,7 +174,7 @@ def _uncorrected(position: str | None) -> str:
     """Say why no time tool corrects the delay; `position` is the field of the edge in pixels, if any."""
     if position is None:
         return "The run has no time tool."
-    return f"{position} is in pixels, and nothing here says how many ps these are: it is not used."
+    return f"{position} is in pixels, and the run has no conversion to ps: it is not used."
 
 
 def _select(survey: Survey) -> Iterator[str]:
@@ -190,12 +192,12 @@ def _select(survey: Survey) -> Iterator[str]:
         yield "  off: {all: [good], laser: off}"
         return
     group = f"{tool.amplitude.partition('/')[0]}/*"
-    yield "  # A weak time-tool signal is not to be trusted: 0.3 of the median amplitude is asked for."
+    yield "  # A weak time-tool signal is unreliable: require 0.3 of the median amplitude."
     if tool.usual_fwhm is not None:
-        yield f"  # With the width of the edge as well: {flow(tool.quality)}"
+        yield f"  # To cut on the width of the edge as well: {flow(tool.quality)}"
     yield f"  pumped: [good, {flow({'field': tool.amplitude, 'min': tool.least_amplitude})}]"
     yield "  on: {all: [pumped], laser: on}"
-    yield "  # Without laser there is no time-tool signal: its cuts must not be asked of these events."
+    yield "  # Without laser there is no time-tool signal: these events skip its cuts."
     yield f"  off: {{all: [pumped], laser: off, without: [{flow(group)}]}}"
 
 
@@ -210,7 +212,7 @@ def _good(survey: Survey) -> Iterator[str]:
     if not len(values):
         return
     low, high = (rounded(float(limit), 3) for limit in np.quantile(values, [0.02, 0.98]))
-    yield f"    # Shots of usual intensity: the middle 96 % of {survey.i0}."
+    yield f"    # Shots of normal intensity: the middle 96 % of {survey.i0}."
     yield f"    - {flow({'field': survey.i0, 'min': low, 'max': high})}"
 
 
@@ -224,9 +226,9 @@ def _axes(survey: Survey) -> Iterator[str]:
         for motor in motors[:2]:
             yield from _motor_axis(survey, motor)
     else:
-        yield "# No scan variable moves in this run: without axes, all events fall in one bin."
+        yield "# No scan variable moves in this run. Without axes, all events are in one bin."
         if survey.i0 is not None:
-            yield f"# An axis would be, for example: axes: [{flow({'field': survey.i0, 'quantiles': 5})}]"
+            yield f"# Example of an axis: axes: [{flow({'field': survey.i0, 'quantiles': 5})}]"
 
 
 def _delay_axis(survey: Survey, field: str, unit: str) -> Iterator[str]:
@@ -235,10 +237,10 @@ def _delay_axis(survey: Survey, field: str, unit: str) -> Iterator[str]:
     stepped = field in survey.run.scan.variables and not survey.run.scan.is_fly
     if stepped:
         settings = convert(survey.run.scan.values[field], unit, "ps")
-        yield f"  # A step scan of {len(settings)} settings: one bin around each."
+        yield f"  # A step scan of {len(settings)} settings: one bin around each setting."
         axis["centers"] = centers_of(settings) or listed_centers(settings)
     else:
-        yield f"  # {field} moves all the time: about {FAST_BINS} bins over its range."
+        yield f"  # {field} moves continuously: about {FAST_BINS} bins over its range."
         axis["centers"] = centers_over(settings, FAST_BINS)
     yield f"  - {flow({**axis, 'unit': 'ps'})}"
     yield from _counted_steps(survey, "delay")
@@ -247,14 +249,14 @@ def _delay_axis(survey: Survey, field: str, unit: str) -> Iterator[str]:
 def _motor_axis(survey: Survey, motor: str) -> Iterator[str]:
     n_settings = len(survey.run.scan.values[motor])
     if is_counter(motor):
-        yield f"  # Nothing moves, but the data acquisition made {n_settings} steps: one bin for each."
+        yield f"  # Nothing moves, but the data acquisition made {n_settings} steps: one bin for each step."
         yield f"  - {flow({'field': motor, 'steps': 'auto', 'unit': ''})}"
     elif survey.run.scan.is_fly or n_settings > MAX_STEPS:
-        yield f"  # {motor} moves all the time: bins of equally many events."
+        yield f"  # {motor} moves continuously: bins of equally many events."
         yield f"  - {flow({'field': motor, 'quantiles': FAST_BINS})}"
     else:
-        yield f"  # One bin for each of the {n_settings} settings. Its unit, once declared under `units`,"
-        yield "  # comes with the axis."
+        yield f"  # One bin for each of the {n_settings} settings. The axis takes its unit"
+        yield "  # from `units`, once it is declared there."
         yield f"  - {flow({'field': motor, 'steps': 'auto'})}"
     yield from _counted_steps(survey, motor)
 
@@ -278,11 +280,11 @@ def _cubes(survey: Survey) -> Iterator[str]:
 def _signals(survey: Survey) -> Iterator[str]:
     scalars = survey.scalar_signals
     if not scalars and not survey.arrays:
-        yield "# No detector field stands out; `cubeengine fields` lists what there is."
+        yield "# No obvious detector field; `cubeengine fields` lists all fields."
         return
     lines = [f"  {'' if i < MAX_SCALARS else '# '}- {flow(name)}" for i, name in enumerate(scalars)]
     lines += [_array_signal(survey, info, wanted=i < MAX_ARRAYS) for i, info in enumerate(survey.arrays)]
-    yield "# Averaged in every bin: mean, spread and count. Images need nothing special."
+    yield "# Stored for every bin: mean, spread and count. Images need nothing special."
     yield "signals:" if any(line.startswith("  -") for line in lines) else "# signals:"
     yield from lines
 
@@ -313,4 +315,4 @@ def _n_groups(survey: Survey) -> int:
 
 
 def _resources() -> Iterator[str]:
-    yield "resources: {memory: 2 GiB}  # per worker; decides how the work is cut"
+    yield "resources: {memory: 2 GiB}  # per worker; decides how the work is divided"

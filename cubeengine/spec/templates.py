@@ -37,7 +37,7 @@ def expand_template(text: str, experiment: str | None, run: int | None) -> str:
     'data/xpptut15_Run0252.h5'
     """
     if set(_BRACES.sub("", text)) & {"{", "}"}:
-        raise SpecError(f"{text!r} has a brace without its partner")
+        raise SpecError(f"{text!r} has an unmatched brace")
     return _BRACES.sub(lambda match: _value(match[1], experiment, run), text)
 
 
@@ -47,7 +47,7 @@ def _value(name: str, experiment: str | None, run: int | None) -> str:
     match = _RUN.fullmatch(name)
     if match is None:
         near = nearest_names(name, _KNOWN, n=1)
-        hint = f"; nearest: '{{{near[0]}}}'" if near else "; known are {experiment}, {run} and {run:04d}"
+        hint = f"; nearest: '{{{near[0]}}}'" if near else "; known: {experiment}, {run}, {run:04d}"
         raise SpecError(f"'{{{name}}}' cannot be filled in{hint}")
     number, width = _given(run, name), int(match[2] or 0)
     return number.zfill(width) if match[1] else number.rjust(width)

@@ -98,7 +98,7 @@ def _decoded(text: str | bytes) -> str:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as err:
         line = text.count(b"\n", 0, err.start) + 1
-        message = f"byte {err.start} is not UTF-8 text: is this a spec file?"
+        message = f"byte {err.start} is not UTF-8 text; is this a spec file?"
         raise _Unreadable(message, (line, 1)) from err
 
 
@@ -132,7 +132,7 @@ class _Builder:
             if isinstance(event, DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    _stop("a second document starts here; a spec is one document", event)
+                    _stop("a second YAML document starts here; a spec must be one document", event)
             elif isinstance(event, NodeEvent):
                 data, _ = self._value(event, (), 0)
         return Document(data, self._places, self._keys, tuple(self._problems))
@@ -174,7 +174,7 @@ class _Builder:
             key = self._key(event)
             inner = (*path, key)
             if key in values:
-                message = f"the key {key!r} stands twice, first in line {self._keys[inner][0]}"
+                message = f"the key {key!r} appears twice, first in line {self._keys[inner][0]}"
                 self._problem(inner, message, _place(event))
             else:
                 self._keys[inner] = _place(event)
@@ -197,13 +197,11 @@ class _Builder:
 
     def _alias(self, event: Event) -> tuple[Any, int]:
         if event.anchor not in self._anchors:
-            _stop(
-                f"the alias *{event.anchor} stands for nothing, or for a value it is itself a part of", event
-            )
+            _stop(f"the alias *{event.anchor} refers to nothing, or to a value that contains it", event)
         value, size = self._anchors[event.anchor]
         self._aliased += size
         if self._aliased > MAX_ALIASED:
-            _stop(f"aliases stand for more than {MAX_ALIASED:,} values", event)
+            _stop(f"aliases expand to more than {MAX_ALIASED:,} values", event)
         return value, size
 
     def _problem(self, path: SpecPath, message: str, place: Place) -> None:

@@ -123,7 +123,9 @@ def open_stored(folder: Path) -> StoredArray:
     except FileNotFoundError as err:
         raise StoreMismatch(f"{folder.parent}: has no array {folder.name!r}") from err
     except (KeyError, TypeError, ValueError) as err:
-        raise StoreMismatch(f"{folder}: is no array that this version of cubeengine writes ({err})") from err
+        raise StoreMismatch(
+            f"{folder}: is not an array that this version of cubeengine can read ({err})"
+        ) from err
 
 
 def _parse(metadata: Mapping[str, Any]) -> StoredArray:

@@ -36,7 +36,7 @@ def writing(path: Path, what: str) -> Iterator[None]:
 @contextmanager
 def reading(path: Path, what: str) -> Iterator[None]:
     """Do the same for reading."""
-    with _told(path, what, lambda _: "check the file system, and that you may read it, and run again"):
+    with _told(path, what, lambda _: "check the file system and your read permission, and run again"):
         yield
 
 
@@ -53,10 +53,10 @@ def _told(path: Path, what: str, advice: Callable[[int | None], str]) -> Iterato
 
 def _advice(code: int | None) -> str:
     if code in (errno.ENOSPC, errno.EDQUOT):
-        return "free some space or choose another place with -o; an earlier cube there is untouched"
+        return "free some space, or choose another place with -o; an existing cube is untouched"
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "choose a place you may write to with -o"
-    return "check the file system and run again; an earlier cube there is untouched"
+        return "choose a place with -o where you can write"
+    return "check the file system and run again; an existing cube is untouched"
 
 
 def sync_path(path: Path) -> None:
@@ -167,8 +167,8 @@ def write_new(path: Path, content: bytes, what: str, *, overwrite: bool = False)
     with writing(path, what):
         if not overwrite and path.is_file() and path.read_bytes() != content:
             raise StoreMismatch(
-                f"{path}: is there already and holds something else; choose another name, or replace it "
-                "with overwrite=True"
+                f"{path}: already exists with other content; choose another name, or replace it with "
+                "overwrite=True"
             )
         replace_file(path, content)
 
@@ -201,7 +201,7 @@ def write_again(path: Path, content: bytes, what: str, *, mark: bytes) -> bool:
 def check_ours(path: Path, mark: bytes) -> None:
     """Raise StoreMismatch where a file is there that lacks the mark of those which cubeengine made."""
     if path.is_file() and mark not in path.read_bytes():
-        raise StoreMismatch(f"{path}: is there already, and cubeengine did not make it; choose another name")
+        raise StoreMismatch(f"{path}: already exists, and cubeengine did not make it; choose another name")
 
 
 def _start_writing(descriptor: int) -> None:

@@ -49,7 +49,7 @@ def check_cube(path: Path) -> None:
         If nothing is there, or no cube, or one of a newer format.
     """
     if not path.exists():
-        raise StoreMismatch(f"{path}: there is no such file or folder; wanted a cube (a folder *.zarr)")
+        raise StoreMismatch(f"{path}: no such file or folder; expected a cube (a folder *.zarr)")
     root = read_root(path)
     version = _format_of(root)
     if version is None:
@@ -63,7 +63,7 @@ def check_cube(path: Path) -> None:
         )
     if version > FORMAT:
         raise StoreMismatch(
-            f"{path}: is a cube of format {version}, this version of cubeengine reads up to "
+            f"{path}: is a cube of format {version}, but this version of cubeengine reads up to "
             f"{FORMAT}; update cubeengine"
         )
 

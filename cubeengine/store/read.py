@@ -55,7 +55,7 @@ def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] |
     {'selection': 2, 'delay': 21}
     """
     if isinstance(path, xr.Dataset):
-        raise SpecError("this is a Dataset already; ce.open_cube takes the path of a cube, as 'delay.zarr'")
+        raise SpecError("this is already a Dataset; ce.open_cube takes the path of a cube, e.g. 'delay.zarr'")
     path = as_path(path, "the cube", "'delay.zarr'")
     check_cube(path)
     if missing := missing_chunks(path):
@@ -85,7 +85,7 @@ def as_dataset(cube: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
         return cube
     if isinstance(cube, str | os.PathLike):
         return open_cube(Path(cube))
-    raise SpecError(f"a cube is a Dataset, as ce.open_cube gives it, or its path, not {kind_of(cube)}")
+    raise SpecError(f"give a cube as a Dataset from ce.open_cube, or as a path, not {kind_of(cube)}")
 
 
 @told("ce.cube_facts")
@@ -133,7 +133,7 @@ def check_means(dataset: xr.Dataset, path: Path | str, what: str) -> None:
     """
     if is_picked(dataset):
         raise StoreMismatch(
-            f"{path}: holds picked events, no cube of means, so it cannot be {what}; "
+            f"{path}: holds picked events, not a cube of means, so it cannot be {what}; "
             "look at it with  cubeengine show,  or open it with xarray"
         )
 

@@ -140,7 +140,7 @@ def note_incident(folder: Path, name: str, incident: Incident) -> None:
     try:
         files.replace_file(folder / f"{name}.json", json.dumps(dict(incident)).encode())
     except OSError as err:
-        logger.warning("%s: cannot be noted (%s): %s", name, err, dict(incident))
+        logger.warning("%s: cannot be recorded (%s): %s", name, err, dict(incident))
 
 
 def _read_incident(path: Path) -> Incident:
@@ -176,7 +176,7 @@ def held_state(target: Path, key: str, facts: Facts, *, resume: bool) -> Iterato
         If the file system fails.
     """
     folder = target.with_name(f".{target.name}.state-{key}")
-    with files.writing(folder, "keeping the state of the run"):
+    with files.writing(folder, "saving the state of the run"):
         for other in _states(target):
             if other != folder:
                 _deal_with(other, target, facts, resume=resume)
@@ -212,8 +212,8 @@ def _deal_with(other: Path, target: Path, facts: Facts, *, resume: bool) -> None
     with _locked(other, target):
         if resume:
             raise StoreMismatch(
-                f"{target}: cannot go on with what an earlier run left, as {_difference(other, facts)}; "
-                "put that back, or run without --resume to begin anew"
+                f"{target}: cannot continue from an earlier run: {_difference(other, facts)}; undo that "
+                "change, or run without --resume to start over"
             )
         _remove_store_of(other, target)
         shutil.rmtree(other)
@@ -229,10 +229,10 @@ def _difference(other: Path, facts: Facts) -> str:
     try:
         before: Facts = json.loads((other / _FACTS).read_text())
     except (OSError, ValueError):
-        return "it cannot be told what that run was to make"
+        return "the record of that run is incomplete"
     changed = [name for name in facts if before.get(name) != facts[name]]
     if not changed:
-        return "the plan is another one"
+        return "the plan has changed"
     name = changed[0]
     return f"{name} changed: {_short(before.get(name, 'none'), facts[name])}"
 
@@ -252,11 +252,14 @@ def _locked(folder: Path, target: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
             raise StoreMismatch(
-                f"{target}: another run makes it just now; wait for that, or name another output with -o"
+                f"{target}: another run is making this cube now; wait for it, or choose another output with "
+                "-o"
             ) from err
         except OSError as err:
             # Some network file systems have no locks.
             logger.warning(
-                "%s: cannot be locked (%s): see to it that one run makes it at a time", target, err
+                "%s: cannot be locked (%s): make sure that only one run makes this cube at a time",
+                target,
+                err,
             )
         yield

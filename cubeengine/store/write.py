@@ -104,20 +104,20 @@ def check_target(target: Path, *, overwrite: bool) -> None:
         without `overwrite`, or a link.
     """
     if not target.parent.is_dir():
-        raise StoreMismatch(f"{target}: its folder {str(target.parent)!r} does not exist; make it first")
+        raise StoreMismatch(f"{target}: its folder {str(target.parent)!r} does not exist; create it first")
     if target.is_symlink():
         raise StoreMismatch(
-            f"{target}: is a symbolic link, which is never replaced; name another output with -o"
+            f"{target}: is a symbolic link, which is never replaced; choose another output with -o"
         )
     if not os.path.lexists(target):
         return
     if not metadata.is_cube(target):
         raise StoreMismatch(
-            f"{target}: exists and is not a cube, so it is never replaced; name another output with -o"
+            f"{target}: exists and is not a cube, so it is never replaced; choose another output with -o"
         )
     if not overwrite:
         raise StoreMismatch(
-            f"{target}: exists already; replace it with --overwrite, or name another output with -o"
+            f"{target}: already exists; replace it with --overwrite, or choose another output with -o"
         )
 
 
@@ -176,7 +176,7 @@ def write_regions(store: Path, pieces: Iterable[tuple[str, Region, NDArray[np.ge
         for array, region, values in pieces:
             with files.writing(store / array, "writing a chunk"):
                 _write_chunks(replacements, store / array, region, values)
-        with files.writing(store, "bringing chunks to the disk"):
+        with files.writing(store, "flushing chunks to the disk"):
             replacements.settle()
 
 
@@ -339,7 +339,7 @@ def _is_temporary(path: Path) -> bool:
 
 def _check_temporary(path: Path) -> None:
     if not _is_temporary(path):
-        raise StoreMismatch(f"{path}: is not an unpublished cube, so it is left alone")
+        raise StoreMismatch(f"{path}: is not an unpublished cube, so it was left unchanged")
 
 
 def _remove_quietly(path: Path) -> None:
@@ -347,4 +347,4 @@ def _remove_quietly(path: Path) -> None:
     try:
         files.remove_tree(path, last=metadata.ROOT)
     except OSError as err:
-        logger.warning("%s: could not be removed (%s); it may be deleted by hand", path, err)
+        logger.warning("%s: could not be removed (%s); delete it by hand", path, err)

@@ -42,7 +42,7 @@ class Counters:
         self._told = False
         target = _target(url)
         if target is None:
-            logger.warning("%s holds no address of a log book: nothing is posted", VARIABLE)
+            logger.warning("%s holds no address of a logbook; progress is not posted", VARIABLE)
         # A daemon: the process does not wait for a server that hangs.
         self._thread = threading.Thread(target=self._work, args=(target,), name="counters", daemon=True)
         self._thread.start()
@@ -87,7 +87,7 @@ class Counters:
         """Say once that posting fails; of the address, the host only."""
         level = logging.DEBUG if self._told else logging.WARNING
         self._told = True
-        logger.log(level, "progress cannot be posted to the log book at %s: %s", target.hostname, reason)
+        logger.log(level, "cannot post progress to the logbook at %s: %s", target.hostname, reason)
 
 
 def _target(url: str) -> SplitResult | None:

@@ -44,7 +44,8 @@ class Choices:
             return named
         if named is not None and named != given:
             self.warnings.append(
-                f"{flag} {shlex.quote(given)} is taken; the environment says {variable}={shlex.quote(named)}"
+                f"{flag} {shlex.quote(given)} is used, although the environment sets "
+                f"{variable}={shlex.quote(named)}"
             )
         return given
 
@@ -52,7 +53,9 @@ class Choices:
         """Give the experiment to take in place of that of the spec; None where it is the same."""
         chosen = self.choose("--experiment", given, EXPERIMENT)
         if given is None and chosen is not None and of_spec not in (None, chosen):
-            self.warnings.append(f"{EXPERIMENT}={shlex.quote(chosen)} is taken; the spec says {of_spec!r}")
+            self.warnings.append(
+                f"{EXPERIMENT}={shlex.quote(chosen)} is used, although the spec names {of_spec!r}"
+            )
         return None if chosen == of_spec else chosen
 
     def runs(self, given: str | None, of_spec: int | None) -> str:
@@ -68,7 +71,7 @@ class Choices:
             return chosen
         if of_spec is None:
             raise SpecError(
-                f"say which runs: --runs 12,20-35, {RUN} in the environment, or run.run in the spec"
+                f"choose the runs: --runs 12,20-35, {RUN} in the environment, or run.run in the spec"
             )
         return str(of_spec)
 

@@ -105,7 +105,7 @@ def run_script(
         If no time limit is given, or something cannot stand in a batch script.
     """
     if options.time is None:
-        raise SpecError("no time limit; give --time 2:00:00, or time under [batch] in the site file")
+        raise SpecError("no time limit: give --time 2:00:00, or set time under [batch] in the site file")
     is_mpi, cores = launcher == "mpi", options.ntasks
     workers = None if is_mpi or "://" in launcher else cores
     cpus = cores if launcher in ("threads", "processes", "local") else 1

@@ -66,7 +66,7 @@ def append_record(record: Record) -> None:
             os.close(descriptor)
     except OSError as err:
         raise LaunchError(
-            f"{path}: job {record.job} cannot be noted for `cubeengine jobs`: {err.strerror}"
+            f"{path}: job {record.job} cannot be recorded for `cubeengine jobs`: {err.strerror}"
         ) from err
 
 

@@ -45,11 +45,11 @@ def _range(part: str, text: str) -> range:
     match = _PART.fullmatch(part)
     if match is None:
         raise SpecError(
-            f"runs {text[:80]!r}: {part[:40]!r} is no run and no range; write for example 12,20-35"
+            f"runs {text[:80]!r}: {part[:40]!r} is neither a run nor a range; write e.g. 12,20-35"
         )
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first:
-        raise SpecError(f"runs {text[:80]!r}: the range {part.strip()} falls; write {last}-{first}")
+        raise SpecError(f"runs {text[:80]!r}: the range {part.strip()} is reversed; write {last}-{first}")
     if last - first >= MAX_RUNS:
         raise SpecError(f"runs {text[:80]!r}: more than {MAX_RUNS:,} runs")
     return range(first, last + 1)

@@ -155,8 +155,8 @@ def directive(name: str, value: str | None = None) -> str:
 def _word(value: str, name: str) -> str:
     if not value.isprintable():
         raise SpecError(
-            f"{name}: sbatch cannot take {value[:80]!r}: line ends and other control characters, and bytes "
-            "that are no UTF-8, have no place in its options"
+            f"{name}: sbatch cannot take {value[:80]!r}: its options cannot contain line ends, other "
+            "control characters, or bytes that are not UTF-8"
         )
     if len(value) > MAX_VALUE:
         raise SpecError(f"{name}: {value[:40]!r}... has {len(value):,} characters, more than {MAX_VALUE:,}")
@@ -168,7 +168,7 @@ def _word(value: str, name: str) -> str:
 
 def _log_pattern(start: Path) -> str:
     if "\\" in str(start):
-        raise SpecError(f"{start}: sbatch takes no backslash in the name of a log; choose another --logdir")
+        raise SpecError(f"{start}: sbatch allows no backslash in the name of a log; choose another --logdir")
     return str(start).replace("%", "%%") + "_%j.log"
 
 

@@ -108,7 +108,7 @@ class Site(Model):
         try:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as err:
-            raise SpecError(f"{name}: no TOML: {err}") from err
+            raise SpecError(f"{name}: not valid TOML: {err}") from err
         try:
             return cls.model_validate(data)
         except ValidationError as err:
@@ -121,7 +121,7 @@ def load_site(name: str) -> Site:
     Raises
     ------
     SpecError
-        If there is no such file, or it has problems.
+        If no such file, or it has problems.
     """
     path = Path(name)
     if path.is_file() or "/" in name or path.suffix == ".toml":
@@ -129,7 +129,7 @@ def load_site(name: str) -> Site:
     if name in SITES:
         return Site.loads(jobs_folder().joinpath("sites", f"{name}.toml").read_text(), name)
     near = nearest_names(name, SITES, n=1)
-    hint = f"nearest: {near[0]!r}" if near else f"there are {', '.join(SITES)}, or name a file"
+    hint = f"nearest: {near[0]!r}" if near else f"known: {', '.join(SITES)}; or give a site file"
     raise SpecError(f"there is no site {name!r}; {hint}")
 
 
@@ -142,7 +142,7 @@ def jobs_folder() -> Traversable:
 def _read(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise SpecError(f"{path}: is larger than {MAX_BYTES:,} bytes: is this a site file?")
+            raise SpecError(f"{path}: is larger than {MAX_BYTES:,} bytes; is this a site file?")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as err:
         reason = err.strerror if isinstance(err, OSError) else "is not UTF-8"

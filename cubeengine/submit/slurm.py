@@ -54,7 +54,7 @@ def submit_script(path: Path, environment: Mapping[str, str] | None = None) -> s
         done = _call(["sbatch", "--parsable", str(path.absolute())], passed)
     except FileNotFoundError as err:
         raise LaunchError(
-            "there is no sbatch here; submit on a login node of a Slurm cluster, or use --interactive"
+            "no sbatch command here; submit on a login node of a Slurm cluster, or use --interactive"
         ) from err
     except subprocess.TimeoutExpired as err:
         raise LaunchError(
@@ -63,7 +63,7 @@ def submit_script(path: Path, environment: Mapping[str, str] | None = None) -> s
     match = _JOB.fullmatch(done.stdout.strip())
     if done.returncode or match is None:
         said = " ".join((done.stderr or done.stdout).split()) or "nothing"
-        raise LaunchError(f"sbatch refuses {path}: {said.removeprefix('sbatch: error: ')}")
+        raise LaunchError(f"sbatch refused {path}: {said.removeprefix('sbatch: error: ')}")
     return match[1]
 
 

@@ -250,7 +250,7 @@ def test_failure_at_any_call_ends_in_a_message_and_loses_nothing(
 
 def check_end(run: Run, case: Case, code: int, ended: int, said: str, where: str) -> None:
     assert ended in (0, 3, 5), where
-    assert "fault of cubeengine" not in said, where
+    assert "bug in cubeengine" not in said, where
     assert "Traceback" not in said, where
     if ended:
         assert os.strerror(code) in said, where

@@ -195,7 +195,7 @@ class Trial:
         """A client that lost something else ends with a message for its user, if mpirun does not end it."""
         said = run.log.read_text(errors="replace")
         wordless = code and "error: " not in said and "BAD TERMINATION" not in said
-        if "Traceback" in said or "fault of cubeengine" in said or wordless:
+        if "Traceback" in said or "bug in cubeengine" in said or wordless:
             self.faults.append(f"says: {said[-300:]!r}")
 
     def _kill(self, run: Started, victim: str) -> bool:

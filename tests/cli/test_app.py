@@ -82,7 +82,7 @@ def test_debug_adds_the_traceback_wherever_it_stands(call: Call, tmp_path: Path)
         outcome = call(*args)
         assert outcome.code == 2
         assert "Traceback" in outcome.err
-        assert outcome.err.endswith(f"error: {missing}: there is no such file\n")
+        assert outcome.err.endswith(f"error: {missing}: no such file\n")
 
 
 def test_missing_run_ends_with_three_and_one_line(call: Call) -> None:
@@ -131,5 +131,5 @@ def test_fault_of_ours_is_one_readable_message(call: Call, monkeypatch: pytest.M
 
     assert outcome.code == 5
     assert outcome.err == (
-        "error: ZeroDivisionError: oops\nthis is a fault of cubeengine; --debug shows where\n"
+        "error: ZeroDivisionError: oops\nthis is a bug in cubeengine; --debug shows where\n"
     )

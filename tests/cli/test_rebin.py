@@ -62,7 +62,7 @@ def test_axis_may_be_named_as_its_field(call: Call, cube: str) -> None:
     assert ce.open_cube("two.zarr")["n_events"].sum() == events[:, :, :2].sum()
     assert ce.open_cube("three.zarr").sizes["ipm2__sum"] == 1
     assert outcome.code == 2
-    assert "'ipm2__sum': is named twice" in outcome.err
+    assert "'ipm2__sum': is given twice" in outcome.err
 
 
 def test_axes_are_dropped(call: Call, cube: str) -> None:
@@ -78,14 +78,14 @@ def test_axes_are_dropped(call: Call, cube: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--by", "2"], "of which axis? write --by AXIS=2; axes: delay, ipm2__sum"),
-        (["--by", "delay=3"], "20 bins cannot be joined by 3; possible: 2, 4, 5, 10, 20"),
+        (["--by", "2"], "for which axis? Write --by AXIS=2; axes: delay, ipm2__sum"),
+        (["--by", "delay=3"], "20 bins cannot be joined in groups of 3; possible: 2, 4, 5, 10, 20"),
         (["--by", "delay=x"], "--by 'x'"),
-        (["--by", "delay=2,4"], "more than one number"),
-        (["--edges", "delay=-2,0.1"], "0.1 is no edge of the cube"),
-        (["--by", "delay=2", "--by", "delay=4"], "'delay' is named twice"),
+        (["--by", "delay=2,4"], "must be one number"),
+        (["--edges", "delay=-2,0.1"], "0.1 is not an edge of the cube"),
+        (["--by", "delay=2", "--by", "delay=4"], "'delay' is given twice"),
         (["--drop", "dely"], "nearest: 'delay'"),
-        ([], "say what to join"),
+        ([], "give what to join"),
     ],
 )
 def test_what_is_not_possible_is_told(call: Call, cube: str, options: list[str], message: str) -> None:

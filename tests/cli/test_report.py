@@ -38,7 +38,7 @@ def test_page_of_ours_is_replaced_and_any_other_file_stays(call: Call, folder: P
         call("run", "delay.yaml", "-o", "other.zarr", "--report", "delay.yaml"),
     ):
         assert done.code == 2
-        assert "delay.yaml: is there already, and cubeengine did not make it" in done.err
+        assert "delay.yaml: already exists, and cubeengine did not make it" in done.err
     assert (folder / "delay.yaml").read_bytes() == spec
     assert not (folder / "other.zarr").exists()
 
@@ -47,7 +47,7 @@ def test_page_without_a_place_is_refused_before_the_work(call: Call, folder: Pat
     done = call("run", "delay.yaml", "-o", "cube.zarr", "--report", "nowhere/page.html")
 
     assert done.code == 2
-    assert "nowhere/page.html: its folder 'nowhere' does not exist; make it first" in done.err
+    assert "nowhere/page.html: its folder 'nowhere' does not exist; create it first" in done.err
     assert not (folder / "cube.zarr").exists()
     assert call("run", "delay.yaml", "--report", ".").code == 2
 
@@ -72,4 +72,4 @@ def test_report_of_nothing_is_one_message(call: Call, folder: Path) -> None:
     done = call("report", "none.zarr", "page.html")
 
     assert done.code == 2
-    assert done.err.startswith("error: none.zarr: there is no such file or folder")
+    assert done.err.startswith("error: none.zarr: no such file or folder")

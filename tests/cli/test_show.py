@@ -39,7 +39,7 @@ def test_picture_of_ours_is_replaced_and_any_other_stays(call: Call, cube: Path,
     refused = call("show", cube, "--plot", theirs)
 
     assert refused.code == 2
-    assert "is there already, and cubeengine did not make it" in refused.err
+    assert "already exists, and cubeengine did not make it" in refused.err
     assert theirs.read_bytes() == b"a picture of somebody else"
 
 

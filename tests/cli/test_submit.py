@@ -116,8 +116,9 @@ def test_flags_win_over_the_environment_with_a_warning(
 
     assert "#SBATCH --partition=milano\n" in outcome.out
     assert "#SBATCH --account=physics\n" in outcome.out
-    assert "warning: --runs 8 is taken; the environment says RUN_NUM=7" in outcome.err
-    assert "warning: --partition milano is taken; the environment says SBATCH_PARTITION=ampere" in outcome.err
+    assert "warning: --runs 8 is used, although the environment sets RUN_NUM=7" in outcome.err
+    taken = "warning: --partition milano is used, although the environment sets SBATCH_PARTITION=ampere"
+    assert taken in outcome.err
 
 
 def test_experiment_of_the_environment_is_taken_and_told(
@@ -148,7 +149,7 @@ def test_site_gives_the_data_root(call: Call, runs: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--runs", "9-7"], "falls"),
+        (["--runs", "9-7"], "is reversed"),
         (["--site", "s3fd"], "nearest: 's3df'"),
         (["--time", "tomorrow"], "must be a time limit"),
         (["--nodes", "many"], "number of nodes"),
@@ -198,7 +199,7 @@ def test_mpi_job_that_would_not_find_mpi4py_is_not_submitted(
     outcome = call("submit", "delay.yaml", "--site", "site.toml", "--launcher", launcher)
 
     assert outcome.code == code
-    assert ("has no mpi4py; install it with: pip install 'cubeengine[mpi]'" in outcome.err) == bool(code)
+    assert ("lacks mpi4py; install it with: pip install 'cubeengine[mpi]'" in outcome.err) == bool(code)
 
 
 def test_interactive_makes_the_cubes_of_the_runs_that_are_there(

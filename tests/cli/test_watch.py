@@ -53,7 +53,7 @@ def test_user_who_stops_a_run_is_told_how_to_go_on(
 ) -> None:
     with pytest.raises(kind), keeping(True):
         raise kind
-    assert "what is done is kept; the same command continues from there" in capsys.readouterr().err
+    assert "the finished work is kept; run the same command to continue" in capsys.readouterr().err
     with pytest.raises(kind), keeping(False):
         raise kind
     assert capsys.readouterr().err == ""

@@ -47,7 +47,7 @@ def test_fields_of_raw_data_show_shape_type_origin_and_scan(call: Call, raw: Pat
 def test_fields_of_a_file_with_many_settings_are_those_per_event(call: Call, raw: Path) -> None:
     short = call("fields", raw / "single" / "test_hsd.xtc2")
     whole = call("fields", raw / "single" / "test_hsd.xtc2", "--all")
-    assert "fields that are once per run, mostly settings; --all lists them" in short.out
+    assert "fields with one value per run, mostly settings; --all lists them" in short.out
     assert len(short.out) < len(whole.out) / 10
     assert "xppts/tsConfig/group0.delay" in whole.out
 
@@ -103,14 +103,14 @@ def test_a_run_that_the_raw_data_are_not_of_is_refused(call: Call, raw: Path) ->
     path = write(f"run: {{xtc: '{raw}/delayscan'}}\nsignals: [jungfrau/raw/raw]")
     outcome = call("plan", path, "-r", 58)
     assert (outcome.code, outcome.out) == (2, "")
-    assert "run 58 was asked for, but the raw data are of run xppx20415:57" in outcome.err
+    assert "run 58 was requested, but the raw data are of run xppx20415:57" in outcome.err
     assert call("plan", path, "-r", 57).code == 0
-    assert "changes nothing, as run.xtc is always" in call("plan", path, "-e", "mfx1").err
+    assert "changes nothing, because run.xtc is always" in call("plan", path, "-e", "mfx1").err
 
 
 def test_raw_data_under_smalldata_is_told_where_it_belongs(call: Call, raw: Path) -> None:
     outcome = call("check", write(f"run: {{smalldata: '{raw}/delayscan'}}"))
-    assert (outcome.code, "is raw data; name it under run.xtc" in outcome.err) == (2, True)
+    assert (outcome.code, "is raw data; give it under run.xtc" in outcome.err) == (2, True)
 
 
 @pytest.mark.parametrize("text", ["run: {xtc: none}", "run: {xtc: [cube.yaml]}", "run: {xtc: .}"])

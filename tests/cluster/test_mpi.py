@@ -130,5 +130,5 @@ def test_ranks_that_mpi_does_not_bring_together_are_refused(place: Place, mpirun
     ended = place.run("srun", "-n", "2", *QUICK)
 
     assert ended.code == 5
-    assert "2 processes were started, but MPI takes each for a job of its own" in ended.err
+    assert "2 processes were started, but MPI treats each as a separate job" in ended.err
     place.check_nothing_left()

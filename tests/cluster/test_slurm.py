@@ -138,7 +138,7 @@ def test_refusal_of_slurm_is_told(place: Place, slurm: None) -> None:
     )
 
     assert ended.code == 5
-    assert "sbatch refuses the jobs of the workers" in ended.err
+    assert "sbatch refused the jobs of the workers" in ended.err
     assert "invalid partition" in ended.err
     check_nothing_left(place, cubes=[])
 
@@ -150,7 +150,7 @@ def test_jobs_that_cannot_start_end_the_run_with_their_log(place: Place, slurm: 
     )
 
     assert ended.code == 5
-    assert "the jobs of the workers end before these have started; the last log ends:" in ended.err
+    assert "the jobs of the workers ended before the workers started; the end of the last log:" in ended.err
     assert "No module named 'encodings'" in ended.err
     check_nothing_left(place, cubes=[])
 

@@ -63,10 +63,16 @@ REFUSED = {
         lambda cube: cube.isel(frame_dim1=slice(2)),
         r"'frame' has the shape \(2, 2\), but \(2, 4\)",
     ),
-    "places": (other_columns, r"'frame_dim1', where the elements of 'frame' are, differs.*--skip frame"),
+    "places": (
+        other_columns,
+        r"'frame_dim1', the coordinate of the elements of 'frame', differs.*--skip frame",
+    ),
     "stages": (group_attrs(stages={"frame": [{"stage": "roi"}]}), r"'frame' has the stages \('roi',\)"),
     "ddof": (attrs("frame_std", ddof=1), r"'frame' has ddof 1"),
-    "part of a run": (group_attrs(partial_run="first 10 events"), r"quick try .*first 10.*--allow partial"),
+    "part of a run": (
+        group_attrs(partial_run="first 10 events"),
+        r"part of a run .*first 10.*--allow partial",
+    ),
     "no std": (lambda cube: cube.drop_vars("diode_std"), r"'diode' has no std"),
     "same run": (group_attrs(run="xpptest01:1"), r"run xpptest01:1 is also that of .*a\.zarr.*same-run"),
     "same file": (
@@ -98,7 +104,7 @@ def test_format_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytes
     text = (paths[1] / "zarr.json").read_text()
     (paths[1] / "zarr.json").write_text(text.replace(r"\"format\": 1", r"\"format\": 0"))
 
-    with pytest.raises(ce.StoreMismatch, match=r"is of format 0, but .* of format 1"):
+    with pytest.raises(ce.StoreMismatch, match=r"has format 0, but .* has format 1"):
         merge_cubes(paths, tmp_path / "all.zarr")
 
 
@@ -130,7 +136,7 @@ def test_output_may_not_be_an_input(tmp_path: Path) -> None:
         ({"along": "delay"}, "only along 'run'"),
         ({"runs": [1, 2]}, "--along run"),
         ({"allow": ["everything"]}, "known: partial, same-run"),
-        ({"skip": ["nothing"]}, "no cube has such a signal"),
+        ({"skip": ["nothing"]}, "no cube has this signal"),
     ],
 )
 def test_wrong_arguments_are_told(tmp_path: Path, options: dict[str, object], message: str) -> None:
@@ -141,7 +147,7 @@ def test_wrong_arguments_are_told(tmp_path: Path, options: dict[str, object], me
 
 
 def test_no_cubes_and_too_little_memory_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ce.SpecError, match="the cubes are a list"):
+    with pytest.raises(ce.SpecError, match="give the cubes as a list"):
         merge_cubes([], tmp_path / "all.zarr")
     with pytest.raises(ce.BudgetExceeded, match="--memory '432 MiB'"):
         merge_cubes(write_parts(tmp_path, EVENTS, 2), tmp_path / "all.zarr", memory="100 MiB")

@@ -221,6 +221,6 @@ def test_existing_cube_is_replaced_only_when_asked(tmp_path: Path) -> None:
     paths = write_parts(tmp_path, EVENTS, 2)
     merge_cubes(paths, tmp_path / "all.zarr")
 
-    with pytest.raises(ce.StoreMismatch, match="exists already"):
+    with pytest.raises(ce.StoreMismatch, match="already exists"):
         merge_cubes(paths, tmp_path / "all.zarr")
     merge_cubes(paths[::-1], tmp_path / "all.zarr", overwrite=True)

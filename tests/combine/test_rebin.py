@@ -141,18 +141,18 @@ def test_rebinned_cube_is_not_taken_for_the_result_of_the_run(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"by": {"x": 4}}, "6 bins cannot be joined by 4; possible: 2, 3, 6"),
-        ({"by": {"x": 0}}, "cannot be joined by 0"),
-        ({"edges": {"x": [-1, 0.2, 2]}}, "0.2 is no edge of the cube.*nearest: 0.1, 0.3"),
-        ({"edges": {"x": [-3, 2]}}, "-3.0 is no edge.*nearest: -1.0"),
-        ({"edges": {"x": [-1, 5]}}, "5.0 is no edge.*nearest: 2.0"),
-        ({"edges": {"x": [0.3, -0.25]}}, "must be two or more numbers that rise"),
+        ({"by": {"x": 4}}, "6 bins cannot be joined in groups of 4; possible: 2, 3, 6"),
+        ({"by": {"x": 0}}, "cannot be joined in groups of 0"),
+        ({"edges": {"x": [-1, 0.2, 2]}}, "0.2 is not an edge of the cube.*nearest: 0.1, 0.3"),
+        ({"edges": {"x": [-3, 2]}}, "-3.0 is not an edge.*nearest: -1.0"),
+        ({"edges": {"x": [-1, 5]}}, "5.0 is not an edge.*nearest: 2.0"),
+        ({"edges": {"x": [0.3, -0.25]}}, "must be two or more rising numbers"),
         ({"edges": {"x": [0.3]}}, "two or more"),
         ({"edges": {"x": [0.3, float("nan")]}}, "two or more"),
         ({"drop": ["z"]}, "has no axis 'z'; nearest: 'x', 'y'"),
         ({"drop": ["selection"]}, "has no axis 'selection'"),
-        ({"drop": ["x"], "by": {"x": 2}}, "'x': is named twice"),
-        ({}, "say what to join"),
+        ({"drop": ["x"], "by": {"x": 2}}, "'x': is given twice"),
+        ({}, "give what to join"),
     ],
 )
 def test_what_cannot_be_joined_is_told_with_what_can(fine: Path, options: dict, message: str) -> None:
@@ -164,10 +164,10 @@ def test_what_cannot_be_joined_is_told_with_what_can(fine: Path, options: dict, 
 def test_runs_that_do_not_follow_one_another_are_not_joined(tmp_path: Path) -> None:
     merge_cubes(write_parts(tmp_path, EVENTS, 2)[::-1], tmp_path / "stack.zarr", along="run")
 
-    with pytest.raises(ce.SpecError, match=r"do not touch one another.*--drop run"):
+    with pytest.raises(ce.SpecError, match=r"are not adjacent.*--drop run"):
         rebin_cube(tmp_path / "stack.zarr", tmp_path / "c.zarr", by={"run": 2})
 
 
 def test_output_may_not_be_the_input(fine: Path) -> None:
-    with pytest.raises(ce.StoreMismatch, match="name another output"):
+    with pytest.raises(ce.StoreMismatch, match="choose another output"):
         rebin_cube(fine, fine, by={"x": 2}, overwrite=True)

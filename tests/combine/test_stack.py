@@ -103,7 +103,7 @@ def test_run_numbers_can_be_given(tmp_path: Path) -> None:
         cube = dataset_of(part, run=number).assign_attrs(run="", spec={"cube": "delay"})
         paths.append(save(cube, tmp_path / f"{number}.zarr"))
 
-    with pytest.raises(ce.StoreMismatch, match=r"does not say of which run .*--runs"):
+    with pytest.raises(ce.StoreMismatch, match=r"does not record its run.*--runs"):
         merge_cubes(paths, tmp_path / "stack.zarr", along="run")
     with pytest.raises(ce.SpecError, match="2 distinct run numbers"):
         merge_cubes(paths, tmp_path / "stack.zarr", along="run", runs=[7, 7])

@@ -82,7 +82,7 @@ def test_edges_that_do_not_rise_are_an_error(ana):
 
 def test_three_edges_are_two_bins(ana, truth):
     laser = truth.columns["lightStatus/laser"]
-    with told(r"bins \[-0.5, 0.5, 1.5\] are three edges"):
+    with told(r"bins \[-0.5, 0.5, 1.5\] are taken as three edges"):
         cube = cube_over(ana, "lightStatus/laser", [-0.5, 0.5, 1.5])
 
     np.testing.assert_array_equal(cube.nEntries, [(laser == 0).sum(), (laser == 1).sum()])
@@ -111,7 +111,7 @@ def test_no_bins_are_one_bin_per_setting(ana, truth, variable):
 
 
 def test_no_bins_need_a_scan(ana):
-    with pytest.raises(SpecError, match="'ipm2/sum' needs bins: the scan is of 'scan/lxt'"):
+    with pytest.raises(SpecError, match="'ipm2/sum' needs bins, because the scan is of 'scan/lxt'"):
         cube_over(ana, "ipm2/sum", [])
 
 
@@ -196,7 +196,7 @@ def test_damaged_events_are_left_out_of_their_detector(tmp_path):
     ana = open_ana(truth)
     ana.addCube("cube", "scan/lxt", [], "")
     ana.addToCube("cube", ["epix/ROI_0_area", "jungfrau/ROI_0_area", "ipm2/sum"])
-    with told("values of epix__ROI_0_area are left out as damage"):
+    with told("values of epix__ROI_0_area are left out because damage"):
         cube = ana.makeCubeData("cube")
 
     settings = np.unique(truth.columns["scan/lxt"])
@@ -246,7 +246,7 @@ def test_what_cannot_be_a_cube_is_an_error_at_once(ana):
     ana.addCube("cube", "ipm2/sum", [0, 1])
     with pytest.raises(FieldNotFound, match="'epix/none'"):
         ana.addToCube("cube", "epix/none")
-    with pytest.raises(SpecError, match="raw ones"):
+    with pytest.raises(SpecError, match="raw fields"):
         ana.addToCube("cube", {"source": "epix_2", "full": 1})
     with pytest.raises(SpecError, match="cubes of droplets"):
         ana.addToCube("cube", "droplet:epix_2/droplet:image")
@@ -263,4 +263,4 @@ def test_cubes_are_listed(ana, capsys):
     printed = capsys.readouterr().out
     assert "delay binned in [-1.0, 0.0, 1.0, 2.0]" in printed
     assert "Cut 0: 0.1 < ipm2/sum < 9" in printed
-    assert "we will bin: ['ipm3/sum']" in printed
+    assert "will bin: ['ipm3/sum']" in printed

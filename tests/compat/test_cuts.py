@@ -88,10 +88,10 @@ def test_a_selection_follows_those_in_it_and_says_so(ana, truth):
 def test_off_leaves_out_all_cuts_that_need_the_laser(ana, truth):
     ana.addCut("ipm2/sum", 0.5, 2.0, "good")
     ana.addCut("tt/FLTPOSFWHM", 90, 110, "good")
-    with told("laser is the nominal one"):
+    with told("laser is the nominal delay"):
         ana.addCut("delay", -1, 5, "good")
 
-    with told("'good' for laser off leaves out its cuts on delay"):
+    with told("'good' for laser off skips its cuts on delay"):
         off = ana.getFilter("good__off")
     ipm2 = truth.columns["ipm2/sum"]
     np.testing.assert_array_equal(

@@ -75,12 +75,12 @@ def test_what_moves_alike_is_never_added(ana, truth, tmp_path):
 def test_a_delay_made_anew_is_told(ana):
     with told("time tool"):
         ana.getDelay()
-    with told("made anew"):
+    with told("computed again"):
         ana.getDelay(use_ttCorr=False)
 
 
 def test_events_without_laser_have_the_nominal_delay(ana, truth):
-    with told("70 events without laser is the nominal one"):
+    with told("70 events without laser is the nominal delay"):
         delay = ana.getDelay()
 
     off = truth.columns["lightStatus/laser"] == 0

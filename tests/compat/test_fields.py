@@ -65,7 +65,7 @@ def test_lcls2_without_a_delay_says_so_and_with_a_scan_has_one(tmp_path):
 
 def test_joined_files_of_lcls2_are_read_in_time_order(tmp_path):
     truth = write_joined(tmp_path, name="tmox42_Run0008")
-    with told("not in order of time; here all values are"):
+    with told("not in time order; here all values are"):
         ana = SmallDataAna("tmox42", 8, str(tmp_path), saved=None)
 
     np.testing.assert_array_equal(ana.getVar("fim/pulse"), truth.columns["fim/pulse"])
@@ -75,7 +75,7 @@ def test_joined_files_of_lcls2_are_read_in_time_order(tmp_path):
 @pytest.mark.realdata
 def test_joined_files_of_the_newest_hdf5_are_read(shared_data):
     folder = shared_data / "smalldata_lcls2"
-    with told("order of time"):
+    with told("in time order"):
         newest = SmallDataAna(dirname=str(folder / "hdf5v2"), filename="mpi_22.h5", saved=None)
         older = SmallDataAna(dirname=str(folder), filename="mpi_22.h5", saved=None)
 

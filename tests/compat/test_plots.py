@@ -82,7 +82,7 @@ def test_two_variables(ana, truth, figure):
 
 
 def test_other_ways_to_draw_are_told(ana):
-    with told("'bokeh_notebook' is not offered"):
+    with told("'bokeh_notebook' is not supported"):
         ana.plotVar("ipm2/sum", plotWith="bokeh_notebook")
 
 

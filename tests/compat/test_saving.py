@@ -63,7 +63,7 @@ def test_variables_of_a_file_that_has_changed_are_left_out(tmp_path):
     del ana
     other = write_run(tmp_path, seed=9)
 
-    with told("arrays that were saved are left out, as the file has changed since"):
+    with told("saved arrays are left out because the file has changed since"):
         again = open_ana(other, saved="check")
     assert not again.hasKey("mine")
 

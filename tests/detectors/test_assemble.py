@@ -142,5 +142,5 @@ def test_frames_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 def test_panel_far_off_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceFormatError, match="does a panel lie far off"):
+    with pytest.raises(SourceFormatError, match="is a panel misplaced"):
         assembled(tmp_path, camera("MTRX:V2:3:5:10:10", [(0,), (1e9,)]), Frame((2, 3, 5), np.dtype("u2")))

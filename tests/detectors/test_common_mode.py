@@ -173,7 +173,7 @@ def test_panels_that_have_no_such_banks(tmp_path: Path) -> None:
     [
         ("row", "'rows'"),
         ([], "banks, rows, columns"),
-        (["stored", "rows"], "'stored' is no group"),
+        (["stored", "rows"], "'stored' is not a group"),
         ({"groups": "stored", "min_pixels": 3}, "takes its limits from the constants"),
         ({"groups": "rows", "max_correction": "3 keV"}, "cannot convert 'keV' to 'ADU'"),
         ({"groups": "rows", "max_correction": 0}, "larger than 0"),

@@ -95,14 +95,14 @@ def test_geometry_may_stand_in_a_file_of_constants(tmp_path: Path, suffix: str) 
         ("# nothing\n\n", "holds no geometry"),
         ("IP 0 A 0 1 2 3", "line 1: must have 13 columns, but has 7"),
         ("IP 0 A x" + " 0" * 9, "line 1: invalid literal"),
-        ("IP 0 A 0" + " 0" * 8 + " nan", "must be finite numbers"),
+        ("IP 0 A 0" + " 0" * 8 + " nan", "must hold finite numbers"),
         ("IP 0 A 0 1e300" + " 0" * 8, "none beyond 1e\\+12"),
-        ("A 0 B 0" + " 0" * 9 + "\nB 0 A 0" + " 0" * 9, "[AB] 0 lies in itself"),
-        ("A 0 A 0" + " 0" * 9, "A 0 lies in itself"),
-        (("A 0 B 0" + " 0" * 9 + "\n") * 2, "line 2: B 0 stands there twice"),
+        ("A 0 B 0" + " 0" * 9 + "\nB 0 A 0" + " 0" * 9, "[AB] 0 contains itself"),
+        ("A 0 A 0" + " 0" * 9, "A 0 contains itself"),
+        (("A 0 B 0" + " 0" * 9 + "\n") * 2, "line 2: B 0 appears twice"),
         (
             text_of([(p, 0, c, 0, *(0.0,) * 9) for p, c in (("X", "Q"), ("Y", "Q"), ("Q", "S"))]),
-            "Q 0 holds others, but lies in several",
+            "Q 0 has parts of its own, but belongs to several parents",
         ),
     ],
 )
@@ -132,13 +132,13 @@ def test_any_text_is_a_geometry_or_a_clear_error(text: str) -> None:
     "name", ["PNCCD:V1", "MTRX:0:3:1:1", "MTRX:3:3:1.1.1:2", "MTRX:3:3:0:1", "MTRX:99999:99999:1:1"]
 )
 def test_sensor_that_is_not_known_is_refused(name: str) -> None:
-    with pytest.raises(SourceFormatError, match=r"is not the type of a sensor|must be positive numbers"):
+    with pytest.raises(SourceFormatError, match=r"is not a type of sensor|must be positive numbers"):
         parse_geometry(camera(name, [(0,)])).pixels()
 
 
 def test_file_that_is_no_geometry_is_refused(tmp_path: Path) -> None:
     (tmp_path / "image.dat").write_bytes(b"\0" * 100)
-    with pytest.raises(SourceFormatError, match="is neither the text of a geometry"):
+    with pytest.raises(SourceFormatError, match="is neither a geometry text file"):
         read_geometry(tmp_path / "image.dat")
     with pytest.raises(SpecError, match="the geometry cannot be read"):
         read_geometry(tmp_path / "none.data")

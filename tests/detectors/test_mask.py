@@ -96,7 +96,7 @@ def test_edges_of_panels(tmp_path: Path) -> None:
     good[:, 2:-2, 2:-2] = True
 
     check_masked(built("mask", {"edges": 2}, frame(), context(None, tmp_path)), good)
-    with pytest.raises(SpecError, match="no pixel"):
+    with pytest.raises(SpecError, match="no good pixel"):
         built("mask", {"edges": 3}, frame(), context(None, tmp_path))
 
 
@@ -143,7 +143,7 @@ def test_types_that_can_be_missing(tmp_path: Path, dtype: str, becomes: str) -> 
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({}, "needs 'file'"), ({"invert": True, "edges": 1}, "about 'file'"), ({"edges": -1}, "edges")],
+    [({}, "needs 'file'"), ({"invert": True, "edges": 1}, "need 'file'"), ({"edges": -1}, "edges")],
 )
 def test_options_that_are_wrong(options: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecError, match=words):

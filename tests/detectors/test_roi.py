@@ -66,7 +66,7 @@ def test_segment_is_meant_by_its_number() -> None:
     assert [stage.coordinates()[dim].name for dim in (0, 1)] == ["row", "column"]
     with pytest.raises(SpecError, match=r"'area/raw': has no segment 2; it has 1, 4, 6"):
         built("roi", {**options, "segment": 2}, PANELS, context(JUNGFRAU))
-    with pytest.raises(SpecError, match="without segments"):
+    with pytest.raises(SpecError, match="have no segments"):
         built("roi", {**options, "segment": 0}, IMAGE)
 
 
@@ -105,7 +105,7 @@ def test_only_the_rows_of_the_region_are_needed() -> None:
         ([[2, 3], [0, 1], [0, 1]], r"a region has 3 ranges, but the frames, of shape \(12, 9\), leave 2"),
         (
             {"regions": {"a": [[0, 1]], "b": [[0, 2]]}},
-            r"there are a \(12, 1\), b \(12, 2\); make each a signal",
+            r"the shapes are a \(12, 1\), b \(12, 2\); make each region its own signal",
         ),
     ],
 )
@@ -119,13 +119,13 @@ def test_region_that_does_not_fit_is_refused(options: object, message: str) -> N
     [
         ({}, "needs either 'ranges' or 'regions'"),
         ({"ranges": [[0, 1]], "regions": {"a": [[0, 1]]}}, "needs either 'ranges' or 'regions'"),
-        ({"regions": {"a": [[0, 1]]}, "segment": 1}, "goes to each of the regions"),
+        ({"regions": {"a": [[0, 1]]}, "segment": 1}, "in each of the regions"),
         ([[3, 3]], "0 <= first <= last"),
         ([[-1, 3]], "0 <= first <= last"),
         ([[1, 2, 3]], r"two whole numbers \[first, last \+ 1\]"),
         ([[1.0, 2]], r"two whole numbers \[first, last \+ 1\]"),
-        ("all", r"one \[first, last \+ 1\] per dimension, but is the text 'all'"),
-        ([], "one .* per dimension"),
+        ("all", r"one \[first, last \+ 1\] for each dimension, but is the text 'all'"),
+        ([], "one .* for each dimension"),
         ({"range": [[0, 1]]}, "unknown key 'range'; nearest: 'ranges'"),
     ],
 )

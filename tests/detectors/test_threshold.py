@@ -109,7 +109,7 @@ def test_limits_come_into_the_unit_of_the_frames(unit: str, limit: Any, value: f
         ("ADU", "3 keV", "min is in 'keV', but frames are 'ADU'"),
         ("keV", "3 ADU", "min is in 'ADU', but frames are 'keV'"),
         ("", "3 keV", "min is in 'keV', but frames are raw, in 'ADU'"),
-        ("", {"min": "3 sigma", "constants": "c.h5"}, "no file"),
+        ("", {"min": "3 sigma", "constants": "c.h5"}, "no such file"),
         ("", {"min": 3, "max": 2}, "min 3 is above max 2"),
     ],
 )
@@ -122,10 +122,10 @@ def test_units_that_do_not_fit(unit: str, limit: Any, words: str) -> None:
     ("options", "words"),
     [
         ({}, "needs 'min', or 'max'"),
-        ({"max": 3, "below": "missing"}, "'below' without 'min' does nothing"),
+        ({"max": 3, "below": "missing"}, "'below' needs 'min'"),
         ({"min": "3 sigma"}, "needs 'constants'"),
         ({"min": "3 sigma", "max": 3, "constants": "c.h5"}, "both be in sigma"),
-        ({"min": 3, "constants": "c.h5"}, "'constants' is for limits in sigma"),
+        ({"min": 3, "constants": "c.h5"}, "'constants' is only for limits in sigma"),
         ({"min": 3, "below": "none"}, "below"),
         ({"min": "3 kev"}, "keV"),
     ],

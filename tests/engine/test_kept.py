@@ -168,8 +168,8 @@ def test_plan_says_how_much_lies_beside_the_cube(plans):
     assert 3 * (floats + integers) <= disk["sums"] <= 3 * (floats + integers) * 1.2  # the second begins early
     assert disk["store"] == plan.to_dict()["output_nbytes"]
     text = str(plan)
-    assert "disk beside the cube until it is there: at most " in text
-    assert f"with --resume {format_size(disk['sums'])} of partial sums more" in text
+    assert "disk needed beside the finished cube while it is made: at most " in text
+    assert f"with --resume {format_size(disk['sums'])} more for partial sums" in text
 
 
 def test_sums_larger_than_what_a_leaf_reads_are_kept_less_often(runs):

@@ -158,7 +158,7 @@ def test_two_runs_do_not_make_one_cube_at_a_time(plans, tmp_path):
     target = tmp_path / "cube.zarr"
 
     def start_another(_progress):
-        with pytest.raises(StoreMismatch, match="another run makes it just now"):
+        with pytest.raises(StoreMismatch, match="another run is making this cube now"):
             plans["by_bin"].to_zarr(target)
 
     plans["stream"].to_zarr(target, on_progress=start_another)

@@ -42,8 +42,8 @@ FIELDS = {name: FieldInfo(name, c.data.shape[1:], c.data.dtype) for name, c in C
 WHOLE = ["u", "i", "h", "l", "m", "w", "A[1]", "D[1, -1]"]
 WRITTEN = ["0", "1", "2", "7", "64", "256", str(2**53 + 1), str(2**63), str(2**64 - 1), "0.5", "2.0", "0.1"]
 REFUSALS = (
-    "constant part", "do not fit", "over the element axes", "needs two conditions", "joins conditions",
-    "a power above", "needs a condition", "bind before",
+    "constant part", "do not match", "over the elements of an event", "needs two conditions",
+    "joins conditions", "a power above", "needs a condition", "bind before",
 )  # fmt: skip
 
 

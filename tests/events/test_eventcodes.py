@@ -80,7 +80,7 @@ LISTS = np.array([[40, 137, 0, 0], [40, 0, 0, 0], [0, 0, 0, 0], [40, 90, 137, 28
     ("field", "found"),
     [
         (LISTS, r"this is int64 of shape \(4,\) per event; .*write any\(field == 90\)"),
-        (np.pad(LISTS, ((0, 0), (0, 14))), r"may as well list codes.*write any\(field == 90\)"),
+        (np.pad(LISTS, ((0, 0), (0, 14))), r"could also list codes.*write any\(field == 90\)"),
         (np.pad(LISTS, ((0, 0), (0, 14)), constant_values=-1), r"holds -1"),
         (
             flags("u1") * 97,

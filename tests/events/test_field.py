@@ -200,7 +200,7 @@ def test_mask_with_times_is_aligned(run: Run) -> None:
         ("a", "only integers, slices"),
         (1.5, "only integers, slices"),
         ((0, 0), "2 indices for 1 dimensions"),
-        (None, "events are chosen by one index"),
+        (None, "choose events with one index"),
     ],
 )
 def test_wrong_index_is_told(run: Run, key: Any, message: str) -> None:
@@ -323,10 +323,10 @@ def test_unknown_field_of_a_group_names_those_there_are(run: Run) -> None:
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        (["ipm2/sum", "code"], r"as run\['ipm2/sum'\]; .*run.data\[\['ipm2__sum', 'code'\]\]"),
-        (("ipm2/sum", "code"), "one field at a time"),
-        (3, r"fields by name, not 3; events are chosen of a field, as run\['ipm2/sum'\]\[:10\]"),
-        (slice(10), "fields by name"),
+        (["ipm2/sum", "code"], r"e.g. run\['ipm2/sum'\]; .*run.data\[\['ipm2__sum', 'code'\]\]"),
+        (("ipm2/sum", "code"), "a run returns one field"),
+        (3, r"name of a field, not with 3; choose events on a field, e.g. run\['ipm2/sum'\]\[:10\]"),
+        (slice(10), "the name of a field"),
     ],
 )
 def test_run_says_what_it_takes(run: Run, key: Any, message: str) -> None:

@@ -69,13 +69,13 @@ def test_without_a_data_root_the_variable_is_named(monkeypatch: pytest.MonkeyPat
     "name", ["../etc", "a/b", "", ".", "..", "a b", "-x", "a\nb", "a\x00", "é", "a;b", "$HOME"]
 )
 def test_experiments_that_are_no_names_never_become_paths(root: Path, name: str) -> None:
-    with pytest.raises(SpecError, match="no experiment name"):
+    with pytest.raises(SpecError, match="not an experiment name"):
         locate(name, 12)
 
 
 @pytest.mark.parametrize("run", [-1, 10**6, True])
 def test_run_numbers_are_checked(root: Path, run: int) -> None:
-    with pytest.raises(SpecError, match="no run number"):
+    with pytest.raises(SpecError, match="not a run number"):
         locate("xpptut15", run)
 
 
@@ -109,7 +109,7 @@ def test_a_directory_with_several_files_lists_them(tmp_path: Path) -> None:
 
 
 def test_an_empty_directory_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="has no smallData file"):
+    with pytest.raises(SpecError, match="contains no smallData file"):
         locate(tmp_path)
 
 

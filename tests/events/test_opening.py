@@ -75,14 +75,14 @@ def test_a_run_number_that_the_raw_data_deny_is_refused(
     (tmp_path / "xpptut15").mkdir()
     (tmp_path / "xpptut15" / "xtc").symlink_to(raw / "intg_det")
     monkeypatch.setenv(DATA_ROOT, str(tmp_path))
-    with pytest.raises(SpecError, match="run 14 was asked for, but the raw data are of run xpptut15:1"):
+    with pytest.raises(SpecError, match="run 14 was requested, but the raw data are of run xpptut15:1"):
         open_run("xpptut15:14")
 
 
 def test_what_does_not_go_together_is_refused(raw: Path, small: Path) -> None:
     with pytest.raises(SourceFormatError, match=r"no event of .*serial_21.h5 .*240 events, 2021-09-09"):
         open_run(small, xtc=raw / "delayscan")
-    with pytest.raises(SpecError, match="is raw data already"):
+    with pytest.raises(SpecError, match="is already raw data"):
         open_run(raw / "x21", xtc=raw / "x21")
     with pytest.raises(SourceFormatError, match="not raw data"):
         open_run(small, xtc=small)

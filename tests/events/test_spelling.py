@@ -57,7 +57,7 @@ def test_name_of_a_function_is_told_though_no_run_is_known():
             with pytest.raises(ExpressionError, match=re.escape(f"write  {meant}") + "\n"):
                 Expression.parse(written)
     with pytest.raises(
-        ExpressionError, match="'sum' is a function; a field of that name stands in backticks"
+        ExpressionError, match="'sum' is a function; if it is a field, write its name in backticks"
     ):
         Expression.parse("ipm2 / sum > 1")
     assert Expression.parse("ipm2/sum(x)").fields == {"ipm2", "x"}

@@ -118,7 +118,7 @@ def test_what_is_no_file_of_sums_is_passed_over(tmp_path, content):
 def test_sums_of_another_part_are_refused(tmp_path):
     checkpoint = Checkpoint(tmp_path / "a.0.sums", 0)
     keep(made_sums("f4", 5), checkpoint)
-    with pytest.raises(StoreMismatch, match=r"a\.0\.sums: is not as it was found"):
+    with pytest.raises(StoreMismatch, match=r"a\.0\.sums: has changed since it was found"):
         load_sums(checkpoint, job_of(6), SimpleNamespace(dtype=np.dtype("f4")))
 
 

@@ -48,7 +48,7 @@ def test_scheduler_with_certificates_is_reached_by_who_has_them(
         with pytest.raises(LaunchError, match="its mode is 755"):
             connect(cluster.scheduler_address)
         monkeypatch.delenv(KEYS_FOLDER)
-        with pytest.raises(LaunchError, match="asks for a certificate"):
+        with pytest.raises(LaunchError, match="needs a certificate"):
             connect(cluster.scheduler_address)
     finally:
         client.close()

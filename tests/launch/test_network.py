@@ -23,10 +23,10 @@ def test_named_interface_is_used_whoever_is_on_the_other_side(monkeypatch: pytes
 
 
 def test_unknown_interface_is_told_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(LaunchError, match=r"no network interface 'ib7' .* there are: .*lo"):
+    with pytest.raises(LaunchError, match=r"no network interface 'ib7' .* known: .*lo"):
         listening_address((), "ib7")
 
 
 def test_host_that_is_not_found_is_told() -> None:
-    with pytest.raises(LaunchError, match=r"finds no way to 'nowhere\.invalid'.*CUBEENGINE_INTERFACE"):
+    with pytest.raises(LaunchError, match=r"finds no route to 'nowhere\.invalid'.*CUBEENGINE_INTERFACE"):
         listening_address({"nowhere.invalid"})

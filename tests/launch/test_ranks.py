@@ -70,5 +70,5 @@ def test_other_launchers_have_one_process_that_takes_part(name: str) -> None:
 def test_slurm_wants_to_know_how_many_workers() -> None:
     from cubeengine.budget import Budget
 
-    with pytest.raises(SpecError, match="say how many workers Slurm shall start"):
+    with pytest.raises(SpecError, match="give the number of workers that Slurm starts"):
         launch("slurm", workers=None, budget=Budget())

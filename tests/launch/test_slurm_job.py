@@ -32,7 +32,7 @@ def test_script_of_a_site_without_wishes() -> None:
         "#SBATCH --cpus-per-task=1\n"
         "#SBATCH --mem=2560M\n"
         "#SBATCH --no-requeue\n"
-        "# Names of folders are quoted as they are; what is in them means nothing to the shell.\n"
+        "# Folder names are quoted literally; the shell does not expand them.\n"
         "# shellcheck disable=SC2016\n"
         "set -eu\n"
         "export DASK_CONFIG=/shared/run/settings\n"
@@ -102,7 +102,7 @@ def test_options_come_from_the_environment() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("PARTITON", "x", "there is no such option; nearest: CUBEENGINE_SLURM_PARTITION"),
+        ("PARTITON", "x", "unknown option; nearest: CUBEENGINE_SLURM_PARTITION"),
         ("PROCESSES", "many", "must be a number, got 'many'"),
         ("PROCESSES", "0", "processes per job must be at least 1, got 0"),
         ("ACCOUNT", "x\n#SBATCH --uid=0", "must be one printable line"),

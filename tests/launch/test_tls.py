@@ -113,7 +113,7 @@ def test_folder_that_others_may_enter_is_refused(tmp_path: Path, mode: int) -> N
     CREDENTIALS.save(tmp_path)
     tmp_path.chmod(mode)
 
-    with pytest.raises(LaunchError, match=f"its mode is {mode:03o}; make it private with  chmod 700"):
+    with pytest.raises(LaunchError, match=f"its mode is {mode:03o}; run  chmod 700"):
         read_security(tmp_path)
 
 
@@ -122,7 +122,7 @@ def test_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     CREDENTIALS.save(tmp_path)
     (tmp_path / "key.pem").chmod(0o644)
 
-    with pytest.raises(LaunchError, match=r"key\.pem: key material must be yours alone"):
+    with pytest.raises(LaunchError, match=r"key\.pem: key material must be readable by you alone"):
         read_security(tmp_path)
 
 
@@ -139,7 +139,7 @@ def test_link_and_missing_folder_are_refused(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path)
 
-    with pytest.raises(LaunchError, match="behind a link"):
+    with pytest.raises(LaunchError, match="must not be a link"):
         check_private(link)
     with pytest.raises(LaunchError, match="cannot be read"):
         check_private(tmp_path / "none")

@@ -57,7 +57,7 @@ def test_what_does_not_vary_has_no_correlation():
 
 def test_no_events_are_drawn_as_none():
     ax = look.plot_correlation(odd_run(), "x", "y", select="`y` > 1e9")
-    assert "n = 0, no r, as one does not vary" in ax.get_title(loc="left")
+    assert "n = 0, no r: one quantity is constant" in ax.get_title(loc="left")
 
 
 def test_few_are_points_and_many_are_density():

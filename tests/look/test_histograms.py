@@ -132,18 +132,18 @@ def test_mistakes_are_answered():
     with pytest.raises(FieldNotFound, match="nearest"):
         look.histogram(run, "wid")
     with pytest.raises(
-        SpecError, match=r"has 5 elements per event; look at one number of it, as `wide`\[i\]"
+        SpecError, match=r"has 5 elements per event, but one number is needed: choose `wide`\[i\]"
     ):
         look.histogram(run, "wide")
-    with pytest.raises(SpecError, match="must be a number, or 2 edges or more"):
+    with pytest.raises(SpecError, match="must be a number, or two or more edges"):
         look.histogram(run, "x", bins=[1.0, 0.0])
     with pytest.raises(SpecError, match="must be from 1 to 1,000,000"):
         look.histogram(run, "x", bins=0)
-    with pytest.raises(SpecError, match="range: must be two numbers that rise"):
+    with pytest.raises(SpecError, match="range: must be two rising numbers"):
         look.histogram(run, "x", range=(1, -1))
     with pytest.raises(SpecError, match="percentiles"):
         look.histogram(run, "x", percentiles=(99, 1))
-    with pytest.raises(SpecError, match="name two quantities"):
+    with pytest.raises(SpecError, match="give two quantities"):
         look.histogram2d(run, "x", "x")
     with pytest.raises(FieldNotFound, match="'z'"):
         look.histogram(run, "x", select="`z` > 1")

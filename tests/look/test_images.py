@@ -64,7 +64,7 @@ def test_progress_is_told():
 
 
 def test_mistakes_are_answered():
-    with pytest.raises(SpecError, match="one number per event and no image"):
+    with pytest.raises(SpecError, match="one number per event, not an image"):
         look.average_image(framed_run(), "x")
     with pytest.raises(FieldNotFound, match="nearest: 'cam'"):
         look.average_image(framed_run(), "came")

@@ -91,7 +91,7 @@ def test_page_has_a_panel_of_each(demo_run):
 
 def test_panels_of_what_a_run_lacks_say_so():
     panels = look.plot_overview(odd_run())
-    assert [text.get_text() for text in panels["scan"].texts] == ["no scan: no scan variable moves"]
+    assert [text.get_text() for text in panels["scan"].texts] == ["no scan variable moves"]
     assert [text.get_text() for text in panels["timetool"].texts] == ["no time tool"]
     panels["scan"].figure.canvas.draw()
 

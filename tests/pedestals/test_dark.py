@@ -83,7 +83,7 @@ def test_message_names_what_was_found_wanted_and_the_next_step() -> None:
         pedestal(run_of(frames.astype("u2"), "jungfrau"), "cam")
 
     told = str(caught.value)
-    assert told.startswith("the 300 events (all of the run) of in memory are not dark:")
+    assert told.startswith("the 300 events (all events of the run) of in memory are not dark:")
     assert "noise: the median pixel has a noise of " in told
     assert "wanted at most 40 ADU" in told
     assert "--select" in told
@@ -99,7 +99,7 @@ def test_accepted_checks_are_recorded() -> None:
 
     assert refused == {"frames"}
     assert found.facts["accepted"] == ["frames"]
-    assert "taken as dark although frames says otherwise" in found.summary()
+    assert "taken as dark although the check frames failed" in found.summary()
     told = {check["check"]: check["dark"] for check in found.facts["checks"]}
     assert told["skew"]
     assert not told["frames"]

@@ -108,7 +108,7 @@ def test_parts_cover_the_frame_once_and_leaves_the_events() -> None:
 
 
 def test_what_cannot_fit_is_refused_before_anything_is_read() -> None:
-    with pytest.raises(ce.BudgetExceeded, match=r"4,194,304 pixels in 3 .* raise the memory"):
+    with pytest.raises(ce.BudgetExceeded, match=r"4,194,304 pixels in 3 .* allow more memory"):
         cut(frames_of(4 * 2**20), Budget(500 * 2**20), 2, separate=False)
 
 

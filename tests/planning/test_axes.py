@@ -65,13 +65,13 @@ def test_quantiles_leave_nan_out():
 
 def test_quantiles_of_few_distinct_values_say_how_many_bins_are_possible():
     run = memory_run({"v": np.repeat([1.0, 2.0, 3.0], 10)})
-    with pytest.raises(PlanError, match=r"6 quantiles make equal edges.*use quantiles: 2"):
+    with pytest.raises(PlanError, match=r"6 quantiles give equal edges.*use quantiles: 2"):
         bound_of(run, "axes: [{field: v, quantiles: 6}]")
     np.testing.assert_array_equal(bound_of(run, "axes: [{field: v, quantiles: 2}]").n_events, [[10, 20]])
 
 
 def test_quantiles_without_values_are_an_error():
-    with pytest.raises(PlanError, match="quantiles need 2 selected events"):
+    with pytest.raises(PlanError, match="quantiles need at least 2 selected events"):
         bound_of(memory_run({"v": np.full(5, np.nan)}), "axes: [{field: v, quantiles: 2}]")
 
 
@@ -294,8 +294,8 @@ def test_numbers_with_units_give_the_axis_its_unit():
 @pytest.mark.parametrize(
     ("units", "message"),
     [
-        ("", r"axes\[0\].*'scan/lxt' is declared nowhere.*scan/lxt: s"),
-        ("units: {scan/lxt: eV}\n", "'scan/lxt' is in 'eV', which does not convert to 'ps'"),
+        ("", r"axes\[0\].*'scan/lxt' is not declared.*scan/lxt: s"),
+        ("units: {scan/lxt: eV}\n", "'scan/lxt' is in 'eV', which cannot be converted to 'ps'"),
     ],
 )
 def test_axis_unit_needs_a_declared_one_that_fits(units, message):
@@ -305,7 +305,7 @@ def test_axis_unit_needs_a_declared_one_that_fits(units, message):
 
 def test_steps_of_a_field_without_a_declared_unit_are_refused():
     text = "units: {a: ps}\naxes: [{field: a, steps: b}]"
-    with pytest.raises(SpecError, match=r"axis 'a'.*'b'.*declared nowhere"):
+    with pytest.raises(SpecError, match=r"axis 'a'.*'b'.*not declared"):
         bound_of(memory_run({"a": [1.0, 2.0], "b": [1.0, 2.0]}), text)
 
 

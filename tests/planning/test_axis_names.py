@@ -79,14 +79,14 @@ def test_one_field_may_be_two_axes() -> None:
     [
         (
             "[{field: x, quantiles: 2}, {field: x, quantiles: 3}]",
-            r"two variables called 'x'; give one another",
+            r"two variables called 'x'; rename one of them",
         ),
         (
             "[{field: x, quantiles: 2, name: selection}]",
             r"axes\[0\].name: .*two variables called 'selection'",
         ),
         ("[{field: x, quantiles: 2, name: a/b}]", r"axes\[0\].name: 'a/b' is not a name"),
-        ("[{field: x, quantiles: 2, name: diode}]", "an axis is called 'diode' in the cube already"),
+        ("[{field: x, quantiles: 2, name: diode}]", "an axis in the cube is already called 'diode'"),
     ],
 )
 def test_name_that_cannot_be_is_told(axes: str, message: str) -> None:

@@ -101,7 +101,10 @@ def test_axis_in_another_unit_is_averaged_in_that_unit():
     [
         ("signals: [a/b, {field: c, name: a__b}]", r"signals\[1\].name: two signals are called 'a__b'"),
         ("signals: [a/b, a/b]", r"signals\[1\].*: two signals are called 'a__b'"),
-        ("axes: [{field: c, edges: [0, 1]}]\nsignals: [{field: a/b, name: c}]", "an axis is called 'c'"),
+        (
+            "axes: [{field: c, edges: [0, 1]}]\nsignals: [{field: a/b, name: c}]",
+            "an axis in the cube is already called 'c'",
+        ),
         ("axes: [{field: c, edges: [0, 1]}, {field: c, edges: [0, 2]}]", r"axes\[1\]"),
         ("signals: [{field: c, name: n_events}, {field: a/b, name: selection}]", None),
     ],

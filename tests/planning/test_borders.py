@@ -58,9 +58,9 @@ def test_step_that_hangs_on_rounding_is_told_and_the_advice_decides_it(cut, head
 
     assert steps == found
     assert re.search(
-        r"(leaves out|keeps) 20 of 200 events whose 'x' is \S+( ms| ps)?, equal but for r", message
+        r"(leaves out|keeps) 20 of 200 events whose 'x' is \S+( ms| ps)?, equal apart from r", message
     )
-    advice = message.split("to keep them write  ")[-1].split("to leave out them write  ")[-1]
+    advice = message.split("to keep them, write  ")[-1].split("to leave them out, write  ")[-1]
     if ":" in advice and not advice.startswith("{"):
         key = advice.partition(":")[0]
         advice = re.sub(rf"{key}: [^,}}]+", advice, cut)
@@ -83,7 +83,7 @@ def test_setting_at_zero_is_off_by_what_the_others_are():
     assert settings[10] != 0
     steps, (message,) = kept(run_of(settings), "{field: x, min: 0}")
     assert steps == list(range(11, 20))
-    assert f"is {float(settings[10])!r}, equal but for rounding" in message
+    assert f"is {float(settings[10])!r}, equal apart from rounding" in message
 
 
 @pytest.mark.parametrize(

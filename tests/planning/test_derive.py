@@ -67,7 +67,7 @@ def test_seconds_become_ps_by_one_multiplication():
 
 
 def test_units_of_a_delay_are_declared_never_guessed():
-    with pytest.raises(SpecError, match="the unit of 'tt' is declared nowhere"):
+    with pytest.raises(SpecError, match="the unit of 'tt' is not declared"):
         delay_of("timetool: tt", units="{lxt: s}")
 
 
@@ -84,7 +84,7 @@ def test_cube_says_where_the_state_of_the_laser_came_from():
     text = "units: {lxt: s, tt: ps}\nderive: {d: {delay: {nominal: lxt, timetool: tt%s}}}"
     for run, more, words in (
         (one_of_each(), "", "lightStatus/laser"),
-        (one_of_each(), ", laser: none", "not asked: the recipe counts all events as laser-on"),
+        (one_of_each(), ", laser: none", "not used: the recipe counts all events as laser-on"),
         (bare, "", "unknown: no field 'lightStatus/laser', so all events count as laser-on"),
     ):
         plan = plan_of(run, text % more)

@@ -81,7 +81,7 @@ def test_show_and_report_name_both(run):
 def test_integers_that_may_be_counted_as_values_are_warned_of(run):
     (message,) = [text for text in warnings_of(run, SPEC) if "damage" in text and "'on'" in text]
     assert (
-        f"'damage/opal' is 0 in {EXPECTED['on']} events, so 'opal/image' is missing or damaged there"
+        f"'damage/opal' is 0 in {EXPECTED['on']} events, so 'opal/image' is missing or damaged in them"
         in message
     )
     assert "{field: damage/opal, equal: 1}" in message

@@ -40,11 +40,11 @@ def test_ways_that_no_event_went_are_left_out(plan):
     assert "NaN" not in str(plan)
     assert "missing" not in str(plan)
     odd = plan_of(memory_run({"x": np.array([1.0, np.nan])}), "axes: [{field: x, edges: [0, 2]}]")
-    assert "1 in the bins, 1 with a NaN where a value is needed" in str(odd)
+    assert "1 in the bins, 1 with NaN in a cut or axis" in str(odd)
 
 
 def test_delay_tells_how_its_events_came_about(plan):
-    assert "delay: 300 taken as laser-on, 60 laser-off (nominal delay alone)" in str(plan)
+    assert "delay: 300 counted as laser-on, 60 laser-off (nominal delay alone)" in str(plan)
 
 
 def test_bins_and_their_occupancy(plan):

@@ -115,14 +115,14 @@ def test_what_values_rest_on_is_counted_and_shown():
     near = plan.bound.near["before"]
     assert (near.nothing, near.missing) == (1, int((~off_run().column("n").valid[:-1]).sum()))
     assert all(sum(counts.values()) == N_EVENTS for counts in plan.to_dict()["near"].values())
-    assert f"nobody: {N_EVENTS} with no other event's value" in str(plan)
+    assert f"nobody: {N_EVENTS} without a value from another event" in str(plan)
     assert cube_facts(plan.compute())["near"] == plan.to_dict()["near"]
 
 
 def test_a_variable_that_is_missing_everywhere_is_warned_of():
-    told = [message for message in map(str, plan_of(off_run(), ALL).warnings) if "everywhere" in message]
+    told = [message for message in map(str, plan_of(off_run(), ALL).warnings) if "in every event" in message]
     assert len(told) == 1
-    assert "'nobody' is missing everywhere: no other event of the selection 'nobody' has a value" in told[0]
+    assert "'nobody' is missing in every event: no other event of the selection" in told[0]
 
 
 @given(st.integers(-12, 12), st.sampled_from(["", ", within: 1 us", ", within: 5 s"]), st.integers(1, 12))
@@ -202,7 +202,7 @@ def test_only_the_events_that_are_needed_are_read_beyond_a_window(monkeypatch):
         ("derive: {d: {running: {field: w, window: 3}}}", "a running median needs one number"),
         ("derive: {d: {running: {field: xx, window: 3}}}", "nearest: 'x'"),
         ("derive: {d: {neighbours: {field: Sums, among: all}}}", "'Sums'"),
-        ("derive: {x: {shift: {field: n, events: 1}}}", "is a field of"),
+        ("derive: {x: {shift: {field: n, events: 1}}}", "is already a field of"),
     ],
 )
 def test_fields_that_do_not_fit_are_told(text, said):

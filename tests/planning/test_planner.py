@@ -44,7 +44,7 @@ def plan_of(storage, frame, dtype, n_events, bins, width=1, memory_mib=2048, **t
 
 TABLE = [
     # storage, frame, type, events, bins, groups per bin, MiB; the strategy, and words of its reason
-    (MEMORY, (), "f8", 100_000, (50,), 1, 2048, "stream", "in 1 run"),
+    (MEMORY, (), "f8", 100_000, (50,), 1, 2048, "stream", "in 1 leaf"),
     (CONTIGUOUS, (16,), "f4", 1_000_000, (50,), 3, 2048, "stream", "small against the input"),
     (CONTIGUOUS, (64, 64), "u2", 100_000, (50,), 2, 2048, "stream", "small against the input"),
     (GZIP_10, (64, 64), "u2", 100_000, (50,), 2, 2048, "stream", "small against the input"),
@@ -86,7 +86,7 @@ def test_rejections_say_what_would_not_fit_or_cost_more():
     assert "times the cost" in reasons["by_tile"]
     one_bin = plan_of(MEMORY, (), "f8", 10, ()).rejected
     assert [rejected.reason for rejected in one_bin] == [
-        "there is one bin only",
+        "there is only one bin",
         "a single number cannot be split",
     ]
 

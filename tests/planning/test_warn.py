@@ -105,7 +105,7 @@ def test_events_a_little_further_off_are_not_on_the_edge():
 def test_whole_numbers_on_edges_are_told_where_they_count():
     run = memory_run({"x": np.arange(100) % 4 + 1})
     messages = warnings_of(run, UNIT + "axes: [{field: x, edges: [1, 2, 3, 4]}]")
-    assert has(messages, "100 of 100 events lie on an edge", "count in the bin above it")
+    assert has(messages, "100 of 100 events lie on an edge", "count in the bin above that edge")
     assert not has(messages, "chance")
     assert not warnings_of(run, UNIT + "axes: [{field: x, centers: {start: 1, stop: 4, step: 1}}]")
 
@@ -172,13 +172,13 @@ def test_single_bin_may_hold_all_events():
     assert not warnings_of(memory_run({"x": np.full(9, 0.3)}), UNIT + "axes: [{field: x, edges: [0, 1]}]")
 
 
-# A unit that is declared nowhere
+# A unit that is not declared
 
 
 def test_axis_without_a_declared_unit():
     run, axes = memory_run({"x": np.linspace(0.1, 1.9, 50)}), "axes: [{field: x, edges: [0, 1, 2]}]"
     (message,) = warnings_of(run, axes)
-    assert "the unit of 'x' is declared nowhere" in message
+    assert "the unit of 'x' is not declared" in message
     assert not warnings_of(run, UNIT + axes)
     assert not warnings_of(run, "units: {x: mJ}\n" + axes)
 

@@ -90,7 +90,7 @@ def frames(n_events, shape):
     ("bins", "words"),
     [
         (400, ("9.38 GiB before compression", "more than the", "'frame' has 400 bins", "dtype: float32")),
-        (50, ("1.17 GiB before compression", "more than the 400 MiB it is made of")),
+        (50, ("1.17 GiB before compression", "more than the 400 MiB of input")),
         (10, ()),
     ],
 )
@@ -110,4 +110,4 @@ def test_picked_frames_that_are_many_are_told():
     run = memory_run({"x": np.arange(8000) / 8000, "frame": frames(8000, (2048, 2048))})
     spec = PickSpec.loads("cube: p\npick: {which: first, events: 5}\n" + BINS.format(bins=250))
     messages = [warning.message for warning in pick(run, spec).warnings]
-    assert has(messages, "the result has 19.5 GiB before compression: 1,250 places for events")
+    assert has(messages, "the result has 19.5 GiB before compression: 1,250 slots for events")

@@ -127,7 +127,7 @@ def test_page_tells_where_all_events_went() -> None:
 
     page = report_html(dataset_of(3, fates=fates, n_events_total=10, cut_flow=flow), "cube.zarr")
 
-    assert "Every row adds up to the 10 events of the run." in page
+    assert "The numbers of every row add up to the 10 events of the run." in page
     assert "80.0%" in page
     assert '<div style="width:50.00%">' in page
 
@@ -135,7 +135,7 @@ def test_page_tells_where_all_events_went() -> None:
 def test_fates_that_do_not_add_up_are_said_to() -> None:
     page = report_html(dataset_of(3, fates={"good": {"binned": 5}}, n_events_total=10), "cube.zarr")
 
-    assert "These rows do not add up to the 10 events of the run: good." in page
+    assert "The numbers of these rows do not add up to the 10 events of the run: good." in page
 
 
 def test_page_tells_rates_memory_and_blocks_that_failed() -> None:
@@ -230,7 +230,7 @@ def test_very_many_bins_are_told_and_not_drawn(monkeypatch: pytest.MonkeyPatch) 
     checker = checked(report_html(dataset_of(3, 4), "cube.zarr"))
 
     assert checker.images == 0
-    assert "The cube has 24 bins; so many are not drawn here." in checker.data
+    assert "The cube has 24 bins, too many to draw here." in checker.data
 
 
 def test_cells_and_attributes_are_escaped() -> None:
@@ -261,7 +261,7 @@ def test_page_of_a_cube_that_was_made_tells_all_there_is(cube: Path, tmp_path: P
     ):
         assert f"<h2>{title}</h2>" in page
     assert "None: every block was read at the first try." in page
-    assert "Every row adds up to the 200 events of the run." in page
+    assert "The numbers of every row add up to the 200 events of the run." in page
 
 
 def test_page_that_cannot_be_written_leaves_the_old_one(
@@ -282,5 +282,5 @@ def test_page_that_cannot_be_written_leaves_the_old_one(
 
 
 def test_report_of_what_is_no_cube_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreMismatch, match="there is no such file"):
+    with pytest.raises(StoreMismatch, match="no such file"):
         write_report(tmp_path / "none.zarr", tmp_path / "page.html")

@@ -155,9 +155,9 @@ def test_several_axes_and_none(session: Session) -> None:
     [
         (("i0",), {}, "needs exactly one of edges, centers, bins, quantiles, steps"),
         (("i0",), {"bins": 2, "quantiles": 2}, "not bins and quantiles"),
-        (("i0",), {"range": (0, 1), "quantiles": 2}, "'range' goes with 'bins'"),
-        (("i0", "diode"), {"bins": 2}, "2 are named without any"),
-        (({"field": "i0", "quantiles": 2},), {"bins": 2}, "0 are named without any"),
+        (("i0",), {"range": (0, 1), "quantiles": 2}, "'range' needs 'bins'"),
+        (("i0", "diode"), {"bins": 2}, "but 2 fields have none"),
+        (({"field": "i0", "quantiles": 2},), {"bins": 2}, "but 0 fields have none"),
         (("i0",), {"bin": 2}, "has no argument 'bin'; nearest: 'bins'"),
         (("i0",), {"centers": [1, 0]}, r"must rise strictly, but centers\[1\] = 0 comes after 1"),
         (("i0",), {"bins": 2, "select": "onn"}, "there is no selection 'onn'"),
@@ -253,12 +253,12 @@ def test_file_of_variables_that_is_not_there_is_told(data: Path) -> None:
         "cube: x\nrun: {smalldata: xpptest01_Run0007.h5, variables: no.nc}\n"
     )
 
-    with pytest.raises(SourceFormatError, match=r"no.nc: there is no such file of variables"):
+    with pytest.raises(SourceFormatError, match=r"no.nc: no such file of variables"):
         ce.open_spec(data.parent / "own.yaml")
 
 
 def test_variables_do_not_go_with_the_events_of_a_group() -> None:
-    with pytest.raises(SpecError, match="not for those of an align group"):
+    with pytest.raises(SpecError, match="not of an align group"):
         CubeSpec.loads("cube: x\nrun: {smalldata: a.h5, variables: b.nc, events: intg}\n")
 
 

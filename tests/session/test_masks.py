@@ -63,7 +63,7 @@ def test_mask_is_aligned_by_the_times_of_its_events(
     ("mask", "message"),
     [
         (np.ones(5, bool), r"the mask has 5 rows .* has 6 events"),
-        (np.arange(6), "no booleans: compare it"),
+        (np.arange(6), "not booleans; compare it"),
         (ARRAYS["frame"] > 1, r"shape \(2, 3\) per event"),
     ],
 )
@@ -117,9 +117,11 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_cube_wants_names_of_selections(session: Session) -> None:
-    with pytest.raises(SpecError, match=r"have names, .*: run.select\('mine', ...\) names one"):
+    with pytest.raises(
+        SpecError, match=r"a cube needs named selections.*name one with run.select\('mine', ...\)"
+    ):
         session.cube("steps", steps="auto", select=session["diode"] > 2)
-    with pytest.raises(SpecError, match=r"is given a name first: run.select\('mine', 'diode > 2'\)"):
+    with pytest.raises(SpecError, match=r"the expression a name first: run.select\('mine', 'diode > 2'\)"):
         session.cube("steps", steps="auto", select="diode > 2")
 
 

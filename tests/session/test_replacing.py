@@ -75,7 +75,7 @@ def test_spec_of_other_content_stays(session: Session, tmp_path: Path) -> None:
     assert session.to_yaml(path) == first  # the same once more
     session.select("dark", "diode <= 1")
 
-    with pytest.raises(StoreMismatch, match=r"spec.yaml: is there already .* overwrite=True"):
+    with pytest.raises(StoreMismatch, match=r"spec.yaml: already exists .* overwrite=True"):
         session.to_yaml(path)
     assert path.read_text() == first
     second = session.to_yaml(path, overwrite=True)
@@ -86,7 +86,7 @@ def test_spec_is_written_under_the_same_rule(tmp_path: Path) -> None:
     path = tmp_path / "data.h5"
     path.write_bytes(b"\x89HDF")
 
-    with pytest.raises(StoreMismatch, match=r"data.h5: is there already"):
+    with pytest.raises(StoreMismatch, match=r"data.h5: already exists"):
         CubeSpec(cube="x").to_yaml(path)
     CubeSpec(cube="x").to_yaml(tmp_path / "x.yaml")
 

@@ -333,7 +333,7 @@ def test_session_made_of_recipes_takes_the_place_and_keeps_the_other(
 
     assert sessions(data)[".1.session.nc"] == before
     assert len(sessions(data)) == 2
-    assert caplog.text.count("is kept in") == 1
+    assert caplog.text.count("was kept in") == 1
     assert "other" in ce.explore(data)
 
 
@@ -378,7 +378,7 @@ def test_script_that_ignores_a_session_leaves_it_in_its_place(data: Path) -> Non
 
     assert sessions(data)[".session.nc"] == before
     assert set(sessions(data)) == {".session.nc", ".1.session.nc"}
-    assert done.stderr.count(b"stays as it is") == 1
+    assert done.stderr.count(b"was not replaced") == 1
     assert "later" in ce.explore(data, saved="xpptest01_Run0007.1.session.nc")
 
 
@@ -422,7 +422,11 @@ def test_session_in_the_users_folder_is_not_replaced_either(
 
 
 def test_file_that_is_no_session_is_refused(data: Path) -> None:
-    with pytest.raises(SpecError, match=r"'none.nc': is no file of a session; give one, or 'check'"):
+    with pytest.raises(
+        SpecError,
+        match=r"'none.nc': not a session file; give a session file, or one of "
+        r"'check'",
+    ):
         ce.explore(data, saved="none.nc")
 
 
@@ -523,5 +527,5 @@ def test_failure_to_save_at_the_end_is_told(
         session.save()
     session._keeper._close_quietly()
 
-    assert "is not saved" in caplog.text
+    assert "was not saved" in caplog.text
     assert "No space left" in caplog.text

@@ -94,7 +94,7 @@ def test_what_is_behind_the_last_event_and_cannot_be_read_is_no_error(tmp_path: 
 def test_plan_cube_show_and_report_say_how_many_events_are_lacking(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "xtc", CONTENT[: -3 * EVENT], indices=(INDEX,))
     plan = api.plan(api.open_run(folder), CubeSpec(cube="x", signals=["counter/raw/value"]))
-    lacking = "6 of 9 announced events were read, 3 are lacking"
+    lacking = "6 of 9 announced events were read, 3 are missing"
     warnings = [problem.message for problem in plan.warnings if problem.path == ("run",)]
     assert [lacking in message for message in warnings] == [True, True]
     assert "xpptest-r0007-s000-c000.xtc2: ends before byte" in warnings[1]
@@ -131,7 +131,7 @@ class TestJoinedSmallData:
         whole, part = open_source(truth.path).announced
         assert (whole.announced, whole.read) == (n_events + 4, n_events)
         assert (part.what, part.announced, part.read) == (f"part {truth.parts[1].name}", n_part + 4, n_part)
-        assert "join the parts anew" in str(part)
+        assert "join the parts again" in str(part)
 
     def test_a_part_that_came_late_is_told(self, tmp_path: Path) -> None:
         truth = write_joined(tmp_path)
@@ -143,7 +143,7 @@ class TestJoinedSmallData:
             n_late = len(file["timestamp"])
         assert (part.announced, part.read) == (n_late, 0)
         assert whole.announced - whole.read == n_late
-        assert "does not refer to it" in part.why
+        assert "lacks this part" in part.why
 
     def test_links_to_parts_are_the_parts(self, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir()

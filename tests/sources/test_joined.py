@@ -99,7 +99,7 @@ def test_marks_of_missing_values_go_to_the_side_that_has_the_field():
     for name in "nm":
         np.testing.assert_array_equal(marked.read(name).valid, ~first)
         assert joined.read(name).valid is None
-    with pytest.raises(SpecError, match="no mark"):
+    with pytest.raises(SpecError, match="not a mark"):
         joined.with_missing({"n": "zeros"})
 
 

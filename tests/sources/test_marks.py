@@ -112,7 +112,7 @@ DECLARED = {
     "zeros first": (np.array([0, 0, 5, 0], "i2"), "leading_zeros", [0, 0, 1, 1]),
     "zeros and a mark": (np.array([0, 31073, 5, 0], "i2"), ("leading_zeros", 31073), [0, 0, 1, 1]),
     "beside the known one": (np.array([MARK, 0, 5, 0], "i8"), 0, [0, 0, 1, 0]),
-    "no marks": (np.array([MARK, 0, 5, 0], "i8"), (), [1, 1, 1, 1]),
+    "not a marks": (np.array([MARK, 0, 5, 0], "i8"), (), [1, 1, 1, 1]),
     "u8": (np.array([2**64 - 1, 0, 5, 0], "u8"), 2**64 - 1, [0, 1, 1, 1]),
     "bool": (np.array([True, False, True, True]), 1, [0, 1, 0, 0]),
     "array": (np.array([[7, 7], [7, 8], [0, 7], [0, 0]], "i2"), (7, 0), [0, 1, 0, 0]),
@@ -153,13 +153,13 @@ def test_elements_of_floats_are_missing_one_by_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "mark", "message"),
     [
-        ("u1", MARK, r"uint8, whole numbers from 0 to 255, which cannot hold -99999; .* is 97 there"),
-        ("u4", MARK, r"there it is 4294867297, which is missing without being declared"),
+        ("u1", MARK, r"uint8, whole numbers from 0 to 255, which cannot hold -99999; .* becomes 97"),
+        ("u4", MARK, r"there it is 4294867297, which counts as missing without a declaration"),
         ("u1", 0.5, "cannot hold 0.5"),
         ("i8", 2**63, "cannot hold 9223372036854775808"),
         ("f4", 1e39, "cannot hold 1e.39"),
         ("flag", 2, "bool, 0 or 1, which cannot hold 2"),
-        ("u1", "zeros", "'zeros' is no mark"),
+        ("u1", "zeros", "'zeros' is not a mark"),
     ],
 )
 def test_marks_that_a_type_cannot_hold_are_refused(field: str, mark: object, message: str) -> None:

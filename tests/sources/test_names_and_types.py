@@ -123,8 +123,8 @@ def test_types_of_the_parts_are_told(tmp_path: Path) -> None:
     path = joined(tmp_path, [np.arange(N), np.linspace(0, 1, N)], "i8")
     note = open_source(path).fields["epics/v"].note
     assert note == (
-        "float64 and int64 in the part files, read as int64: fractions are cut off, "
-        "and rows with NaN are missing"
+        "float64 and int64 in the part files, read as int64: fractions are truncated, and rows with NaN are "
+        "missing"
     )
     assert "part files" not in open_source(write_joined(tmp_path).path).fields["lightStatus/laser"].note
 

@@ -201,7 +201,7 @@ class TestJoinedParts:
     def test_missing_part_names_it(self, tmp_path: Path) -> None:
         truth = write_joined(tmp_path)
         truth.parts[1].unlink()
-        with pytest.raises(SourceFormatError, match=r"joined_part1\.h5' is not there"):
+        with pytest.raises(SourceFormatError, match=r"joined_part1\.h5' was not found"):
             open_source(truth.path)
 
     def test_parts_are_found_beside_the_file_whatever_path_was_stored(self, tmp_path: Path) -> None:
@@ -221,14 +221,14 @@ class TestJoinedParts:
         truth = write_joined(tmp_path / "data", source_prefix="../")
         for part in truth.parts:
             part.rename(tmp_path / part.name)
-        with pytest.raises(SourceFormatError, match=r"outside of the run's directory"):
+        with pytest.raises(SourceFormatError, match=r"outside the run's directory"):
             open_source(truth.path)
 
     def test_part_that_is_another_one_is_told(self, tmp_path: Path) -> None:
         truth = write_joined(tmp_path)
         with h5py.File(truth.parts[0], "w") as file:
             file["timestamp"] = np.arange(3)
-        with pytest.raises(SourceFormatError, match="was replaced since the files were joined"):
+        with pytest.raises(SourceFormatError, match="was replaced after the files were joined"):
             open_source(truth.path)
 
     def test_missing_marks_among_event_times_stop(self, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ class TestJoinedParts:
         with editing(truth.path) as file:
             file.create_virtual_dataset("odd/halves", layout)
         source = open_source(truth.path)
-        with pytest.raises(SourceFormatError, match="another way than rows one after another"):
+        with pytest.raises(SourceFormatError, match="another way than consecutive rows"):
             source.read("odd/halves")
 
     def test_circle_of_virtual_datasets_ends(self, tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ class TestLinks:
     @pytest.mark.parametrize("name", ["out", "out_absolute"])
     def test_links_out_of_the_directory_are_listed_and_not_followed(self, linked: Path, name: str) -> None:
         source = open_source(linked)
-        assert "outside of the run's directory" in source.fields[name].note
+        assert "outside the run's directory" in source.fields[name].note
         with pytest.raises(SourceFormatError, match=r"secret\.h5"):
             source.read(name)
 
@@ -291,7 +291,7 @@ class TestLinks:
         assert [file.path.name for file in source.files] == ["run.h5", "more.h5"]
         np.testing.assert_array_equal(source.read("alias/sum").data, source.read("ipm2/sum").data)
 
-    @pytest.mark.parametrize(("name", "what"), [("gone", "no '/not/there'"), ("through", "further link")])
+    @pytest.mark.parametrize(("name", "what"), [("gone", "no '/not/there'"), ("through", "another link")])
     def test_links_that_lead_nowhere_are_told(self, linked: Path, name: str, what: str) -> None:
         with pytest.raises(SourceFormatError, match=what):
             open_source(linked).read(name)
@@ -305,7 +305,7 @@ class TestLinks:
         source = open_source(truth.path)
         with pytest.raises(SourceFormatError, match="h5repack"):
             source.read("raw/near")
-        with pytest.raises(SourceFormatError, match="outside of the run's directory"):
+        with pytest.raises(SourceFormatError, match="outside the run's directory"):
             source.read("raw/far")
 
 
@@ -344,9 +344,9 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("name", "content", "what"),
         [
-            ("e10-r0001-s00-c00.xtc", b"\x00" * 64, "LCLS-I raw file .* its smallData is supported"),
-            ("notes.txt", b"hello", "not an HDF5 file"),
-            ("empty.h5", b"", "not an HDF5 file"),
+            ("e10-r0001-s00-c00.xtc", b"\x00" * 64, "LCLS-I raw file .* open its smallData file instead"),
+            ("notes.txt", b"hello", "neither an HDF5 file"),
+            ("empty.h5", b"", "neither an HDF5 file"),
         ],
     )
     def test_other_formats_get_one_clear_error(
@@ -360,7 +360,7 @@ class TestDamage:
         raw = tmp_path / "raw.xtc"  # the header of a Configure; the rest is still being written
         raw.write_bytes(b"\x01" * 11 + b"\x02" + b"\x00" * 8 + b"\x40\x00\x00\x00")
         assert is_raw(raw)
-        with pytest.raises(SourceFormatError, match=r"no whole Configure"):
+        with pytest.raises(SourceFormatError, match=r"no complete Configure"):
             open_source(raw)
         assert is_raw(tmp_path / "a-r0001-s000-c000.xtc2.inprogress")
         assert not is_raw(tmp_path / "none.h5")

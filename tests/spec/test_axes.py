@@ -112,9 +112,9 @@ def test_without_unit_the_first_number_gives_it():
         ({"quantiles": "3"}, "must be a whole number, but is the text '3'"),
         ({}, "exactly one of edges, centers, quantiles, steps"),
         ({"edges": [0, 1], "quantiles": 2}, "but has edges and quantiles"),
-        ({"edges": [0, 1], "tolerance": 1}, "goes with 'steps' only"),
+        ({"edges": [0, 1], "tolerance": 1}, "is only for 'steps'"),
         ({"steps": "auto", "tolerance": -1}, "must not be negative"),
-        ({"edges": ["0 ps", 1]}, "some numbers carry a unit"),
+        ({"edges": ["0 ps", 1]}, "some numbers have a unit"),
         ({"edges": ["0 ps", "1 eV"]}, "1 eV"),
         ({"edges": [0, 1], "unit": "pss"}, "unknown unit 'pss'; nearest: 'ps'"),
         ({"egdes": [0, 1]}, "unknown key 'egdes'; nearest: 'edges'"),
@@ -134,5 +134,5 @@ def test_rounding_of_stop_within_a_billionth_of_a_step_is_no_remainder(n, error)
 def test_no_unit_may_be_said_of_a_field_that_has_none_declared():
     axis = {"field": "a", "edges": [0, 1], "unit": ""}
     assert CubeSpec(cube="x", axes=[axis]).axes[0].unit == ""
-    with pytest.raises(SpecError, match="'a' is in 'ps', which does not convert to ''"):
+    with pytest.raises(SpecError, match="'a' is in 'ps', which cannot be converted to ''"):
         CubeSpec(cube="x", axes=[axis], units={"a": "ps"})

@@ -36,12 +36,12 @@ def test_several_conditions_may_stand_without_a_name() -> None:
     [
         (lambda: ce.Cut("ipm2/sum", 0.3, 2.0), r"write Cut\('ipm2/sum', min=0.3, max=2.0\)"),
         (lambda: ce.Axis("delay", [0, 1, 2]), r"write Axis\('delay', edges=\[0, 1, 2\]\)"),
-        (lambda: ce.Axis("delay", -2, 8, 20), r"write Axis\('delay', \.\.\.\); its bins have a name"),
-        (lambda: ce.Axis("delay", step="auto"), "step: is called 'steps':  steps: auto"),
+        (lambda: ce.Axis("delay", -2, 8, 20), r"write Axis\('delay', \.\.\.\); name its bins"),
+        (lambda: ce.Axis("delay", step="auto"), "step: must be written  steps: auto"),
         (lambda: ce.Signal("jungfrau/raw/raw", "frame"), r"write Signal\('jungfrau/raw/raw', name='frame'\)"),
         (lambda: ce.Running("x", 5, at="trailing"), r"write Running\('x', window=5, at='trailing'\)"),
         (lambda: ce.Cut("x", field="y", min=1), "'field' is given twice"),
-        (lambda: ce.CubeSpec("delay.yaml"), r"the file of a spec is read by CubeSpec.load\(path\)"),
+        (lambda: ce.CubeSpec("delay.yaml"), r"to read a spec from a file, use CubeSpec.load\(path\)"),
         (lambda: ce.RunSpec("xpptut15", 252), r"write RunSpec\(experiment='xpptut15', run=252\)"),
     ],
 )
@@ -56,8 +56,8 @@ def test_bins_and_limits_are_answered_with_the_right_axis() -> None:
         ce.Axis("delay", bins=20)
     edges = '{"start": LOW, "stop": HIGH, "bins": 20}'
     assert str(caught.value) == (
-        f"Axis: bins: an axis has its bins between two numbers:  edges: {edges},  in Python "
-        f"ce.Axis('delay', edges={edges}); or as many events in each:  quantiles: 20"
+        f"Axis: bins: bins need a lower and an upper edge:  edges: {edges},  in Python "
+        f"ce.Axis('delay', edges={edges}); or, for equally many events in each bin:  quantiles: 20"
     )
     with pytest.raises(SpecError) as caught:
         ce.CubeSpec.loads("cube: x\naxes:\n  - {field: delay, bins: 20, range: [-2, 8]}")
@@ -75,7 +75,7 @@ def test_bins_and_limits_are_answered_with_the_right_axis() -> None:
     [
         (
             lambda: ce.Axis("delay", bins=[0, 1, 2]),
-            r"bins: edges are called 'edges', in Python ce.Axis\('delay'",
+            r"bins: write edges as 'edges', in Python ce.Axis\('delay'",
         ),
         (lambda: ce.Axis("delay", start=-2, stop=8, step=0.5), '{"start": -2, "stop": 8, "step": 0.5}'),
         (lambda: ce.Axis("delay", steps=True), r"write  steps: auto,  in Python steps='auto'"),
@@ -104,13 +104,16 @@ def test_numbers_and_arrays_of_numpy_and_xarray_are_taken() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ce.Cut("x", low=1), "low: a lower bound is 'min'"),
-        (lambda: ce.Cut("x", upper=1), "upper: an upper bound is 'max'"),
-        (lambda: ce.Cut("x", values=[1, 2]), r"values: several values are 'in', in Python in_=\[...\]"),
+        (lambda: ce.Cut("x", low=1), "low: write a lower bound as 'min'"),
+        (lambda: ce.Cut("x", upper=1), "upper: write an upper bound as 'max'"),
+        (lambda: ce.Cut("x", values=[1, 2]), r"values: write several values as 'in', in Python in_=\[...\]"),
         (lambda: ce.Cut("x", minn=1), "unknown key 'minn'; nearest: 'min'"),
-        (lambda: ce.Cut("x > 1"), "is an expression; it stands in a selection as it is"),
-        (lambda: ce.Selection(cuts=["x > 1"]), "cuts: conditions that must all hold are 'all'"),
-        (lambda: ce.Selection(or_=["x > 1"]), "or_: conditions of which one must hold are 'any'"),
+        (lambda: ce.Cut("x > 1"), "is an expression; write it in the selection on its own"),
+        (lambda: ce.Selection(cuts=["x > 1"]), "cuts: put conditions that must all hold under 'all'"),
+        (
+            lambda: ce.Selection(or_=["x > 1"]),
+            "or_: put conditions of which at least one must hold under 'any'",
+        ),
     ],
 )
 def test_other_names_are_answered_with_ours(call: Callable[[], object], message: str) -> None:

@@ -62,20 +62,20 @@ def test_five_mistakes_are_five_messages_with_their_lines():
         ("nominal: scan", "nomnal: scan", "unknown key 'nomnal'; nearest: 'nominal'"),
         ("tt__AMPL > 0.02", "tt__AMPL >", "derive.delay.delay.valid: "),
         ("tt__AMPL > 0.02", "sqr(tt__AMPL) > 0.02", "no function 'sqr'; nearest: 'sqrt'"),
-        ("tt__AMPL > 0.02", "tt__AMPL + 1", "gives a number per event, not yes or no"),
+        ("tt__AMPL > 0.02", "tt__AMPL + 1", "gives a number per event, not true or false"),
         ("tt__AMPL > 0.02", "tt__AMPLE > 0.02", "field 'tt/AMPLE' is not in run"),
         ("diode2__channels[3]", "diode2__channels[16]", "9:10: derive.ratio: "),
         ("ratio:", "ipm3/sum:", "is not a name"),
         ("field: lightStatus/xray", "fild: lightStatus/xray", "unknown key 'fild'; nearest: 'field'"),
         ("equal: 1", "equal: yes", "'yes' is not a number"),
-        ("min: 0.3", "min: 3.3", "lies below 'min'"),
+        ("min: 0.3", "min: 3.3", "is below 'min'"),
         ("field: ipm2/sum, min", "field: diode2/channels, min", "has shape (16,) per event, but a cut needs"),
-        ("without: [tt/*]", "without: [xx/*]", "warning: 'xx/*' matches nothing that the selection uses"),
+        ("without: [tt/*]", "without: [xx/*]", "warning: 'xx/*' matches no field that the selection uses"),
         ("without: [tt/*]", "witout: [tt/*]", "unknown key 'witout'; nearest: 'without'"),
         ("step: 0.5", "step: 0.3", "miss 'stop' 8; nearest: 7.9 or 8.2"),
-        ("unit: ps}", "unit: eV}", "'delay' is in 'ps', which does not convert to 'eV'"),
+        ("unit: ps}", "unit: eV}", "'delay' is in 'ps', which cannot be converted to 'eV'"),
         ("field: ipm2/sum, edges", "field: epix/ROI_0_area, edges", "but an axis needs one number"),
-        ("field: ipm2/sum, edges", "field: Sums/epix, edges", "stored once for the run"),
+        ("field: ipm2/sum, edges", "field: Sums/epix, edges", "one value per run"),
         (
             "cubes: [on, off]",
             "cubes: [on, of]",
@@ -83,13 +83,17 @@ def test_five_mistakes_are_five_messages_with_their_lines():
         ),
         ("  - ipm2/sum\n", "  - fim/var_peaks/height\n", "cannot be a signal: it has a different number"),
         ("  - ipm2/sum\n", "  - intg/slow/temp\n", "`run: {events: intg}`"),
-        ("name: roi", "name: delay", "two variables called 'delay_mean'|an axis is called 'delay'"),
+        (
+            "name: roi",
+            "name: delay",
+            "two variables called 'delay_mean'|an axis in the cube is already called 'delay'",
+        ),
         ("name: roi", "nam: roi", "unknown key 'nam'; nearest: 'name'"),
         ("memory: 4 GiB", "memory: 4 GiBi", "not a memory size"),
         (
             "cubes: [on, off]",
             "cubes: [on, off]\ncubes: [on]",
-            "the key 'cubes' stands twice, first in line 20",
+            "the key 'cubes' appears twice, first in line 20",
         ),
         ("cubes: [on, off]", "cubes: !!set [on, off]", "20:8: cubes: the tag"),
         ("derive:", "derive: {ipm2/sum: '1'}\nx:", "unknown key 'x'"),
@@ -103,7 +107,7 @@ def test_one_mistake_is_told_where_it_is(old, new, message):
 
 def test_a_derived_variable_must_not_hide_a_field():
     assert told("cube: x\nderive: {hot: '1 + 1'}", FIELDS | {"hot": FIELDS["ipm2/sum"]}) == [
-        "cube.yaml:2:15: derive.hot: 'hot' is a field of run xpptut15:252 already; choose another name"
+        "cube.yaml:2:15: derive.hot: 'hot' is already a field of run xpptut15:252; choose another name"
     ]
 
 
@@ -161,7 +165,7 @@ def test_overrides_are_checked_with_the_rest_and_have_no_line():
     assert CubeSpec.loads(DELAY, overrides={"run.run": 12, "axes.0.unit": "fs"}).run.run == 12
     (line,) = told(DELAY, overrides={"axes.0.unit": "pss"})
     assert line.startswith("cube.yaml: axes[0].unit: unknown unit 'pss'")
-    assert line.endswith("(set from outside the file)")
+    assert line.endswith("(set outside the file)")
 
 
 def test_files_that_cannot_be_read_are_spec_errors(tmp_path):
@@ -235,7 +239,7 @@ def test_marks_that_a_field_cannot_hold_are_told_each_with_its_place():
     found = told(text, fields)
     assert found[:2] == [
         f"cube.yaml:4:16: missing.cam/u1[1]: {whole} 0.5",
-        f"cube.yaml:4:21: missing.cam/u1[2]: {whole} -99999; the writers' -99999 is 97 there",
+        f"cube.yaml:4:21: missing.cam/u1[2]: {whole} -99999; in this type, the writers' -99999 becomes 97",
     ]
     assert [line.split(": ")[1] for line in found[2:]] == [
         "missing.d",

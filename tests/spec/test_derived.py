@@ -78,8 +78,8 @@ def test_units_come_from_the_field_through_several_recipes():
         ("give: mean", "giv: mean", "unknown key 'giv'; nearest: 'give'"),
         ("events: -1", "event: -1", "unknown key 'event'; nearest: 'events'"),
         ("shift:", "shfit:", "unknown key 'shfit'; nearest: 'shift'"),
-        ("recent > 0.3", "before > 0.3", "is made of itself: "),
-        ("field: off_near", "field: before", "'before' is made of itself: before -> before"),
+        ("recent > 0.3", "before > 0.3", "is computed from itself: "),
+        ("field: off_near", "field: before", "'before' is computed from itself: before -> before"),
         ("units: {", "units: {slow: uJ, ", "'slow' is in the unit of 'ipm2/sum', 'mJ'"),
     ],
 )

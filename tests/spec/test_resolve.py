@@ -113,10 +113,10 @@ def test_without_matches_derived_variables_by_name():
     ("part", "message"),
     [
         ({"all": ["`tt/x` > `b`"]}, "also uses 'b'"),
-        ({"any": ["`tt/x` > 1", "`b` > 1"]}, "stands under 'any'"),
-        ({"any": ["`tt/x` > 1"]}, "stands under 'any'"),
-        ({"not": ["`tt/x` > 1"]}, "stands under 'not'"),
-        ({"all": ["ref"]}, "stands under 'not'"),
+        ({"any": ["`tt/x` > 1", "`b` > 1"]}, "is under 'any'"),
+        ({"any": ["`tt/x` > 1"]}, "is under 'any'"),
+        ({"not": ["`tt/x` > 1"]}, "is under 'not'"),
+        ({"all": ["ref"]}, "is under 'not'"),
     ],
 )
 def test_without_refuses_what_it_cannot_do_cleanly(part, message):
@@ -133,10 +133,10 @@ def test_references_that_multiply_are_stopped():
 
 def test_long_chains_are_stopped_before_the_stack_ends():
     chain = {"s0": ["`a` > 1"]} | {f"s{i + 1}": [f"s{i}"] for i in range(500)}
-    with pytest.raises(SpecError, match="more than 60 deep"):
+    with pytest.raises(SpecError, match="more than 60 levels deep"):
         CubeSpec(cube="x", select=dict(reversed(chain.items())))
     derive = {"d0": "`a`"} | {f"d{i + 1}": f"d{i} + 1" for i in range(500)}
-    with pytest.raises(SpecError, match="more than 60 deep"):
+    with pytest.raises(SpecError, match="more than 60 levels deep"):
         CubeSpec(cube="x", derive=dict(reversed(derive.items())))
 
 

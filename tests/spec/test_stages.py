@@ -49,7 +49,7 @@ def test_a_field_may_be_several_signals_with_different_stages():
 
 
 def test_an_axis_is_not_the_same_field_after_stages():
-    with pytest.raises(SpecError, match="an axis is called 'a'"):
+    with pytest.raises(SpecError, match="an axis in the cube is already called 'a'"):
         CubeSpec(
             cube="x", axes=[{"field": "a", "quantiles": 2}], signals=[Signal("a", stages=["spec_total"])]
         )
@@ -83,10 +83,9 @@ def test_every_problem_of_stages_is_told_at_its_place():
         "8:9: signals[0].stages[3]: there is no stage 'spec_totl'; nearest: 'spec_total', 'spec_floor'",
         "9:9: signals[0].stages[4]: there is no stage 'spec_totl'; nearest: 'spec_total', 'spec_floor'",
         "10:9: signals[0].stages[5]: needs 'constants'",
-        "11:9: signals[0].stages[6]: 'spec_floor' and 'spec_total' are stages of their own: "
-        "begin each with '- '",
+        "11:9: signals[0].stages[6]: 'spec_floor' and 'spec_total' are separate stages: begin each with '- '",
         "13:9: signals[0].stages[7]: must be the name of a stage, or {name: options}, but is 3",
-        "14:22: signals[0].stages[8].spec_total.x: unknown key 'x'; there are none here",
+        "14:22: signals[0].stages[8].spec_total.x: unknown key 'x'; no keys are allowed here",
         "15:24: signals[1].stages: must be a list, but is the text 'spec_total'",
     ]
 
@@ -95,7 +94,7 @@ def test_stages_can_be_set_from_outside():
     text = "cube: x\nsignals: [{field: a, stages: [{spec_floor: {min: 1}}]}]\n"
     spec = CubeSpec.loads(text, overrides={"signals.0.stages.0.spec_floor.min": "3 ADU"})
     assert spec.signals[0].stages == (Floor(min="3 ADU"),)
-    with pytest.raises(SpecError, match="set from outside the file"):
+    with pytest.raises(SpecError, match="set outside the file"):
         CubeSpec.loads(text, overrides={"signals.0.stages.0.spec_floor.min": "3 kev"})
 
 

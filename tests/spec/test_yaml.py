@@ -61,7 +61,7 @@ def test_every_value_has_its_place():
 def test_duplicate_keys_are_named_with_both_lines():
     (problem,) = parse_document("a: 1\nb: 2\na: 3\n").problems
     assert (problem.line, problem.column) == (3, 1)
-    assert problem.message == "the key 'a' stands twice, first in line 1"
+    assert problem.message == "the key 'a' appears twice, first in line 1"
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_duplicate_keys_are_named_with_both_lines():
         ("!!binary aGk=: 3", "tag"),
         ("a: [1, 2", "1:9: not YAML"),
         ("a: b: c", "1:5: not YAML"),
-        ("a\n---\nb", "2:1: a second document"),
+        ("a\n---\nb", "2:1: a second YAML document"),
         ("? [a]\n: 1", "a key must be text"),
-        ("a: &a [*a]", "itself"),
-        ("a: *b", "stands for nothing"),
+        ("a: &a [*a]", "a value that contains it"),
+        ("a: *b", "refers to nothing"),
         ("[" * 50, "levels deep"),
         ('a: "\\UFFFFFFFF"', "not YAML"),
         ("a: \x00", "not YAML"),
@@ -91,7 +91,7 @@ def test_what_a_spec_may_not_be_is_refused(text, message):
 def test_an_alias_bomb_is_stopped():
     lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in pairwise("abcdefghi")]
-    with pytest.raises(SpecError, match="aliases stand for more than 10,000 values"):
+    with pytest.raises(SpecError, match="aliases expand to more than 10,000 values"):
         load_data("\n".join(lines))
 
 

@@ -90,10 +90,10 @@ def test_array_packed_in_another_way_is_refused(tmp_path: Path) -> None:
     metadata = json.loads(path.read_text())
     for damage in ({"codecs": [{"name": "bytes"}, {"name": "gzip"}]}, {"codecs": []}, {"data_type": {}}):
         path.write_text(json.dumps({**metadata, **damage}))
-        with pytest.raises(StoreMismatch, match="is no array that this version of cubeengine writes"):
+        with pytest.raises(StoreMismatch, match="is not an array that this version of cubeengine can read"):
             write.write_region(store, "m", (slice(None),), np.zeros(4))
     path.write_text("{")
-    with pytest.raises(StoreMismatch, match="is no array"):
+    with pytest.raises(StoreMismatch, match="is not an array"):
         write.write_region(store, "m", (slice(None),), np.zeros(4))
 
 

@@ -186,4 +186,4 @@ def test_old_cube_that_cannot_be_removed_is_a_warning_in_the_log(
         patch.setattr(shutil, "rmtree", failing(shutil.rmtree, errno.EACCES, 0))
         save(target, 2.0)
     assert float(open_cube(target)["m"][0, 0]) == 2.0
-    assert "may be deleted by hand" in caplog.text
+    assert "delete it by hand" in caplog.text

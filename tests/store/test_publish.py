@@ -58,7 +58,7 @@ def test_overwrite_exchanges_the_old_cube_for_the_new(target: Path) -> None:
 
 
 def test_existing_cube_is_refused_before_anything_is_made(target: Path) -> None:
-    with pytest.raises(StoreMismatch, match="exists already; replace it with --overwrite"):
+    with pytest.raises(StoreMismatch, match="already exists; replace it with --overwrite"):
         write.create(target, LAYOUT, {})
     assert names(target.parent) == ["c.zarr"]
 
@@ -68,7 +68,7 @@ def test_cube_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "c.zarr"
     slow = made(target, 2.0)
     write.publish(made(target, 1.0), target)
-    with pytest.raises(StoreMismatch, match="exists already"):
+    with pytest.raises(StoreMismatch, match="already exists"):
         write.publish(slow, target)
     assert value_at(target) == 1.0
     assert write.leftovers(target) == (slow,)
@@ -122,7 +122,7 @@ def put(kind: str, target: Path) -> None:
 
 
 def test_missing_folder_is_an_error_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(StoreMismatch, match="does not exist; make it first"):
+    with pytest.raises(StoreMismatch, match="does not exist; create it first"):
         write.create(tmp_path / "results" / "c.zarr", LAYOUT, {})
 
 
@@ -157,9 +157,9 @@ def test_discard_leaves_alone_what_is_no_temporary_store(target: Path, tmp_path:
     link = tmp_path / ".c.zarr.tmp-fedcba9876543210"
     link.symlink_to(target)
     for path in (target, disguised, link):
-        with pytest.raises(StoreMismatch, match="left alone"):
+        with pytest.raises(StoreMismatch, match="left unchanged"):
             write.discard(path)
-        with pytest.raises(StoreMismatch, match="left alone"):
+        with pytest.raises(StoreMismatch, match="left unchanged"):
             write.publish(path, tmp_path / "new.zarr")
     assert value_at(target) == 1.0
 

@@ -79,8 +79,8 @@ def test_refused_and_failing_posts_are_told_once_without_the_address(
 
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert told == [
-        "progress cannot be posted to the log book at 127.0.0.1: status 500",
-        "progress cannot be posted to the log book at 127.0.0.1: ConnectionRefusedError",
+        "cannot post progress to the logbook at 127.0.0.1: status 500",
+        "cannot post progress to the logbook at 127.0.0.1: ConnectionRefusedError",
     ]
     assert SECRET not in caplog.text
 
@@ -109,7 +109,7 @@ def test_what_is_no_address_is_told_and_nothing_is_sent(url: str, caplog: pytest
     counters.update({"progress": "1"})
     counters.close({"progress": "2"})
 
-    assert "holds no address of a log book" in caplog.text
+    assert "holds no address of a logbook" in caplog.text
     assert SECRET not in caplog.text
 
 

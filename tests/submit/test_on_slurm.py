@@ -130,7 +130,7 @@ def test_stopped_job_goes_on_when_it_is_submitted_again(place: Place, launcher: 
 
     assert stopped["state"] == "failed"
     assert stopped["progress"].startswith("stopped at ")
-    assert "what is done is kept; the same command continues from there\nterminated" in log
+    assert "the finished work is kept; run the same command to continue\nterminated" in log
     assert len(left) == 2  # the state of the run, and the store as far as it is
     assert (made["state"], made["progress"][:7]) == ("completed", "made in")
     cube = place.folder / "xpptest01_r0007_delay.zarr"

@@ -51,7 +51,7 @@ def test_long_file_is_read_from_its_end(state: Path) -> None:
 def test_state_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
 
-    with pytest.raises(LaunchError, match="job 17 cannot be noted"):
+    with pytest.raises(LaunchError, match="job 17 cannot be recorded"):
         append_record(RECORD)
     with pytest.raises(LaunchError, match="cannot be read"):
         read_records()

@@ -17,7 +17,7 @@ def test_ranges_include_their_end_and_a_run_counts_once() -> None:
     "text", ["", "12,", "-3", "a", "1-2-3", "1.5", "1;2", "12 13", "\u0661", "123456789"]
 )
 def test_what_is_no_run_is_named(text: str) -> None:
-    with pytest.raises(SpecError, match="no run and no range"):
+    with pytest.raises(SpecError, match="neither a run nor a range"):
         parse_runs(text)
 
 

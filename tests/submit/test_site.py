@@ -54,7 +54,7 @@ def test_all_problems_are_told_with_lines_and_nearest_names() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[batch\n", "no TOML"),
+        ("[batch\n", "not valid TOML"),
         ("batch = 3\n", "must be a mapping"),
         ('[job]\nsetup = ["a\\nb"]\n', "one line of shell"),
         ('[paths]\ndata = "{home}/x"\n', "cannot be filled in"),

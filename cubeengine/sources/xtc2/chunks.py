@@ -36,7 +36,9 @@ def _bare_name(name: object, place: Place) -> str:
     known = isinstance(name, str) and 0 < len(name.encode()) <= _LONGEST
     if not isinstance(name, str) or not known or name in (".", "..") or set(name) & set("/\\"):
         raise place.error(
-            0, f"the next file is called {name!r}, but a name without a folder is wanted; the file is damaged"
+            0,
+            f"the next file is called {name!r}, but it should be a name without a folder; the file is "
+            "damaged",
         )
     return name
 
@@ -65,5 +67,6 @@ def find_chunk(first: Path, name: str, known: Sequence[Path]) -> Path:
                 raise SourceFormatError(f"{path}: continues itself, says {known[-1]}; the file is damaged")
             return path
     raise SourceFormatError(
-        f"{first.parent / name}: is not there, but continues {known[-1].name}; copy it beside that one"
+        f"{first.parent / name}: this file continues {known[-1].name} but was not found; copy it beside "
+        "that file"
     )

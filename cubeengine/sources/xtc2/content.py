@@ -114,7 +114,7 @@ def read_content(path: Path, schemas: list[Schema], *, is_index: bool) -> FileCo
     left = file.size - reader.end
     notes: tuple[str, ...] = ()
     if left:
-        text = f"the last {left:,} bytes are no whole datagram yet, and are left off"
+        text = f"the last {left:,} bytes are not yet a complete datagram, and are left out"
         notes = (f"{path}, byte {reader.end:,}: {text}",)
     return FileContent(file, events, tuple(reader.transitions), tuple(reader.chunks), notes, left_off)
 
@@ -185,7 +185,7 @@ class _FileReader:
         if len(rows) and schema[0] < 0:
             raise Place(self._path, int(table.offset[rows[0]])).error(
                 0,
-                "an event before the first Configure: does the file continue another (c000)? Name that one",
+                "an event before the first Configure; if this file continues another (c000), give that file",
             )
         return schema
 

@@ -164,13 +164,13 @@ def _problem(contributor: Contributor, names: Sequence[Name], shapes: set[tuple[
     if len({(name.dtype, name.rank, name.is_text) for name in names}) > 1:
         return "its type changes from one Configure of the run to the next"
     if not contributor.count:
-        return "it sent nothing in the events that were looked at"
+        return "it sent nothing in the events that were sampled"
     if names[-1].is_text:
         return "it is text"
     if not names[-1].rank:
         return ""
     if not shapes:
-        return "no whole value of it was in the events that were looked at"
+        return "no complete value was in the events that were sampled"
     if None in shapes or len(shapes) > 1:
         return "its shape varies from event to event"
     return ""

@@ -107,7 +107,7 @@ def opened_run_file(file: InputFile, *, growing: bool) -> Iterator[int]:
     try:
         descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as err:
-        hint = "; if the run has ended meanwhile, open it again" if growing else ""
+        hint = "; if the run has ended since, open it again" if growing else ""
         raise SourceFormatError(f"{file.path}: cannot be opened ({err.strerror}){hint}") from err
     try:
         status = os.fstat(descriptor)

@@ -152,7 +152,7 @@ def children(data: bytes, start: int, stop: int, place: Place) -> Iterator[Xtc]:
         src, damage, kind, extent = header(data, start)
         if not XTC_NBYTES <= extent <= stop - start:
             raise place.error(
-                start, f"an Xtc says {extent:,} bytes, but needs 12 at least and {stop - start:,} at most"
+                start, f"an Xtc claims {extent:,} bytes, but needs at least 12 and {stop - start:,} at most"
             )
         yield Xtc(src, damage, kind & 0xFFF, start + XTC_NBYTES, start + extent)
         start += extent
@@ -213,8 +213,8 @@ def read_exactly(descriptor: int, offset: int, size: int, path: Path) -> bytes:
             raise SourceFormatError(f"{path}, byte {offset:,}: cannot be read ({err.strerror})") from err
         if not part:
             raise SourceFormatError(
-                f"{path}, byte {offset:,}: needs {size:,} bytes, but {found:,} remain; "
-                "the file was cut off meanwhile: copy it again, then open the run again"
+                f"{path}, byte {offset:,}: needs {size:,} bytes, but {found:,} remain; the file was "
+                "cut off meanwhile: copy it again, then open the run again"
             )
         parts.append(part)
         found += len(part)

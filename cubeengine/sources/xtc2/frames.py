@@ -117,7 +117,7 @@ def _fields(
 ) -> Iterator[EventField]:
     sending = {segment: part for segment, part in parts.items() if part.contributor.count} or parts
     silent = [segment for segment in parts if segment not in sending]
-    remark = f"segments {', '.join(map(str, silent))} send nothing and are left out" if silent else ""
+    remark = f"segments {', '.join(map(str, silent))} send no data and are left out" if silent else ""
     remark = "; ".join(filter(None, (remark, *map(_elsewhere, sending.values()))))
     unlike = len({part.form for part in sending.values()}) > 1
     problem = next((part.problem for part in sending.values() if part.problem), "")
@@ -125,7 +125,7 @@ def _fields(
         yield EventField(f"{detector}/{alg}/{plain}", (detector, alg), sending, problem, remark)
     if not several:
         return
-    apart = "segments differ in shape or type, so there is no field of them all" if unlike else ""
+    apart = "segments differ in shape or type, so no field combines them all" if unlike else ""
     for segment, part in parts.items():
         name = f"{detector}/{segment}/{alg}/{plain}"
         remark = "; ".join(filter(None, (apart if not problem else "", _elsewhere(part))))

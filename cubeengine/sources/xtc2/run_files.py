@@ -100,7 +100,7 @@ def find_run(paths: Path | Sequence[Path], run: RunId | None = None) -> RunFiles
     )
     stems = [_stem(name, *pair) for name, pair in sorted(_pairs(_expanded(given)).items())]
     if not stems:
-        raise SourceFormatError(f"{where}: no xtc2 file that begins a stream (c000) is there")
+        raise SourceFormatError(f"{where}: no xtc2 file that starts a stream (c000) was found")
     wanted = _chosen(stems, run, where)
     said = _said_run(wanted)
     return RunFiles(said or wanted[0].run, tuple(stem.files for stem in wanted))
@@ -145,7 +145,7 @@ def _pairs(paths: Iterable[Path]) -> dict[str, tuple[Path | None, Path | None]]:
         if known is None or known.name.endswith(".inprogress"):
             pair[kind] = path
         elif known.resolve() != path.resolve() and not path.name.endswith(".inprogress"):
-            raise SourceFormatError(f"{known} and {path}: both are called so; name only one of them")
+            raise SourceFormatError(f"{known} and {path}: two files have this name; give only one of them")
     return {stem: (pair[0], pair[1]) for stem, pair in found.items()}
 
 
@@ -156,10 +156,11 @@ def _stem(name: str, data: Path | None, index: Path | None) -> _Stem:
         data = _beside(folders, name, ".xtc2")
         if data is None:
             raise SourceFormatError(
-                f"{index}: its file of events, {name}.xtc2, is neither in {folders[0]} nor beside it"
+                f"{index}: its file of events, {name}.xtc2, was found neither in {folders[0]} nor beside "
+                "the index"
             )
     if data is None:
-        raise ValueError("a stream needs a file")
+        raise ValueError("a stream needs at least one file")
     index = index or _beside((data.parent / INDEX_FOLDER, data.parent), name, ".smd.xtc2")
     parts = _NAME.fullmatch(name + ".xtc2")
     run = RunId(parts["experiment"], int(parts["run"])) if parts else None
@@ -181,13 +182,13 @@ def _chosen(stems: Sequence[_Stem], run: RunId | None, where: str) -> list[_Stem
     if not matching:
         raise SourceFormatError(f"{where}: has no run {run}; it has {shown}")
     if len(matching) > 1:
-        raise SourceFormatError(f"{where}: has files of {len(matching)} runs; say which of {shown} is wanted")
+        raise SourceFormatError(f"{where}: has files of {len(matching)} runs; choose one of {shown}")
     chosen = sorted(next(iter(matching.values())), key=lambda stem: stem.files.number)
     for one, other in pairwise(chosen):
         if one.files.number == other.files.number:
             raise SourceFormatError(
                 f"{one.files.data} and {other.files.data}: both are stream {one.files.number} of {one}; "
-                "name only one of them"
+                "give only one of them"
             )
     return chosen
 
@@ -201,7 +202,7 @@ def _said_run(stems: Sequence[_Stem]) -> RunId | None:
     said = {path: run for path in map(_beginning, stems) if (run := run_of(path)) is not None}
     if len(set(said.values())) > 1:
         shown = ", ".join(f"{path} says {run}" for path, run in said.items())
-        raise SourceFormatError(f"files of different runs: {shown}; name those of one run")
+        raise SourceFormatError(f"files of different runs: {shown}; give the files of one run")
     return next(iter(said.values()), None)
 
 

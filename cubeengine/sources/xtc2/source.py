@@ -228,7 +228,7 @@ class Xtc2Source:
         if wanted > there + _HARMLESS_NBYTES:
             raise SourceFormatError(
                 f"{self._where}: field {name!r} of {n_events:,} events takes {wanted:,} bytes, but all files "
-                f"have {there:,}: most events lack it, or a file is damaged; read some events at a time"
+                f"have {there:,}: most events lack it, or a file is damaged; read fewer events at a time"
             )
 
     def _plain_reader(self, name: str) -> Reader:

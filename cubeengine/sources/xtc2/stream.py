@@ -133,16 +133,21 @@ def _not_in_index(events: Events, files: Sequence[InputFile]) -> tuple[NDArray[n
     try:
         found = events_from(path, start)
     except SourceFormatError as err:
-        return events.timestamp[:0], (f"{err}; this is behind the last event of the smd file, and left off",)
-    note = f"{path}: has {len(found):,} more events, from byte {start:,} on, than its smd file: left off"
+        return events.timestamp[:0], (
+            f"{err}; this is after the last event of the smd file, and is left out",
+        )
+    note = (
+        f"{path}: has {len(found):,} more events, from byte {start:,} on, than its smd file; these are "
+        "left out"
+    )
     return found, (note,) if len(found) else ()
 
 
 def _check_configured(schemas: Sequence[Schema], path: Path) -> None:
     if not schemas:
         raise SourceFormatError(
-            f"{path}: has no whole Configure, with which a stream begins; is it cut off, just begun, or the "
-            "continuation of another file?"
+            f"{path}: has no complete Configure, with which a stream begins; is it cut off, just started, "
+            "or the continuation of another file?"
         )
 
 
@@ -174,5 +179,5 @@ def _check_order(stream: Stream) -> None:
         raise place.error(
             0,
             f"event {row:,} of the stream has the time {here}, but the one before has {before}; events must "
-            "be in order of time: is the file damaged, or made of two?",
+            "be in time order: is the file damaged, or joined from two?",
         )

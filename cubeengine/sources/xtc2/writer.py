@@ -107,7 +107,7 @@ class RunWriter:
             Settings, which go into the stream that their names belong to.
         """
         if [stream.number for stream in streams] != list(self._streams):
-            raise SourceFormatError(f"streams {list(self._streams)} must be described, all and in this order")
+            raise SourceFormatError(f"streams {list(self._streams)} must all be described, in this order")
         for stream in streams:
             self._streams[stream.number].configure(timestamp, stream, data)
 
@@ -200,4 +200,6 @@ class RunWriter:
         known = [stream.keys for stream in self._streams.values()]
         for part in data:
             if not any(part.names in keys for keys in known):
-                raise SourceFormatError(f"{part.names.detector}/{part.names.alg} is in no configured stream")
+                raise SourceFormatError(
+                    f"{part.names.detector}/{part.names.alg} is not in a configured stream"
+                )

@@ -188,7 +188,7 @@ def test_segment_that_never_sends_is_left_out_of_the_stack(tmp_path: Path) -> No
     parts = [h.values(key, h.scalar(h.U2, key)) for key in (11, 13)]
     source = opened(tmp_path, [accept(0, *parts), accept(1, *parts)], blocks)
     assert source.read("cam/raw/x").data.tolist() == [[11, 13], [11, 13]]
-    assert "segments 2 send nothing" in source.fields["cam/raw/x"].note
+    assert "segments 2 send no data" in source.fields["cam/raw/x"].note
     detector = source.detector("cam/raw/x")
     assert detector is not None
     assert detector.segments == (1, 3)

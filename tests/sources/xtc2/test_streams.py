@@ -107,11 +107,11 @@ def test_a_file_without_events_is_a_stream_without_events(tmp_path: Path) -> Non
 @pytest.mark.parametrize("content", [b"", hand.data_file(1)[:1000], hand.dgram(hand.ENABLE, 1)])
 def test_a_stream_without_a_whole_configure_is_an_error(tmp_path: Path, content: bytes) -> None:
     files = write_stream(tmp_path, hand.data_file(1), index=content)
-    with pytest.raises(SourceFormatError, match=r"first.smd.xtc2: has no whole Configure"):
+    with pytest.raises(SourceFormatError, match=r"first.smd.xtc2: has no complete Configure"):
         open_stream(files)
 
     write(files.data, content)
-    with pytest.raises(SourceFormatError, match=r"first.xtc2: has no whole Configure"):
+    with pytest.raises(SourceFormatError, match=r"first.xtc2: has no complete Configure"):
         open_stream(StreamFiles(0, files.data))
 
 
@@ -169,7 +169,7 @@ def test_a_cut_smd_file_gives_the_events_it_has(tmp_path: Path) -> None:
     stream = open_stream(write_stream(tmp_path, content, index=hand.index_of(content)[:-1]))
 
     assert len(stream.events) == 2
-    assert "are left off" in stream.notes[0]
+    assert "are left out" in stream.notes[0]
 
 
 def test_an_event_that_its_file_ends_before_is_an_error_if_later_ones_are_there(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_chunk_that_is_missing_is_named(tmp_path: Path, with_index: bool) -> N
     files = write_stream(tmp_path, *chunked("c1.xtc2"))
     (tmp_path / "c1.xtc2").unlink()
 
-    with pytest.raises(SourceFormatError, match=r"c1.xtc2: is not there, but continues first.xtc2"):
+    with pytest.raises(SourceFormatError, match=r"c1.xtc2: this file continues first.xtc2 but was not found"):
         open_stream(files if with_index else StreamFiles(0, files.data))
 
 
@@ -383,7 +383,7 @@ def test_a_chunk_is_a_name_without_a_folder(tmp_path: Path, name: str, with_inde
     files = write_stream(tmp_path / "run", *contents)
     write(tmp_path / "c1.xtc2", contents[1])
 
-    with pytest.raises(SourceFormatError, match="a name without a folder is wanted"):
+    with pytest.raises(SourceFormatError, match="it should be a name without a folder"):
         open_stream(files if with_index else StreamFiles(0, files.data))
 
 
@@ -456,7 +456,7 @@ def test_continuations_are_not_streams_of_their_own(tmp_path: Path) -> None:
     assert [item[1] for item in found_in(tmp_path)] == [first.name]
     assert [item[1] for item in found_in(chunk)] == [first.name]
     first.unlink()
-    with pytest.raises(SourceFormatError, match="no xtc2 file that begins a stream"):
+    with pytest.raises(SourceFormatError, match="no xtc2 file that starts a stream"):
         find_run(chunk)
 
 
@@ -473,9 +473,7 @@ def test_files_of_other_names_are_runs_of_their_own(tmp_path: Path) -> None:
     write(tmp_path / "two.xtc2", hand.configure(hand.COUNTER) + hand.event(5, 5))
     assert find_run(tmp_path / "two.xtc2").run_id is None
     assert found_in(tmp_path, RunId("xpptest", 3)) == [(0, one.name, "")]
-    with pytest.raises(
-        SourceFormatError, match=r"files of 2 runs; say which of one.xtc2, two.xtc2 is wanted"
-    ):
+    with pytest.raises(SourceFormatError, match=r"files of 2 runs; choose one of one.xtc2, two.xtc2"):
         find_run(tmp_path)
 
 
@@ -484,7 +482,7 @@ def test_of_several_runs_one_must_be_chosen(tmp_path: Path) -> None:
         write_run(tmp_path, run=run)
 
     assert found_in(tmp_path, RunId("xpptest", 8))[0][1] == "xpptest-r0008-s000-c000.xtc2"
-    with pytest.raises(SourceFormatError, match="2 runs; say which of xpptest:7, xpptest:8 is wanted"):
+    with pytest.raises(SourceFormatError, match="2 runs; choose one of xpptest:7, xpptest:8"):
         find_run(tmp_path)
     with pytest.raises(SourceFormatError, match="no run xpptest:9; it has xpptest:7, xpptest:8"):
         find_run(tmp_path, RunId("xpptest", 9))
@@ -517,7 +515,7 @@ def test_files_that_say_different_runs_do_not_go_together(tmp_path: Path) -> Non
 def test_files_of_equal_names_or_numbers_do_not_go_together(tmp_path: Path) -> None:
     write_run(tmp_path / "a")
     write_run(tmp_path / "b")
-    with pytest.raises(SourceFormatError, match="both are called so"):
+    with pytest.raises(SourceFormatError, match="two files have this name"):
         find_run([tmp_path / "a", tmp_path / "b"])
 
     write_run(tmp_path / "a", "xpptest-r0007-s{stream:02d}-c{chunk:02d}")

@@ -239,7 +239,7 @@ def test_full_disk_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (OutData(CAMERA, {"flag": 1, "raw": FRAME[0]}), r"rank 2 and 1 events declared, got shape \(1, 3\)"),
         (OutData(CAMERA, {"flag": 300, "raw": FRAME}), "int64 values do not fit u1"),
         (OutData(CAMERA, {"flag": 1, "raw": FRAME + 0.5}), "float64 values do not fit u2"),
-        (OutData(TEXT, {"text": "a"}), "note/raw is in no configured stream"),
+        (OutData(TEXT, {"text": "a"}), "note/raw is not in a configured stream"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(tmp_path: Path, data: OutData, message: str) -> None:
@@ -258,7 +258,7 @@ def test_descriptions_that_the_format_cannot_hold_are_refused(tmp_path: Path) ->
     with RunWriter(tmp_path, EXPERIMENT, 5, streams=[0]) as out:
         with pytest.raises(SourceFormatError, match="names end before 256"):
             out.configure(0, [OutStream(0, (OutNames("d" * 256, ()),))])
-        with pytest.raises(SourceFormatError, match=r"streams \[0\] must be described"):
+        with pytest.raises(SourceFormatError, match=r"streams \[0\] must all be described"):
             out.configure(0, [OutStream(1)])
 
 
