@@ -117,7 +117,7 @@ def as_source(source: object) -> Run | HasRun:
         )
     if isinstance(source, str | PathLike | list | tuple):
         return open_run(_paths(source, "a run") if isinstance(source, list | tuple) else str(source))
-    raise SpecError(f"a run is one from ce.open_run, or the path of its file, not {given_words(source)}")
+    raise SpecError(f"give a run from ce.open_run, or the path of its file, not {given_words(source)}")
 
 
 def with_raw(located: Located, xtc: Sequence[str | Path]) -> Located:

@@ -142,7 +142,9 @@ def _asked(run: Run, saved: Saved) -> tuple[str, Path | None]:
     policies = ", ".join(map(repr, POLICIES))
     path = as_path(saved, f"saved is {policies}, None, or it", "'mine.session.nc'").expanduser()
     if not path.is_file():
-        raise SpecError(f"saved={str(saved)!r}: not a session file; give a session file, or one of {policies}")
+        raise SpecError(
+            f"saved={str(saved)!r}: not a session file; give a session file, or one of {policies}"
+        )
     return "check", path
 
 

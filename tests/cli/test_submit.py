@@ -128,7 +128,7 @@ def test_experiment_of_the_environment_is_taken_and_told(
     template = ["--set", "run.smalldata=xpptest01_Run{run:04d}.h5"]
     outcome = call("submit", "delay.yaml", "--site", "site.toml", "--dry-run", *template)
 
-    assert "EXPERIMENT=xppother is taken; the spec says 'xpptest01'" in outcome.err
+    assert "EXPERIMENT=xppother is used, although the spec names 'xpptest01'" in outcome.err
     assert outcome.code == 2  # the file is that of xpptest01 in any case
 
 

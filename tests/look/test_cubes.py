@@ -154,7 +154,7 @@ def test_what_cannot_be_had_from_the_run_is_refused_with_the_reason(
     signal: str, reason: str, made: Path
 ) -> None:
     with pytest.raises(
-        ce.SpecError, match=rf"not surely of the same events.*not taken from the run.*{reason}"
+        ce.SpecError, match=rf"two sums may be over different events.*not computed from the run.*{reason}"
     ):
         drawable(ce.open_cube(made / "one.zarr"), signal, over="own/i0", ratio=RatioOfRun())
 
