@@ -242,5 +242,7 @@ def _reason(info: FieldInfo) -> str:
             f"make a cube of these with `run: {{events: {info.group}}}`"
         ),
     }
+    if info.kind is FieldKind.RAGGED and info.origin.endswith((".xtc2", ".xtc2.inprogress")):
+        return info.note  # of raw data it says why
     reason = reasons.get(info.kind, f"it is of kind {info.kind}")
     return f"{reason} ({info.note})" if info.note else reason

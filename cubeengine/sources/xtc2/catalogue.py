@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from cubeengine.sources.xtc2.histories import History, find_histories
 from cubeengine.sources.xtc2.names import Names
 from cubeengine.sources.xtc2.stream import Stream
 from cubeengine.sources.xtc2.survey import Survey
-from cubeengine.types import DetectorInfo, FieldInfo
+from cubeengine.types import DetectorInfo, FieldInfo, FieldKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,9 +70,15 @@ def make_catalogue(streams: Sequence[Stream], surveys: Sequence[Survey], n_event
     once = {value.name: value for value in run_values(streams)}
     # What is announced for events but comes only with transitions is no event field.
     unsent = {name for name, field in frames.items() if not field.sent and (name in once or name in held)}
+    lacking = {name: frames[name].lacking(streams) for name in unsent if frames[name].group[1] != "config"}
     frames = {name: field for name, field in frames.items() if name not in unsent}
     infos = {name: value.info() for name, value in once.items()}
     infos |= {name: history.info(n_events) for name, history in held.items()}
+    infos |= {
+        name: replace(infos[name], note="; ".join(filter(None, (text, infos[name].note))))
+        for name, text in lacking.items()
+        if infos[name].kind is FieldKind.RUN
+    }
     infos |= {name: field.info(n_events, streams) for name, field in frames.items()}
     order = [*frames, *held, *once]
     return Catalogue(

@@ -51,6 +51,18 @@ class EventField:
         """Whether any event that was looked at has it."""
         return any(part.contributor.count for part in self.segments.values())
 
+    def lacking(self, streams: Sequence[Stream]) -> str:
+        """Tell which files have none of the events that smd files announce; "" where the field was sent."""
+        empty = [streams[s] for s in self.streams if len(streams[s].left_off) and not len(streams[s].events)]
+        if self.sent or not empty:
+            return ""
+        return "; ".join(
+            f"{stream.files[0].path} ({stream.files[0].size:,} bytes) has none of the "
+            f"{len(stream.left_off):,} events that its smd file announces: still being written, or cut off, "
+            "copy it again"
+            for stream in empty
+        )
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one event's value; () where there is a problem."""
@@ -73,6 +85,7 @@ class EventField:
     def info(self, n_events: int, streams: Sequence[Stream]) -> FieldInfo:
         """Describe it for users."""
         name = next(iter(self.segments.values())).name
+        problem = self.lacking(streams) or self.problem
         return FieldInfo(
             self.name,
             self.shape,
@@ -81,7 +94,7 @@ class EventField:
             STORAGE,
             str(streams[self.streams[0]].files[0].path),
             n_events,
-            note="; ".join(filter(None, (self.problem, self.remark, _labels(self, streams)))),
+            note="; ".join(filter(None, (problem, self.remark, _labels(self, streams)))),
         )
 
 
