@@ -34,7 +34,7 @@ from cubeengine.planning.wasteful import large_cube
 from cubeengine.progress import PLANNING, OnProgress, working
 from cubeengine.schema.calls import as_mapping, as_path, no_attribute, told, told_methods
 from cubeengine.schema.problems import Problem
-from cubeengine.schema.texts import kind_of
+from cubeengine.schema.texts import counted, kind_of
 from cubeengine.spec.model import CubeSpec, RunPaths, resolve_paths
 from cubeengine.types import RunId
 
@@ -307,11 +307,12 @@ class Plan:
         return self.explain()
 
     def __repr__(self) -> str:
-        return f"<Plan of {self.bound.spec.cube!r}: {self.work.n_tasks} tasks, {self.work.n_bins} bins>"
+        tasks, bins = counted(self.work.n_tasks, "task"), counted(self.work.n_bins, "bin")
+        return f"<Plan of {self.bound.spec.cube!r}: {tasks}, {bins}>"
 
     def _repr_html_(self) -> str:
         events = zip(self.bound.selections, self.bound.n_events.sum(axis=1).tolist(), strict=True)
-        axes = (f"{axis.name}: {axis.n_bins:,} bins" for axis in self.work.axes)
+        axes = (f"{axis.name}: {counted(axis.n_bins, 'bin')}" for axis in self.work.axes)
         rows = [
             ("cube", self.bound.spec.cube),
             ("run", self.bound.run.label),

@@ -317,3 +317,15 @@ def test_what_is_shown_is_short(given: dict[str, object], tmp_path: Path) -> Non
     made = ce.plan(run, given["spec"]).to_zarr(tmp_path / "a<b.zarr", workers=1)
     assert "a&lt;b.zarr" in made._repr_html_()
     assert "text-align:left" in made._repr_html_()
+
+
+def test_one_is_not_many() -> None:
+    run = ce.Run(ce.MemorySource({"a": np.arange(1.0)}))
+    axis = ce.Axis("a", edges=[0, 1], unit="")
+    spec = ce.CubeSpec(cube="one", axes=[axis], select={"s": ["a >= 0"]})
+
+    assert repr(spec) == "<CubeSpec 'one': 1 axis, 1 selection, 0 signals>"
+    assert repr(run.fields).startswith("1 field of")
+    assert "1 event," in repr(run["a"])
+    assert re.fullmatch(r"<Plan of 'one': \d+ tasks?, 1 bin>", repr(ce.plan(run, spec)))
+    assert "a: 1 bin<" in ce.plan(run, spec)._repr_html_()

@@ -11,6 +11,7 @@ import numpy as np
 from cubeengine.combine.content import Cube
 from cubeengine.errors import SpecError
 from cubeengine.schema.calls import check_whole_number
+from cubeengine.schema.texts import counted
 from cubeengine.types import FloatArray
 
 
@@ -77,7 +78,7 @@ def _by(axis: str, edges: FloatArray, number: int) -> Grouping:
     if number < 1 or n_bins % number:
         possible = [n for n in range(2, n_bins + 1) if n_bins % n == 0]
         raise SpecError(
-            f"axis {axis!r}: {n_bins} bins cannot be joined in groups of {number}; possible: "
+            f"axis {axis!r}: {counted(n_bins, 'bin')} cannot be joined in groups of {number}; possible: "
             f"{', '.join(map(str, possible))}; or give the new edges"
         )
     return _grouping(edges, range(0, n_bins + 1, number))

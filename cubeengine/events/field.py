@@ -19,6 +19,7 @@ from cubeengine.events.filled import nan_filled
 from cubeengine.events.given import is_mask, masked_events
 from cubeengine.events.lazy import events_per_chunk, lazy_column
 from cubeengine.schema.calls import no_attribute, told_methods
+from cubeengine.schema.texts import counted
 from cubeengine.sources.columns import has_finite, read_column
 from cubeengine.types import BoolArray, Column, FieldInfo, FieldKind, IntArray
 
@@ -300,7 +301,7 @@ class Field(NDArrayOperatorsMixin):
         shape = f", shape {info.shape}" if info.shape else ""
         unit = f", in {self.unit}" if self.unit else ""
         note = f"; {info.note}" if info.note else ""
-        kind = f"{info.n_rows:,} events" if info.kind is FieldKind.EVENT else f"{info.kind.value} field"
+        kind = counted(info.n_rows, "event") if info.kind is FieldKind.EVENT else f"{info.kind.value} field"
         return f"Field {self.name!r}: {info.dtype}{shape}{unit}, {kind}, {format_size(info.nbytes)}{note}"
 
     def _repr_html_(self) -> str:

@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cubeengine.errors import SpecError
+from cubeengine.schema.texts import counted
 from cubeengine.types import BoolArray, Column, IntArray
 
 if TYPE_CHECKING:
@@ -188,7 +189,8 @@ def _check_length(run: Run, what: str, shape: tuple[int, ...]) -> None:
         )
     if shape[0] != run.n_events:
         raise SpecError(
-            f"{what} has {shape[0]:,} rows (shape {shape}), but run {run.label} has {run.n_events:,} events; "
+            f"{what} has {counted(shape[0], 'row')} (shape {shape}), but run {run.label} has "
+            f"{counted(run.n_events, 'event')}; "
             "give one row per event, or a DataArray with their coordinate 'timestamp'"
         )
 

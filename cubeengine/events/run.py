@@ -31,7 +31,7 @@ from cubeengine.events.table import FieldTable
 from cubeengine.events.window import Variable, Window, column_nbytes, frozen, windows
 from cubeengine.marks import Marks
 from cubeengine.schema.calls import as_mapping, given_words, no_attribute, told_methods
-from cubeengine.schema.texts import check_unit
+from cubeengine.schema.texts import check_unit, counted
 from cubeengine.sources.base import Reader, Source, announced_by
 from cubeengine.sources.joined import RAW, Join, JoinedSource
 from cubeengine.sources.memory import ArrayReader
@@ -519,7 +519,7 @@ class Run:
         if self.join:
             lines.append(("joined", str(self.join)))
         others = len(kinds) - per_event
-        lines.append(("fields", f"{per_event} per event, {others} others; list all: run.fields"))
+        lines.append(("fields", f"{per_event} per event, {counted(others, 'other')}; list all: run.fields"))
         return lines
 
 
@@ -584,7 +584,8 @@ def _kept(column: Column) -> Column:
 def _check_lengths(derived: Mapping[str, Derived], n_events: int) -> None:
     for name, item in derived.items():
         if isinstance(item, Column) and len(item) != n_events:
-            raise SpecError(f"derived variable {name!r} has {len(item)} values for {n_events} events")
+            values, events = counted(len(item), "value"), counted(n_events, "event")
+            raise SpecError(f"derived variable {name!r} has {values} for {events}")
 
 
 def _second(moment: np.datetime64) -> str:

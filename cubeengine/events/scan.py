@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cubeengine.events.derived import numbers
 from cubeengine.events.expressions import Columns
 from cubeengine.events.settings import find_settings
+from cubeengine.schema.texts import counted
 from cubeengine.types import Column, FieldInfo, FieldKind, FloatArray, IntArray
 
 PREFIX = "scan/"
@@ -171,7 +172,7 @@ class Scan:
             return "Scan: none (no scan variable moves)"
         lines = [self._line(name) for name in self.variables]
         if self.n_counted not in (None, self.n_steps) and not self.is_fly:
-            lines.append(f"{self.n_counted} steps by {self.step_field}")
+            lines.append(f"{counted(self.n_counted or 0, 'step')} by {self.step_field}")
         return f"Scan: {'; '.join(lines)}"
 
     def _line(self, name: str) -> str:
@@ -181,7 +182,8 @@ class Scan:
             return f"{name} moves from {low:.6g} to {high:.6g}"
         fewest, most = int(found.events.min()), int(found.events.max())
         each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        return f"{name}, {len(found.values)} settings from {low:.6g} to {high:.6g}, {each} events each"
+        each = f"{each} {'event' if most == 1 else 'events'}"
+        return f"{name}, {counted(len(found.values), 'setting')} from {low:.6g} to {high:.6g}, {each} each"
 
 
 def _values(column: Column) -> NDArray[Any]:

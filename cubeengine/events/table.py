@@ -12,6 +12,7 @@ from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.events.expressions import Expression
 from cubeengine.events.spelling import spelled
 from cubeengine.schema.calls import given_words
+from cubeengine.schema.texts import counted
 from cubeengine.types import FieldInfo, FieldKind
 
 FRAMES = ("raw", "array", "image")
@@ -174,7 +175,7 @@ class FieldTable(Mapping[str, FieldInfo]):
         return f"<p>{escape(self._title())}</p>{html_table(HEADER, self.rows())}"
 
     def _title(self) -> str:
-        return f"{len(self)} fields of {self._where}"
+        return f"{counted(len(self), 'field')} of {self._where}"
 
     def _row(self, name: str, info: FieldInfo) -> tuple[str, ...]:
         shape = "x".join(map(str, info.shape))

@@ -14,6 +14,7 @@ from cubeengine.look.figures import GREY, finish, label_of, new_figure, plain, w
 from cubeengine.look.overviews import Choices, overview
 from cubeengine.look.selecting import RunLike, looks, run_of
 from cubeengine.plots.panels import COLOURS
+from cubeengine.schema.texts import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,7 @@ def plot_overview(
     made = new_figure(13.0, 9.0)
     at = run_of(run)
     span = f", {_second(at.time[0])} to {_second(at.time[-1])} UTC" if at.n_events else ""
-    made.suptitle(plain(f"{at.label}: {at.n_events:,} events{span}"), fontsize="large")
+    made.suptitle(plain(f"{at.label}: {counted(at.n_events, 'event')}{span}"), fontsize="large")
     panels: dict[str, Axes] = made.subplot_mosaic([list(row) for row in LAYOUT])
     for name, panel in panels.items():
         if name in data:

@@ -28,6 +28,7 @@ from cubeengine.planning.wasteful import large_output
 from cubeengine.progress import PLANNING, OnProgress, working
 from cubeengine.schema.calls import as_path, no_attribute, told, told_methods
 from cubeengine.schema.problems import Problem
+from cubeengine.schema.texts import counted
 from cubeengine.spec.check import read_text
 from cubeengine.spec.model import CubeSpec
 from cubeengine.types import FieldKind
@@ -185,7 +186,8 @@ class PickPlan:
 
     def __repr__(self) -> str:
         n_picked = int(self.picked.n_picked.sum())
-        return f"<PickPlan of {self.spec.cube!r}: {n_picked:,} events, {self.work.n_tasks} tasks>"
+        picked, tasks = counted(n_picked, "event"), counted(self.work.n_tasks, "task")
+        return f"<PickPlan of {self.spec.cube!r}: {picked}, {tasks}>"
 
     def explain(self) -> str:
         """Describe cut flow, bins, what was picked, what is read and written, memory, and warnings."""

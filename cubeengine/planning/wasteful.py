@@ -12,6 +12,7 @@ from cubeengine.planning.bind import Bound
 from cubeengine.planning.disk import output_nbytes
 from cubeengine.planning.plan import CubePlan, SignalPlan
 from cubeengine.schema.problems import Problem
+from cubeengine.schema.texts import counted
 from cubeengine.types import BoolArray
 
 LACKING = 0.2
@@ -80,7 +81,8 @@ def large_cube(plan: CubePlan) -> Iterator[Problem]:
     if not plan.signals:
         return
     largest = max(plan.signals, key=_values)
-    what = f"{plan.n_bins:,} bins, {len(plan.selections):,} selections, {largest.info.n_elements:,} elements"
+    numbers = (plan.n_bins, "bin"), (len(plan.selections), "selection"), (largest.info.n_elements, "element")
+    what = ", ".join(counted(n, one) for n, one in numbers)
     yield from large_output(output_nbytes(plan), plan.read_nbytes, f"{largest.name!r} has {what}")
 
 

@@ -22,6 +22,7 @@ from cubeengine.plots.values import (
     run_words,
 )
 from cubeengine.schema.calls import told
+from cubeengine.schema.texts import counted
 from cubeengine.store.read import (
     PICK,
     PICKED,
@@ -67,7 +68,7 @@ def _title(dataset: xr.Dataset) -> Iterator[str]:
     spec, mark = facts.get("spec", {}), facts.get("cubeengine", {})
     of = f" of {runs}" if (runs := run_words(dataset)) else ""
     if merged := facts.get("merged_from"):
-        of += f" ({len(merged)} cubes)" if runs else f" of {len(merged)} cubes"
+        of += f" ({counted(len(merged), 'cube')})" if runs else f" of {counted(len(merged), 'cube')}"
     made = f", made by cubeengine {mark['version']}" if "version" in mark else ""
     kind = PICKED if is_picked(dataset) else "cube"
     yield f"{kind} {spec.get('cube', '')!r}{of}: {format_size(dataset.nbytes)}{made}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import FieldNotFound, SourceFormatError
 from cubeengine.marks import Marks, check_marks
+from cubeengine.schema.texts import counted
 from cubeengine.sources.base import Reader, Source, announced_by, doubtful_mark_in
 from cubeengine.sources.columns import read_column
 from cubeengine.sources.pieces import MatchedReader
@@ -273,4 +274,4 @@ def _span(source: Source) -> str:
     if not source.n_events:
         return "no events"
     first, last = (str(time).replace("T", " ") for time in source.time[[0, -1]].astype("datetime64[s]"))
-    return f"{source.n_events:,} events, {first} to {last} UTC"
+    return f"{counted(source.n_events, 'event')}, {first} to {last} UTC"

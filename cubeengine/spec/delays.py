@@ -20,6 +20,7 @@ from cubeengine.events.opening import HasRun
 from cubeengine.events.run import Run
 from cubeengine.events.scan import leaf
 from cubeengine.schema.calls import told
+from cubeengine.schema.texts import counted
 from cubeengine.spec.conventions import usual_unit
 from cubeengine.spec.derived import DelayRecipe
 from cubeengine.spec.run_scalars import Scalars
@@ -195,8 +196,8 @@ def _offer(run: Scalars, tool: TimeTool, candidate: _Candidate, better: list[Del
     )
     low, high = float(settings[0]), float(settings[-1])
     reason = (
-        f"{candidate.field} is {candidate.what}: {len(settings):,} values from {low:.6g} to {high:.6g} "
-        f"{candidate.unit}, by the convention: {candidate.unit_because}"
+        f"{candidate.field} is {candidate.what}: {counted(len(settings), 'value')} from {low:.6g} to "
+        f"{high:.6g} {candidate.unit}, by the convention: {candidate.unit_because}"
     )
     same = next((offer.nominal for offer in better if _one_motion(run, offer.nominal, candidate.field)), None)
     if same is not None:

@@ -13,7 +13,7 @@ from cubeengine.budget import format_size
 from cubeengine.events.run import Run
 from cubeengine.events.scan import is_counter
 from cubeengine.events.wrapped import Suspicion, suspected_mark
-from cubeengine.schema.texts import NAME
+from cubeengine.schema.texts import NAME, counted
 from cubeengine.spec.nice import centers_of, centers_over, listed_centers, rounded
 from cubeengine.spec.shots import LASER, XRAY
 from cubeengine.spec.survey import Survey
@@ -77,7 +77,8 @@ def _places(run: Run) -> tuple[Path | None, Path | None]:
 
 def _head(survey: Survey, smalldata: str | Path | None, xtc: Names | None) -> Iterator[str]:
     run = survey.run
-    yield f"# Cube of {run.label}: {run.n_events:,} events. Look at it with `cubeengine check` and `plan`."
+    events = counted(run.n_events, "event")
+    yield f"# Cube of {run.label}: {events}. Look at it with `cubeengine check` and `plan`."
     yield f"cube: {_cube_name(survey)}"
     yield "run:"
     if run.run_id is not None:

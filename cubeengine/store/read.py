@@ -12,7 +12,7 @@ import xarray as xr
 
 from cubeengine.errors import FieldNotFound, SpecError, StoreMismatch
 from cubeengine.schema.calls import as_path, told
-from cubeengine.schema.texts import kind_of
+from cubeengine.schema.texts import counted, kind_of
 from cubeengine.store.attributes import facts_of
 from cubeengine.store.chunks import missing_chunks
 from cubeengine.store.digest import cube_hash
@@ -62,7 +62,8 @@ def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] |
         name, first = next((name, lost.first) for name, lost in missing.items())
         n_missing = sum(lost.n_chunks for lost in missing.values())
         raise StoreMismatch(
-            f"{path}: the cube is not complete: {n_missing:,} chunks are missing, "
+            f"{path}: the cube is not complete: {counted(n_missing, 'chunk')} "
+            f"{'is' if n_missing == 1 else 'are'} missing, "
             f"the first {first!r} of array {name!r}; was it copied whole?"
         )
     # Delays in "ps" or "s" are numbers with a unit; older xarray would make time differences of them.

@@ -83,7 +83,7 @@ def test_cube_that_was_not_copied_whole_is_refused(tmp_path: Path) -> None:
     path = save(delay_cube(), tmp_path / "c.zarr")
     (path / "frame_mean" / "c.0.0.0.0").unlink()
     with pytest.raises(
-        StoreMismatch, match=r"1 chunks are missing, the first 'c.0.0.0.0' of array 'frame_mean'"
+        StoreMismatch, match=r"1 chunk is missing, the first 'c.0.0.0.0' of array 'frame_mean'"
     ):
         open_cube(path)
 
