@@ -95,11 +95,18 @@ def given_mask(run: Run, values: object) -> Column:
             f"the mask holds {column.data.dtype}, not booleans; compare it, e.g. mask == 1; to turn event "
             "numbers into a mask, use np.isin(np.arange(run.n_events), numbers)"
         )
-    lacking = 0 if column.valid is None else int(np.count_nonzero(~column.valid))
-    if lacking:
+    # Rows of an array are of different events: where it has fewer, it lacks as many.
+    if lacking := run.n_events - _n_rows(values):
         told = "the mask says nothing of %s of the %s events of run %s: these count as missing"
         _LOG.warning(told, f"{lacking:,}", f"{run.n_events:,}", run.label)
     return column
+
+
+def _n_rows(values: object) -> int:
+    array = _as_data_array(values)
+    if isinstance(array, xr.DataArray) and "event" in array.dims:
+        return int(array.sizes["event"])
+    return len(array)
 
 
 def masked_events(run: Run, values: object) -> BoolArray:
