@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
 from cubeengine.errors import SpecError
+from cubeengine.events.field import Field
+from cubeengine.events.group import FieldGroup
 from cubeengine.events.locate import Located, locate, raw_runs
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Node
@@ -95,7 +97,8 @@ class HasRun(Protocol):
 
 def has_run(source: object) -> TypeGuard[HasRun]:
     """Return whether something holds a run, as a session does."""
-    return isinstance(getattr(source, "run", None), Run)
+    is_field = isinstance(source, Field | FieldGroup)  # these know their run, but do not stand for it
+    return not is_field and isinstance(getattr(source, "run", None), Run)
 
 
 def as_source(source: object) -> Run | HasRun:
