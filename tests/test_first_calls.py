@@ -152,7 +152,7 @@ def given(folder: Path) -> dict[str, object]:
         ("ce.sem(cube, 3)", "a signal is a name, not 3; signals: .*ipm3__sum"),
         ("ce.plan([run, run], spec)", "one run is taken at a time, not a list of 2; .*merge_cubes"),
         ("ce.look.plot_trace([run, run], 'ipm2/sum')", "one run is taken at a time"),
-        ("ce.plan(i0, spec)", "a run is one from ce.open_run, .* not a Field"),
+        ("ce.plan(i0, spec)", "a run from ce.open_run, .* not a Field"),
         ("ce.plan(run, spec, events='3')", "events must be a whole number, but is the text '3'"),
         ("ce.plan(run, spec).compute(launcher=3)", "a launcher is one of 'threads'"),
         ("ce.pick(run, spec)", "no section 'pick'"),
