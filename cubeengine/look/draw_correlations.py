@@ -10,7 +10,7 @@ from cubeengine.look.bins import Limits
 from cubeengine.look.correlations import MOST_POINTS, correlation
 from cubeengine.look.draw_histograms import draw_counts
 from cubeengine.look.events import tally_of
-from cubeengine.look.figures import axes_for, finish, label_of, legend_text, note, say_empty
+from cubeengine.look.figures import axes_for, finish, legend_text, note, say_empty
 from cubeengine.look.histograms import BINS_EACH_WAY
 from cubeengine.look.selecting import RunLike, Select, looks
 from cubeengine.plots.panels import COLOURS
@@ -66,7 +66,7 @@ def draw_correlation(data: xr.Dataset, ax: Axes) -> None:
         if not data.sizes["event"]:
             say_empty(ax, "no event has both values")
         ax.plot(*data["points"].values.T, ".", ms=4.0, color=COLOURS[1], alpha=0.6, mew=0)
-        finish(ax, label_of(data[x]), label_of(data[y]))
+        finish(ax, data[x], data[y])
     else:
         draw_counts(data["counts"], ax, log=True)
     at = np.array(limits[0])

@@ -15,7 +15,6 @@ from cubeengine.look.figures import (
     edges_of,
     finish,
     fit_ticks,
-    label_of,
     new_figure,
     plain,
     say_empty,
@@ -144,7 +143,7 @@ def draw_cut(cut: str, data: xr.DataArray, ax: Axes) -> None:
         ax.set_yscale("log")
         ax.set_ylim(bottom=0.5)
     ax.set_xlim(edges[0], edges[-1])
-    finish(ax, label_of(data[dim]), label_of(data))
+    finish(ax, data[dim], data)
     ax.get_legend().remove()  # type: ignore[union-attr]
     fit_ticks(ax, "x", data[dim])
     ax.set_title(plain(f"{cut}: {_rejects(data.attrs['rejected'])}", LABEL + 8), fontsize="small", color=GREY)

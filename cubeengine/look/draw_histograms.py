@@ -15,7 +15,7 @@ from cubeengine.look.figures import (
     figure_of,
     finish,
     fit_ticks,
-    label_of,
+    label_axis,
     legend_text,
     note,
     plain,
@@ -88,7 +88,7 @@ def draw_histogram(data: xr.DataArray, ax: Axes) -> None:
     edges = edges_of(data, dim)
     ax.stairs(data.values, edges, color=colour, lw=1.3, label=label)
     ax.stairs(data.values, edges, color=colour, fill=True, alpha=0.15)
-    finish(ax, label_of(data[dim]), label_of(data))
+    finish(ax, data[dim], data)
     fit_ticks(ax, "x", data[dim])
 
 
@@ -152,7 +152,8 @@ def draw_counts(data: xr.DataArray, ax: Axes, *, log: bool = False) -> QuadMesh:
     mesh = ax.pcolormesh(
         edges_of(data, x), edges_of(data, y), counts.T, norm=norm, cmap="viridis", rasterized=True
     )
-    ax.set(xlabel=label_of(data[x]), ylabel=label_of(data[y]))
+    label_axis(ax.xaxis, data[x])
+    label_axis(ax.yaxis, data[y])
     fit_ticks(ax, "x", data[x])
     fit_ticks(ax, "y", data[y])
     figure_of(ax).colorbar(mesh, ax=ax, label=plain(str(data.attrs["long_name"])))

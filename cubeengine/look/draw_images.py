@@ -14,7 +14,7 @@ from cubeengine.look.figures import (
     axes_for,
     figure_of,
     finish,
-    label_of,
+    label_axis,
     legend_text,
     new_figure,
     note,
@@ -121,7 +121,7 @@ def draw_image(data: xr.Dataset, ax: Axes, *, show: str, percentiles: Limits) ->
     image = _draw_segments(frame, laid, ax, norm=norm, cmap=colours)
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     extend = ends[bool((finite < norm.vmin).any()), bool((finite > norm.vmax).any())]
-    figure_of(ax).colorbar(image, ax=ax, label=label_of(frame), extend=extend)
+    label_axis(figure_of(ax).colorbar(image, ax=ax, extend=extend).ax.yaxis, frame)
     n_dead = int(frame.size - finite.size)
     note(ax, legend_text(data.attrs, _words(data) + (f"; {n_dead:,} pixels without value" if n_dead else "")))
     if frame.ndim == 2:
@@ -167,7 +167,7 @@ def draw_vector(data: xr.Dataset, ax: Axes, *, show: str, percentiles: Limits) -
     ax.plot(at, mean, color=COLOURS[1], lw=1.3, label=legend_text(data.attrs, _words(data)))
     if show == "mean":
         ax.fill_between(at, mean - std, mean + std, color=COLOURS[1], alpha=0.2, lw=0)
-    finish(ax, "element" if x is None else label_of(x), label_of(data[show]))
+    finish(ax, "element" if x is None else x, data[show])
 
 
 def _words(data: xr.Dataset) -> str:

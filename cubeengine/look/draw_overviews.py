@@ -10,7 +10,7 @@ import xarray as xr
 
 from cubeengine.look.draw_histograms import draw_histogram
 from cubeengine.look.draw_traces import draw_trace, fit_time
-from cubeengine.look.figures import GREY, finish, label_of, new_figure, plain, write_powers
+from cubeengine.look.figures import GREY, finish, new_figure, plain, write_powers
 from cubeengine.look.overviews import Choices, overview
 from cubeengine.look.selecting import RunLike, looks, run_of
 from cubeengine.plots.panels import COLOURS
@@ -102,7 +102,7 @@ def _draw_shots(data: xr.DataArray, ax: Axes) -> None:
 def _draw_rate(data: xr.DataArray, ax: Axes) -> None:
     ax.plot(data["time"].values, data.values, color=COLOURS[1], lw=1.2, drawstyle="steps-post")
     ax.set_ylim(0, 1.1 * max(float(data.max()), 1.0))
-    finish(ax, label_of(data["time"]), label_of(data))
+    finish(ax, data["time"], data)
     fit_time(ax, data["time"])
 
 

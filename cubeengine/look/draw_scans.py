@@ -22,7 +22,6 @@ from cubeengine.look.figures import (
     WIDTH,
     axes_for,
     finish,
-    label_of,
     new_figure,
     plain,
     say_empty,
@@ -121,7 +120,7 @@ def draw_curves(data: xr.Dataset, ax: Axes) -> None:
         one = data.isel({SELECTION: number})
         tally = _tally(data, number)
         _draw(ax, data["position"].values, one["value"], one["error"], plain(f"{name}: {tally}"))
-    finish(ax, label_of(data[dim]), label_of(data["value"]))
+    finish(ax, data[dim], data["value"])
     title = f"{data.attrs['selection']}; {data.attrs['statistic'].replace('_', ' ')}, standard errors"
     ax.legend(title=plain(title, LABEL_WIDTH), **LEGEND)
 
@@ -130,7 +129,7 @@ def draw_difference(data: xr.Dataset, ax: Axes) -> None:
     """Draw the difference with its error, around a line at 0."""
     _draw(ax, data["position"].values, data["difference"], data["difference_error"], None)
     ax.axhline(0, color="#888888", lw=0.8, zorder=0)
-    finish(ax, label_of(data[_axis(data)]), label_of(data["difference"]))
+    finish(ax, data[_axis(data)], data["difference"])
 
 
 def _draw(

@@ -8,7 +8,7 @@ import numpy as np
 
 from cubeengine.look.draw_histograms import next_colour
 from cubeengine.look.events import tally_of
-from cubeengine.look.figures import axes_for, finish, label_of, legend_text, say_empty
+from cubeengine.look.figures import axes_for, finish, legend_text, say_empty
 from cubeengine.look.selecting import RunLike, Select, looks
 from cubeengine.look.traces import Over, trace
 
@@ -76,7 +76,7 @@ def draw_trace(data: xr.Dataset, ax: Axes) -> None:
     ax.plot(at, mean, marker=".", ms=3.0, color=colour, label=legend_text(data.attrs, words), **style)
     if not single:
         ax.fill_between(at, mean - std, mean + std, color=colour, alpha=0.2, lw=0)
-    finish(ax, label_of(data[over]), label_of(data["mean"]))
+    finish(ax, data[over], data["mean"])
     if over == "time" and data.sizes[over]:
         fit_time(ax, data["time"])
 

@@ -16,11 +16,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cubeengine.plots import panels
+from cubeengine.plots.values import display_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
 WIDTH, HEIGHT = 6.4, 4.2
 """Inches; see `plots.panels` for colours."""
@@ -101,11 +103,34 @@ def plain(text: str, width: int = 0) -> str:
     return "\n".join(lines).replace("$", r"\$")
 
 
-def label_of(variable: xr.DataArray | xr.Variable) -> str:
-    """Say what a variable is, with its unit, from its attributes."""
-    attrs = variable.attrs
-    text = str(attrs.get("long_name", getattr(variable, "name", "") or ""))
-    return plain(panels.with_unit(text, str(attrs.get("units", ""))), AXIS_WIDTH)
+def label_axis(axis: Axis, shown: xr.DataArray | str) -> None:
+    """Say along an axis what is shown, in the unit that reads best for what is drawn so far.
+
+    Only the label and the numbers at the ticks are in that unit, as they are in pictures of cubes: what is
+    drawn stays in the unit of the data, so that more can be drawn on the same axes.
+    """
+    from matplotlib.ticker import ScalarFormatter
+
+    attrs = {"long_name": shown} if isinstance(shown, str) else {"long_name": shown.name or "", **shown.attrs}
+    unit, factor = display_unit(axis.get_data_interval(), str(attrs.get("units", "")))
+    axis.set_label_text(plain(panels.with_unit(str(attrs["long_name"]), unit), AXIS_WIDTH))
+    if factor != 1:
+        axis.set_major_formatter(_in_unit(factor))
+    elif getattr(axis.get_major_formatter(), IN_UNIT, False):
+        axis.set_major_formatter(ScalarFormatter())
+    write_powers(axis)
+
+
+IN_UNIT = "cubeengine_unit"
+"""Marks formatters that write numbers in another unit than that of the data."""
+
+
+def _in_unit(factor: float) -> FuncFormatter:
+    from matplotlib.ticker import FuncFormatter
+
+    made = FuncFormatter(lambda value, _: f"{value * factor:.6g}")
+    setattr(made, IN_UNIT, True)
+    return made
 
 
 def legend_text(attrs: dict[Any, Any], words: str) -> str:
@@ -118,13 +143,13 @@ def edges_of(data: xr.DataArray | xr.Dataset, dim: str) -> NDArray[np.float64]:
     return np.append(data[f"{dim}_low"].values, data[f"{dim}_high"].values[-1:])
 
 
-def finish(ax: Axes, xlabel: str, ylabel: str) -> None:
-    """Add labels, grid and legend; the legend stands above, where it covers nothing."""
-    panels.finish_curves(ax, xlabel, ylabel, legend=False)
+def finish(ax: Axes, x: xr.DataArray | str, y: xr.DataArray | str) -> None:
+    """Label both axes, see `label_axis`, and add grid and legend: above, where it covers nothing."""
+    panels.finish_curves(ax, "", "", legend=False)
     if any(ax.get_legend_handles_labels()[1]):
         ax.legend(**LEGEND)
-    for axis in (ax.xaxis, ax.yaxis):
-        write_powers(axis)
+    for axis, shown in ((ax.xaxis, x), (ax.yaxis, y)):
+        label_axis(axis, shown)
 
 
 def write_powers(axis: Axis) -> None:

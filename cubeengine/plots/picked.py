@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.plots import panels as style
-from cubeengine.plots.values import SELECTION, Drawable, axes_for_display, axes_of
+from cubeengine.plots.values import SELECTION, Drawable, axes_for_display, axes_of, display_unit
 from cubeengine.store.read import PICK, cube_facts, picked_names
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def _scene(dataset: xr.Dataset, name: str, elements: tuple[str, ...]) -> _Scene:
     values = values if index else values.expand_dims("bin")
     values = values.transpose(SELECTION, PICK, "bin", *elements).load()
     attrs = dataset[name].attrs
-    label, unit = f"{attrs.get('field', name)} of picked events", str(attrs.get("units", ""))
+    unit, factor = display_unit(values, str(attrs.get("units", "")))
+    values, label = values * factor, f"{attrs.get('field', name)} of picked events"
     drawn = Drawable(values, values, label, unit, notes=tuple(_notes(dataset)))
     n_bins = values.sizes["bin"]
     titles = (

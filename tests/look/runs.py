@@ -34,8 +34,8 @@ def tiny_windows(monkeypatch: pytest.MonkeyPatch, n_events: int = 37) -> None:
     monkeypatch.setattr(windows, "WINDOW_EVENTS", n_events)
 
 
-def pump_probe(n_events: int = 3000, seed: int = 8) -> Run:
-    """A step scan whose diode follows the intensity and, with the laser on, the delay."""
+def pump_probe(n_events: int = 3000, seed: int = 8, unit: str | None = "s") -> Run:
+    """A step scan whose diode follows the intensity and, with the laser on, the delay in a unit."""
     rng = np.random.default_rng(seed)
     events = np.arange(n_events)
     step = events * 6 // n_events
@@ -54,4 +54,4 @@ def pump_probe(n_events: int = 3000, seed: int = 8) -> Run:
             "ipm2/sum": i0,
             "diode": signal,
         }
-    ).with_units({"scan/lxt": "s", "ipm2/sum": "mJ", "diode": "V"})
+    ).with_units({"ipm2/sum": "mJ", "diode": "V", **({"scan/lxt": unit} if unit else {})})

@@ -221,7 +221,7 @@ def test_points_and_bars_are_the_data():
     np.testing.assert_allclose(error, found["difference_error"], rtol=1e-6)
     assert lower.get_ylabel() == "on - off (V/mJ)"
     assert upper.get_ylabel() == "diode / ipm2/sum (V/mJ)"
-    assert lower.get_xlabel() == "scan/lxt (s)"
+    assert lower.get_xlabel() == "scan/lxt (ps)"
 
 
 def test_legend_says_events_and_statistic():
@@ -235,7 +235,7 @@ def test_legend_says_events_and_statistic():
 
 
 def test_small_numbers_are_written_at_their_ticks():
-    ax = look.plot_scan(pump_probe(), "diode", show="curves")
+    ax = look.plot_scan(pump_probe(unit=None), "diode", show="curves")
     ax.figure.canvas.draw()
     assert ax.xaxis.get_offset_text().get_text() == ""
     assert "2e-12" in [label.get_text() for label in ax.get_xticklabels()]

@@ -7,6 +7,7 @@ import pytest
 
 import cubeengine as ce
 from tests.picking.test_pick import made_run, spec_of
+from tests.planning.runs import memory_run
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,21 @@ def test_empty_store_says_so():
     assert "picked events 'test'" in ce.describe_cube(empty)
     with pytest.raises(ce.SpecError, match="no event was picked"):
         ce.plot_cube(empty)
+
+
+@pytest.mark.parametrize(("scale", "unit", "factor"), [(1e-12, "ps", 1e12), (1e-13, "fs", 1e15), (1, "s", 1)])
+def test_values_in_seconds_are_shown_as_a_cube_shows_them(scale, unit, factor):
+    values = np.array([1.0, 5.0, 2.0, 9.0, np.nan, 3.0]) * scale
+    run = memory_run({"at": values, "late": values[:, None] * [0.1, 0.5, 1.0]})
+    spec = ce.PickSpec(
+        cube="late", units={"at": "s", "late": "s"}, signals=["late"],
+        pick=ce.Pick(field="at", which="largest", events=2),
+    )  # fmt: skip
+    picked = ce.pick(run, spec).compute(workers=1)
+
+    points, curves = (ce.plot_cube(picked, name).axes[0] for name in ("at_value", "late"))
+    assert points.get_ylabel() == f"at of picked events ({unit})"
+    np.testing.assert_allclose(points.lines[0].get_ydata(), values[3] * factor)
+    assert curves.get_ylabel() == f"late of picked events ({unit})"
+    assert picked["at_value"].attrs["units"] == "s"  # the store has the unit of the file
+    np.testing.assert_array_equal(picked["at_value"].values.ravel(), np.array([9.0, 5.0]) * scale)
