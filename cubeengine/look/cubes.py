@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -21,12 +21,11 @@ from cubeengine.errors import CubeEngineError, SpecError
 from cubeengine.events.opening import open_run
 from cubeengine.events.run import Run
 from cubeengine.events.variables import with_saved_variables
-from cubeengine.look.events import Events, floats, has_value, in_reach, look_at
+from cubeengine.look.events import floats, has_value, in_reach, look_at
 from cubeengine.look.moments import Moments, moments_of, no_moments
 from cubeengine.look.ratios import ratio_of_means
 from cubeengine.planning.bind import Bound, bind
 from cubeengine.planning.grouping import Grouping
-from cubeengine.plots.draw import FEW_ELEMENTS
 from cubeengine.plots.values import (
     SELECTION,
     Drawable,
@@ -42,6 +41,9 @@ from cubeengine.types import FloatArray
 
 MOST_NBYTES = 256 * 2**20
 """Frames are read again for a picture up to this size in all; more take too long."""
+
+MOST_ELEMENTS = 16
+"""Channels of a signal that is read again: those of a window of events take 128 MiB at most."""
 
 RAW = ".xtc2"
 
@@ -63,10 +65,12 @@ class RatioOfRun:
 
     Examples
     --------
-    >>> cube = ce.open_cube("delay.zarr")
-    >>> found = RatioOfRun()(cube, "diode2__channels", "ipm2__sum")
-    >>> found.notes[0]
-    'from the run (xppdemo20_Run0012.h5), over the events that have both: on 4,012 of 4,100'
+    >>> spec = ce.CubeSpec(cube="all", signals=["diode2/channels", "ipm2/sum"])
+    >>> cube = ce.plan(run, spec).compute()
+    >>> found = look.RatioOfRun()(cube, "diode2__channels", "ipm2__sum")
+    >>> found.notes[0].partition(",")[0]
+    'from the run (xppdemo20_Run0012.h5)'
+    >>> figure = ce.plot_cube(cube, "diode2/channels", "ipm2/sum", ratio=look.RatioOfRun())
     """
 
     bound: Bound | None = None
@@ -148,9 +152,8 @@ def _opened(spec: CubeSpec, inputs: Sequence[Mapping[str, Any]]) -> Run:
 def _ratio(dataset: xr.Dataset, bound: Bound, signal: str, over: str) -> Drawable:
     """Return the ratio over the events that have both signals, in every bin of every selection."""
     _check_bins(dataset, bound)
-    names = _quantities(dataset, bound, signal)
-    events = look_at(bound.run, [*names, *_quantities(dataset, bound, over)])
-    found = _moments(events, bound.grouping)
+    run, (top, base) = _looked_at(dataset, bound, (signal, over))
+    found = _moments(run, top, base, bound.grouping)
     ratios = [ratio_of_means(moments) for moments in found]
     count = found[0].count.reshape(bound.n_events.shape).sum(axis=1).tolist()
     value, error = (_as_drawn(dataset, signal, [ratio[part] for ratio in ratios]) for part in (0, 1))
@@ -198,40 +201,45 @@ def _check_numbers(dataset: xr.Dataset, signal: str, over: str) -> None:
             raise SpecError(f"{name} is made by stages, which are not done again for a picture")
     elements = element_dims(dataset, signal)
     n_elements = math.prod(dataset.sizes[dim] for dim in elements)
-    if len(elements) > 1 or n_elements > FEW_ELEMENTS:
+    if len(elements) > 1 or n_elements > MOST_ELEMENTS:
         raise SpecError(f"{signal} has {n_elements:,} elements per event, not to be read again for a picture")
     if element_dims(dataset, over):
         raise SpecError(f"{over} is not one number per event")
 
 
-def _quantities(dataset: xr.Dataset, bound: Bound, name: str) -> list[str]:
-    """Return what is looked at of a signal: itself, each of its few channels, or the mean of its elements."""
-    source = next((signal.source for signal in bound.signals if signal.name == name), None)
-    if source is None:
-        raise SpecError(f"{name} is none of the signals of the cube's spec")
-    info = bound.run.fields[source]
-    if not info.shape:
-        return [source]
-    if element_dims(dataset, name):
-        return [f"`{source}`[{number}]" for number in range(info.shape[0])]
-    if info.nbytes > MOST_NBYTES:  # the picture is of the mean of its elements
-        raise SpecError(f"the frames of {name} have {format_size(info.nbytes)}, too much for a picture")
-    return [f"mean(`{source}`)"]
+def _looked_at(dataset: xr.Dataset, bound: Bound, signals: Sequence[str]) -> tuple[Run, list[str]]:
+    """Return the run, and names in it: of signals, or of the mean of their elements where a cube has that."""
+    run, sources, names = bound.run, {signal.name: signal.source for signal in bound.signals}, []
+    for signal in signals:
+        if signal not in sources:
+            raise SpecError(f"{signal} is none of the signals of the cube's spec")
+        name = run.fields.resolve(sources[signal])
+        if (info := run.fields[name]).shape and not element_dims(dataset, signal):
+            if info.nbytes > MOST_NBYTES:
+                raise SpecError(
+                    f"the frames of {signal} have {format_size(info.nbytes)}, too much for a picture"
+                )
+            events = look_at(run, [f"mean(`{name}`)"])
+            run, (name,) = events.run, events.names
+        names.append(name)
+    return run, names
 
 
-def _moments(events: Events, grouping: Grouping) -> list[Moments]:
-    """Return, for each quantity but the last, moments of it and the last, by selection and bin."""
-    *names, base = events.names
-    found = [no_moments(2, grouping.n_groups) for _ in names]
-    for window in events.run.windows():
+def _moments(run: Run, name: str, base: str, grouping: Grouping) -> list[Moments]:
+    """Return, for each element of a signal, moments of it and the base, by selection and bin."""
+    nothing = no_moments(2, grouping.n_groups)
+    found = [nothing] * math.prod(run.fields[name].shape)
+    for window in run.windows():
         first, stop = np.searchsorted(grouping.events, (window.events.start, window.events.stop))
         rows = np.asarray(grouping.events[first:stop]) - window.events.start
         groups = np.asarray(grouping.groups[first:stop])
-        for number, name in enumerate(names):
-            columns = [window.column(each) for each in (name, base)]
-            there = np.logical_and.reduce([has_value(each) & in_reach(each.data) for each in columns])[rows]
-            values = np.stack([floats(each, rows[there]) for each in columns])
-            found[number] += moments_of(values, groups[there], grouping.n_groups)
+        below, above = window.column(base), window.column(name)
+        for number in range(len(found)):
+            one = replace(above, data=above.data[:, number]) if above.data.ndim > 1 else above
+            there = np.logical_and.reduce([has_value(each) & in_reach(each.data) for each in (one, below)])
+            kept = there[rows]
+            values = np.stack([floats(each, rows[kept]) for each in (one, below)])
+            found[number] += moments_of(values, groups[kept], grouping.n_groups)
     return [_by_selection(moments, grouping) for moments in found]
 
 
