@@ -214,7 +214,10 @@ def _looked_at(dataset: xr.Dataset, bound: Bound, signals: Sequence[str]) -> tup
         if signal not in sources:
             raise SpecError(f"{signal} is none of the signals of the cube's spec")
         name = run.fields.resolve(sources[signal])
-        if (info := run.fields[name]).shape and not element_dims(dataset, signal):
+        info, elements = run.fields[name], element_dims(dataset, signal)
+        if elements and info.shape != tuple(dataset.sizes[dim] for dim in elements):
+            raise SpecError(f"the elements of {signal} in the cube are not those of {name}")
+        if info.shape and not elements:
             if info.nbytes > MOST_NBYTES:
                 raise SpecError(
                     f"the frames of {signal} have {format_size(info.nbytes)}, too much for a picture"
