@@ -121,6 +121,9 @@ def event_lines(bound: Bound) -> Iterator[str]:
         yield f"    laser: {facts['laser']}"
     for name, counts in bound.near.items():
         yield f"  {name}: {_in_words(asdict(counts), _NEAR)}"
+        if (info := bound.run.fields[name]).shape:
+            size = format_size(info.nbytes)
+            yield f"    computed while planning: {size}, kept in TMPDIR where that is much"
 
 
 def _in_words(counts: Mapping[str, int], words: Mapping[str, str]) -> str:

@@ -85,6 +85,14 @@ def test_memory_has_units(plan):
     assert "2 GiB allowed" in text
 
 
+def test_frames_of_other_events_are_said_to_be_computed_while_planning():
+    arrays = {"frame": np.zeros((50, 4, 5), np.uint16), "i0": np.ones(50)}
+    text = "derive: {before: {shift: {field: %s, events: 1}}}\nsignals: [before]"
+    said = "    computed while planning: 1.95 KiB, kept in TMPDIR where that is much"
+    assert said in str(plan_of(memory_run(arrays), text % "frame")).splitlines()
+    assert "while planning" not in str(plan_of(memory_run(arrays), text % "i0"))
+
+
 def test_numbers_agree_with_their_nouns():
     assert [counted(n, "leaf", "leaves") for n in (0, 1, 2)] == ["0 leaves", "1 leaf", "2 leaves"]
     assert counted(1200, "task") == "1,200 tasks"

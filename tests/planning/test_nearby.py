@@ -67,6 +67,34 @@ signals: [slow, trail, second, slower, near, diff, rare, nobody, before, far, ra
 """
 
 
+def test_events_of_one_time_stay_in_the_order_of_the_file(monkeypatch):
+    times, x = [0, 0, 0, 1, 1], [1.0, 2.0, 4.0, 8.0, 16.0]
+    stamps = np.array(times, np.uint64) + np.uint64(2**33)
+    text = """derive:
+  time: {running: {field: x, window: 1 ns, at: trailing, statistic: mean}}
+  count: {running: {field: x, window: 2, at: trailing, statistic: mean}}
+  next: {shift: {field: x, events: 1}}
+  nearest: {neighbours: {field: x, among: all, n: 1, give: mean}}
+  both: {running: {field: next, window: 1 ns, at: trailing, statistic: mean}}
+signals: [time, count, next, nearest, both]"""
+    later = [*x[1:], None]
+
+    def mean_until_now(values):
+        near = [[v for v, t in zip(values, times, strict=True) if now - 1 <= t <= now] for now in times]
+        there = [[v for v in part if v is not None] for part in near]
+        return [sum(part) / len(part) for part in there]
+
+    expected = {
+        "time": mean_until_now(x), "count": [1, 1.5, 3, 6, 12], "next": [*x[1:], np.nan],
+        "nearest": [2, 1, 2, 16, 8], "both": mean_until_now(later),
+    }  # fmt: skip
+    for n_events in (5, 2):
+        monkeypatch.setattr(windows, "WINDOW_EVENTS", n_events)
+        run = plan_of(memory_run({"x": x}, timestamps=stamps), text).bound.run
+        for name, values in expected.items():
+            np.testing.assert_allclose(run.column(name).data, values, err_msg=name)
+
+
 @pytest.mark.parametrize(("n_events", "look"), [(4, 1), (4, 50), (37, 7), (299, 1000)])
 def test_windows_change_no_bit(monkeypatch, n_events, look):
     plain = plan_of(off_run(), ALL)
