@@ -32,7 +32,7 @@ def test_examples_run_and_save_their_pictures(
 
 
 def test_every_function_is_named_and_every_name_is_one() -> None:
-    table = TEXT[TEXT.index("| data |") : TEXT.index("## What, and which")]
+    table = TEXT[TEXT.index("| data |") : TEXT.index("## Quantities and events")]
     named = set(re.findall(r"`(\w+)`", table))
 
     assert named == set(look.__all__) - {"Choices", "choices"}
