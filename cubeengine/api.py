@@ -46,7 +46,7 @@ __all__ = ["Plan", "open_run", "open_spec", "plan"]
 
 @told("ce.open_spec")
 def open_spec(path: str | Path, *, overrides: Mapping[str, object] | None = None) -> tuple[CubeSpec, Run]:
-    """Read a spec and open the run it means, as the command line does.
+    """Read a spec and open its run, as the command line does.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class CubeEngineError(Exception):
-    """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
+    """Base of all errors raised on purpose; `exit_code` is the exit code of the command line."""
 
     exit_code = 5
 
@@ -18,7 +18,7 @@ class CubeEngineError(Exception):
 
 
 class SpecError(CubeEngineError, ValueError):
-    """The spec, or an argument, is wrong. `problems` lists everything that is."""
+    """The spec, or an argument, is wrong. `problems` lists every mistake."""
 
     exit_code = 2
 
@@ -42,7 +42,7 @@ class FieldNotFound(CubeEngineError, KeyError):
 
 
 class SourceFormatError(CubeEngineError, OSError):
-    """Input data that cannot be read as what they should be."""
+    """Input data that cannot be read in the expected format."""
 
     exit_code = 3
 
@@ -64,19 +64,19 @@ class DataError(CubeEngineError, ArithmeticError):
 
 
 class PlanError(CubeEngineError, RuntimeError):
-    """A spec that is right in itself but cannot be carried out on this run."""
+    """A valid spec that cannot be carried out on this run."""
 
     exit_code = 2
 
 
 class BudgetExceeded(CubeEngineError, MemoryError):
-    """The plan does not fit the memory it was given."""
+    """The plan does not fit the allowed memory."""
 
     exit_code = 4
 
 
 class StoreMismatch(CubeEngineError, ValueError):
-    """A store that is not the cube it should be, or not a cube at all."""
+    """A store that is not the expected cube, or not a cube at all."""
 
     exit_code = 2
 
@@ -97,7 +97,7 @@ class WorkerLost(LaunchError):
 
 
 class MissingExtra(CubeEngineError, ImportError):
-    """An optional package is needed; the message names the extra that brings it."""
+    """An optional package is needed; the message names the extra that installs it."""
 
     exit_code = 2
 

@@ -25,7 +25,7 @@ Files = str | Path | Sequence[str | Path]
 def open_run(
     source: Files, run: int | None = None, *, xtc: Files | None = None, units: Mapping[str, str] | None = None
 ) -> Run:
-    """Open a run for reading: lists its fields and reads the event times, nothing else.
+    """Open a run for reading: list its fields and read only the event times.
 
     With smallData and raw data the events are those of smallData, and raw fields are matched by time.
 

@@ -68,7 +68,7 @@ class Weighed(Protocol):
 
 @told_methods("run")
 class Run:
-    """One run, open for reading. Cheap to make; nothing is read before it is asked for.
+    """One run, open for reading. Opening is cheap; values are read only on request.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Looking at a run: for each thing one function that gives data, and one that draws it and returns the Axes.
+"""Look at a run: for each kind of picture, one function returns the data and one draws it.
 
 All take a run, a session, or the path of a run; names of fields or expressions, and a selection; all go
 through the events window by window, so that runs larger than the memory do. What is missing is counted, and

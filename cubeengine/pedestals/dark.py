@@ -53,7 +53,7 @@ FEWEST_OTHERS = 10
 
 
 class NotDark(CubeEngineError, ValueError):
-    """Events that are not dark; `findings` are what tells so."""
+    """Events that are not dark; `findings` holds the failed checks."""
 
     exit_code = 3
 

@@ -66,7 +66,7 @@ def pedestal(
     folder: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Pedestal:
-    """Find pedestal, noise and status of every pixel of a detector from dark events.
+    """Compute pedestal, noise and status of every pixel of a detector from dark events.
 
     Parameters
     ----------

@@ -146,7 +146,7 @@ class Pick(Model):
 
 
 class PickSpec(CubeSpec):
-    """Events to pick: bins and signals as of a cube, and which events of every bin are picked.
+    """The spec of picked events: bins and signals as in a cube, and which events of every bin to pick.
 
     Attributes
     ----------

@@ -82,7 +82,7 @@ def plot_cube(
     *,
     ratio: Ratio | None = None,
 ) -> Figure:
-    """Draw one signal of a cube, in the view that fits its dimensions.
+    """Draw one signal of a cube, in a picture that fits its dimensions.
 
     Scalars over one axis become curves with standard errors, over two axes maps. Signals of a few channels
     become curves, longer ones maps over axis and element, frames one picture per bin (a few of them); over

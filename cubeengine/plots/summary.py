@@ -39,7 +39,7 @@ Rows = Sequence[Sequence[str]]
 
 @told("ce.describe_cube")
 def describe_cube(dataset: xr.Dataset | str | os.PathLike[str]) -> str:
-    """Describe a cube: axes, counts, signals, where events went, what signals lack, and how it was made.
+    """Describe a cube: axes, counts, signals, fates of the events, missing values, and how it was made.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def explore(
     units: Mapping[str, str] | None = None,
     saved: Saved | None = "check",
 ) -> Session:
-    """Open a run to be explored, with what was added, declared and selected last time.
+    """Open a run to explore, with the variables, units and selections of the last session.
 
     Parameters
     ----------

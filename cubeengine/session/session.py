@@ -56,7 +56,7 @@ _CALLS = {
 
 @told_methods("run", _CALLS)
 class Session(Cubing, Looking):
-    """A run to be explored: fields, variables of one's own, selections, cubes.
+    """A run to explore: fields, your own variables, selections, cubes.
 
     Made by `explore`. What is added, declared and selected is checked at once, and is saved when the session
     ends, and with `save`.

@@ -48,7 +48,7 @@ _EPICS = (r"epics(user|all)?/lxt_ttc", r"epics(user|all)?/lxt")
 
 @dataclass(frozen=True, slots=True)
 class DelayOffer:
-    """A delay that a run offers: a proposal, that is applied only where a spec says so.
+    """A delay that a run offers: a suggestion, used only if a spec contains it.
 
     Attributes
     ----------

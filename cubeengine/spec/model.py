@@ -77,7 +77,7 @@ def _templates(value: object) -> str | tuple[str, ...]:
 
 
 class RunSpec(Model):
-    """Which run, and where it lies.
+    """The run and its files.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class Signal(Model):
 
 
 class Resources(Model):
-    """What the making may use.
+    """Resources for making a cube.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class Resources(Model):
 
 
 class CubeSpec(Model):
-    """A cube: which events of which run, binned how, and what is averaged.
+    """The spec of a cube: its run, selections, axes and signals.
 
     Attributes
     ----------

@@ -106,7 +106,7 @@ Member: TypeAlias = Annotated[Any, PlainValidator(_read_member)]
 
 
 class Selection(Model):
-    """Which events to keep: those for which everything said here is certainly true.
+    """Conditions on events: keeps those for which all conditions are certainly true.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ WIDTHS = 0.5, 2.0
 
 @dataclass(frozen=True, slots=True)
 class TimeTool:
-    """Fields of a time tool, by what they hold; None for what the run does not have.
+    """Fields of a time tool, by their content; None for a field that the run lacks.
 
     Attributes
     ----------

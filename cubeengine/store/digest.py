@@ -20,7 +20,7 @@ SLAB_BYTES = 32 * 2**20
 
 @told("ce.cube_hash")
 def cube_hash(cube: Path | str | xr.Dataset) -> str:
-    """Give the SHA-256 of a cube's values: names, dimensions, shapes, types and bits of all arrays.
+    """Return the SHA-256 of a cube's values: names, dimensions, shapes, types and bits of all arrays.
 
     Attributes, chunks, compression and the order of the arrays do not enter; all NaN count as one. Zeros
     of different sign are different. A computed dataset and its stored cube have the same hash.

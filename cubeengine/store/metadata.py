@@ -30,7 +30,7 @@ def marker() -> dict[str, object]:
 
 @told("ce.is_cube")
 def is_cube(path: Path | str) -> bool:
-    """Tell whether there is a cube of any format version at `path`; a link to one counts.
+    """Return whether `path` is a cube of any format version, or a link to a cube.
 
     Examples
     --------

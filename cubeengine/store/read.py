@@ -170,7 +170,7 @@ def find_signal(dataset: xr.Dataset, signal: str) -> str:
 
 @told("ce.sem")
 def sem(dataset: xr.Dataset | str | os.PathLike[str], signal: str) -> xr.DataArray:
-    """Give the standard error of a signal's mean: the sample standard deviation over sqrt(count).
+    """Return the standard error of a signal's mean: the sample standard deviation over sqrt(count).
 
     Parameters
     ----------
