@@ -40,10 +40,10 @@ from cubeengine.store.read import cube_facts
 from cubeengine.types import FloatArray
 
 MOST_NBYTES = 256 * 2**20
-"""Frames are read again for a picture up to this size in all; more take too long."""
+"""Arrays are read again for a picture up to this size in all; more take too long, and too much memory."""
 
-MOST_ELEMENTS = 16
-"""Channels of a signal that is read again: those of a window of events take 128 MiB at most."""
+MOST_ELEMENTS = 512
+"""Elements of a vector that is read again: each is dealt with by itself."""
 
 RAW = ".xtc2"
 
@@ -217,11 +217,9 @@ def _looked_at(dataset: xr.Dataset, bound: Bound, signals: Sequence[str]) -> tup
         info, elements = run.fields[name], element_dims(dataset, signal)
         if elements and info.shape != tuple(dataset.sizes[dim] for dim in elements):
             raise SpecError(f"the elements of {signal} in the cube are not those of {name}")
+        if info.shape and info.nbytes > MOST_NBYTES:
+            raise SpecError(f"{signal} has {format_size(info.nbytes)} in the run, too much for a picture")
         if info.shape and not elements:
-            if info.nbytes > MOST_NBYTES:
-                raise SpecError(
-                    f"the frames of {signal} have {format_size(info.nbytes)}, too much for a picture"
-                )
             events = look_at(run, [f"mean(`{name}`)"])
             run, (name,) = events.run, events.names
         names.append(name)

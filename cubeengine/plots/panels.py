@@ -165,4 +165,4 @@ def with_unit(text: str, unit: str) -> str:
 
 def wrapped(text: str, width: int) -> str:
     """Break a text into lines."""
-    return "\n".join(textwrap.wrap(text, width))
+    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False))

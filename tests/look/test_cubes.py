@@ -34,13 +34,15 @@ def truth() -> Mapping[str, Any]:
     channels = diode[:, None] * [1.0, 2.0] + rng.normal(0, 0.02, (N, 2))
     frame = i0[:, None, None] * np.arange(1.0, 13.0).reshape(3, 4) + rng.normal(0, 0.1, (N, 3, 4))
     whole = diode.copy()
+    azav = i0[:, None] * np.arange(1.0, 21.0) + rng.normal(0, 0.05, (N, 20))
     # Where the intensity is high frames lack more often, as where a detector saturates.
     diode[(i0 > 1.2) & (events % 2 == 0)] = np.nan
     frame[i0 > 1.5] = np.nan
     channels[events % 11 == 0, 1] = np.nan
+    azav[i0 > 1.3] = np.nan
     i0[events % 13 == 0] = np.nan
     return {"i0": i0, "step": step, "laser": laser, "diode": diode, "channels": channels, "frame": frame,
-            "whole": whole}  # fmt: skip
+            "whole": whole, "azav": azav}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def made(truth: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     with h5py.File(folder / "xpptest01_Run0007.h5", "r+") as file:
         file["scan/lxt"][:] = STEPS[truth["step"]]
         file["lightStatus/laser"][:] = truth["laser"]
-        for name in ("i0", "diode", "channels", "frame", "whole"):
+        for name in ("i0", "diode", "channels", "frame", "whole", "azav"):
             file[f"own/{name}"] = truth[name]
     steps = ce.Axis("scan/lxt", steps="auto", unit="ps", name="delay")
     wanted = {
@@ -62,7 +64,7 @@ def made(truth: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
             select={"on": {"laser": "on"}, "off": {"laser": "off"}, "all": []},
             axes=[steps],
             cubes=["on", "off", "all"],
-            signals=["own/i0", "own/diode", "own/channels", "own/frame", "own/whole", "twice",
+            signals=["own/i0", "own/diode", "own/channels", "own/frame", "own/whole", "own/azav", "twice",
                      ce.Signal("own/frame", name="total", stages=["sum"])],
         ),
         "two": ce.CubeSpec(
@@ -129,6 +131,21 @@ def test_each_channel_has_its_own_events(made: Path, truth: Mapping[str, Any]) -
         value, error = ratio(truth["channels"][kept, channel], truth["i0"][kept])
         assert float(found.value.sel(selection="off")[2, channel]) == pytest.approx(value, rel=1e-12)
         assert float(found.error.sel(selection="off")[2, channel]) == pytest.approx(error, rel=1e-9)
+
+
+def test_each_element_of_a_vector_is_divided_over_the_events_that_have_it(
+    made: Path, truth: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cube = ce.open_cube(made / "one.zarr")
+    found = drawable(cube, "own/azav", over="own/i0", ratio=RatioOfRun())
+    for element in range(20):
+        value, error = ratio(truth["azav"][truth["step"] == 1, element], truth["i0"][truth["step"] == 1])
+        assert float(found.value.sel(selection="all")[1, element]) == pytest.approx(value, rel=1e-12)
+        assert float(found.error.sel(selection="all")[1, element]) == pytest.approx(error, rel=1e-9)
+
+    monkeypatch.setattr("cubeengine.look.cubes.MOST_NBYTES", N * 20 * 8 - 1)
+    with pytest.raises(ce.SpecError, match=r"own__azav has 141 KiB in the run, too much for a picture"):
+        drawable(cube, "own/azav", over="own/i0", ratio=RatioOfRun())
 
 
 def test_mean_of_frames_over_two_axes_is_of_the_events_that_have_both(
