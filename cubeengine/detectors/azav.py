@@ -191,7 +191,7 @@ def _in(amount: float | Quantity | None, key: str, unit: str, example: str) -> f
     if amount is None:
         return None
     if not isinstance(amount, Quantity):
-        raise SpecError(f"'{key}' needs a unit, as in '{example}'")
+        raise SpecError(f"'{key}' needs a unit, e.g. '{example}'")
     value = float(convert(float(amount.value), amount.unit, unit))
     if value <= 0:
         raise SpecError(f"'{key}' must be more than 0, but is {amount}")

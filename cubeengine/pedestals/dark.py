@@ -97,7 +97,9 @@ def check_names(names: Iterable[str]) -> frozenset[str]:
         if name not in CHECKS:
             near = nearest_names(name, tuple(CHECKS))
             hint = f"nearest: {near[0]!r}; " if near else ""
-            raise SpecError(f"accept: {name!r} is no check of dark events; {hint}known: {', '.join(CHECKS)}")
+            raise SpecError(
+                f"accept: {name!r} is not a check of dark events; {hint}known: {', '.join(CHECKS)}"
+            )
     return frozenset(names)
 
 

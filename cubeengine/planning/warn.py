@@ -246,7 +246,7 @@ def _one_setting(axis: BinnedAxis, number: int) -> Iterator[Problem]:
     unit = f" {axis.axis.unit}" if axis.axis.unit else ""
     yield _warning(
         ("axes", number, "tolerance"),
-        f"all readings of {axis.axis.steps!r}, {low:.6g} to {high:.6g}{unit}, are one setting, as the "
+        f"all readings of {axis.axis.steps!r}, {low:.6g} to {high:.6g}{unit}, are one setting, because the "
         f"tolerance {axis.axis.tolerance:.6g}{unit} is as wide as that or wider; the smallest distance of "
         f"two readings is {axis.steps.gap:.3g}{unit}: if these are steps, give a tolerance below that",
     )

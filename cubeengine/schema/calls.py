@@ -88,7 +88,7 @@ def _unknown(known: Sequence[str], kwargs: Mapping[str, object]) -> Iterator[str
     for key in kwargs:
         if key not in known:
             near = nearest_names(key, known)
-            others = f"nearest: {', '.join(map(repr, near))}" if near else f"known are {', '.join(known)}"
+            others = f"nearest: {', '.join(map(repr, near))}" if near else f"known: {', '.join(known)}"
             yield f"has no argument {key!r} ({others})"
 
 

@@ -182,8 +182,8 @@ class Cubing(RunView):
         if self._keeper.can_save and not self._keeper.may_write and self._keeper.notes.variables:
             names = ", ".join(map(repr, self._keeper.notes.variables))
             raise SpecError(
-                f"the spec needs the arrays {names}, which are in memory only, as this session began with "
-                "saved=None; run.save() writes their file, then run.to_yaml() names it"
+                f"the spec needs the arrays {names}, which are only in memory because this session began "
+                "with saved=None; run.save() writes their file, then run.to_yaml() names it"
             )
         text = spec.to_yaml()
         if path is not None:

@@ -207,7 +207,7 @@ def _tolerance_unit(spec: CubeSpec, axis: Axis) -> str | None:
     unit = axis_unit(axis) or declared_unit(spec, axis.field)
     if not unit:
         hint = unit_hint(axis.field, axis.tolerance.unit)
-        return f"{axis.tolerance} carries a unit, but that of {axis.field!r} is declared nowhere; {hint}"
+        return f"{axis.tolerance} has a unit, but that of {axis.field!r} is not declared; {hint}"
     if same_dimension(axis.tolerance.unit, unit):
         return None
     return f"{axis.tolerance} is not a number in the axis's unit {unit!r}"

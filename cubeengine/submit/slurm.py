@@ -58,7 +58,7 @@ def submit_script(path: Path, environment: Mapping[str, str] | None = None) -> s
         ) from err
     except subprocess.TimeoutExpired as err:
         raise LaunchError(
-            f"sbatch has not answered for {SECONDS:.0f} s; `squeue --me` tells what is queued"
+            f"sbatch has not answered for {SECONDS:.0f} s; `squeue --me` shows the queued jobs"
         ) from err
     match = _JOB.fullmatch(done.stdout.strip())
     if done.returncode or match is None:

@@ -377,7 +377,7 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"wavelength": None}, "needs 'wavelength' or 'energy' for 'q_A\\^-1'"),
         ({"energy": "9 keV"}, "either 'wavelength' or 'energy', not both"),
         ({"geometry": "x.data"}, "'pixel_size' is already in the 'geometry'; leave it out"),
-        ({"distance": 20}, "'distance' needs a unit, as in '90 mm'"),
+        ({"distance": 20}, "'distance' needs a unit, e.g. '90 mm'"),
         ({"distance": "20 eV"}, "cannot convert 'eV' to 'm'"),
         ({"distance": "-20 mm"}, "'distance' must be more than 0"),
         ({"range": [3, 1]}, "must be .low, high. with low < high"),

@@ -140,5 +140,5 @@ def test_monitor_that_sees_nothing_but_noise_says_nothing() -> None:
 
 
 def test_unknown_check_is_named() -> None:
-    with pytest.raises(SpecError, match=r"'frame' is no check.*nearest: 'frames'"):
+    with pytest.raises(SpecError, match=r"'frame' is not a check.*nearest: 'frames'"):
         pedestal(run_of(dark_frames(), "jungfrau"), "cam", accept=["frame"])

@@ -100,7 +100,7 @@ def test_tolerance_may_carry_a_unit():
     assert only_axis(memory_run({"m": values}), text).axis.n_bins == 2
     declared = only_axis(memory_run({"m": values}), text.replace(", unit: ps", "")).axis
     assert (declared.n_bins, declared.unit) == (2, "ps")  # not that of the tolerance
-    for wrong, message in (("units: {m: ps}\n", "declared nowhere"), ("50 fs", "not a number in the axis's")):
+    for wrong, message in (("units: {m: ps}\n", "is not declared"), ("50 fs", "not a number in the axis's")):
         other = text.replace(wrong, "" if "units" in wrong else "50 eV").replace(", unit: ps", "")
         with pytest.raises(SpecError, match=message):
             bound_of(memory_run({"m": values}), other)

@@ -161,7 +161,7 @@ def test_a_session_that_saves_nothing_writes_nothing_for_masks(data: Path) -> No
 
     cube = session.cube("ipm2/sum", quantiles=3, select="bright").compute(workers=1)
     assert int(cube["n_events"].sum()) == int((session["ipm2/sum"].read() > 0.5).sum())
-    with pytest.raises(SpecError, match=r"'selected/bright', .* in memory only.*run.save\(\)"):
+    with pytest.raises(SpecError, match=r"'selected/bright', .* only in memory.*run.save\(\)"):
         session.to_yaml()
     session.close()
     assert set(data.parent.iterdir()) == before

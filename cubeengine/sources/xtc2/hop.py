@@ -162,7 +162,7 @@ def _error(path: Path, state: IntArray) -> SourceFormatError:
     at, found, wanted, problem = (int(state[word]) for word in (AT, GOT, WANTED, PROBLEM))
     if problem == _BAD_TYPE:
         text = f"a datagram of type {found}, where 0 is wanted; "
-        text += "the file is damaged" if at else "this is no xtc2 file"
+        text += "the file is damaged" if at else "this is not an xtc2 file"
     elif problem == _BAD_EXTENT:
         text = (
             f"a datagram says {found} bytes, but its header alone takes {DGRAM_NBYTES}; the file is damaged"

@@ -29,7 +29,7 @@ def opened(path: Path) -> Iterator[tuple[int, InputFile]]:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise SourceFormatError(f"{path}: is no plain file")
+            raise SourceFormatError(f"{path}: is not a regular file")
         yield descriptor, InputFile(path.resolve(), status.st_size, status.st_mtime_ns)
     finally:
         os.close(descriptor)

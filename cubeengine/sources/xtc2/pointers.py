@@ -130,7 +130,7 @@ def _exactly(data: bytes, schema: Schema, place: Place) -> tuple[int, int]:
             if 0 <= offset < _MOST and DGRAM_NBYTES <= size < _MOST:
                 return offset, size
             raise place.error(0, f"an event of {size:,} bytes at {offset:,}: the smd file is damaged")
-    raise place.error(0, f"an event without {DETECTOR!r}: the file is damaged, or is no smd file")
+    raise place.error(0, f"an event without {DETECTOR!r}: the file is damaged, or is not an smd file")
 
 
 def _layouts(schemas: Sequence[Schema]) -> tuple[IntArray, IntArray]:
@@ -166,5 +166,6 @@ def check_has_pointers(schemas: Sequence[Schema], path: Path) -> None:
     """Raise SourceFormatError if a file is no smd file."""
     if not any(schema.named(DETECTOR) for schema in schemas):
         raise SourceFormatError(
-            f"{path}: its Configure has no {DETECTOR!r}, so it is no smd file; put it among those of events"
+            f"{path}: its Configure has no {DETECTOR!r}, so it is not an smd file; give it as a file of "
+            "events"
         )

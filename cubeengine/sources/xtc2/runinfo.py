@@ -47,7 +47,9 @@ def _header(data: bytes, place: Place) -> tuple[Service, int]:
     extent = int(header["extent"])
     if int(header["type"]) & 0xFFF or extent < XTC_NBYTES:
         raise place.error(
-            0, f"type {header['type']}, {extent} bytes is no datagram; the file is damaged, or no xtc2 file"
+            0,
+            f"type {header['type']}, {extent} bytes is not a datagram; the file is damaged, or not an "
+            "xtc2 file",
         )
     return Service(int(header["env"]) >> 24 & 0xF), DGRAM_NBYTES - XTC_NBYTES + extent
 

@@ -220,7 +220,7 @@ def broken_files() -> list[Any]:
         pytest.param(whole + resized(odd, len(odd)) + odd, "do not fit that", id="two-in-one"),
         pytest.param(whole + resized(odd, -12) + odd, "do not fit that", id="smaller"),
         pytest.param(whole + bytes(100), "says 12 bytes", id="zeros"),
-        pytest.param(b"no xtc2 file at all, but text " * 9, "no xtc2 file", id="text"),
+        pytest.param(b"no xtc2 file at all, but text " * 9, "not an xtc2 file", id="text"),
         pytest.param(odd + whole, "before the first Configure", id="continuation"),
     ]
 
@@ -246,7 +246,11 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_an_error(tmp_path: Path, par
 
 def test_what_is_no_plain_file_is_an_error(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.xtc2")
-    for path, message in [("pipe.xtc2", "no plain file"), ("none.xtc2", "cannot be opened"), (".", "plain")]:
+    for path, message in [
+        ("pipe.xtc2", "not a regular file"),
+        ("none.xtc2", "cannot be opened"),
+        (".", "plain"),
+    ]:
         with pytest.raises(SourceFormatError, match=message):
             open_stream(StreamFiles(0, tmp_path / path))
 
@@ -311,7 +315,7 @@ def test_pointers_may_be_declared_otherwise(tmp_path: Path, fields: list[hand.Fi
 
 def test_an_smd_file_without_pointers_is_an_error(tmp_path: Path) -> None:
     content = hand.data_file(2)
-    with pytest.raises(SourceFormatError, match="no smd file"):
+    with pytest.raises(SourceFormatError, match="not an smd file"):
         open_stream(write_stream(tmp_path, content, index=content))
 
     index = hand.index_of(content) + hand.event(hand.second(9), 4)
