@@ -216,12 +216,21 @@ class _Piece:
         return self.columns.selections.cut_flow(self.nodes[name], self.looked_at)
 
 
+def _size(column: Column) -> float:
+    return max((abs(float(v)) for v in column.flat if finite(v)), default=0.0)
+
+
 def _values(columns: Columns, signal: Mapping[str, Any], files: Mapping[str, Any]) -> Values:
     """Return the values of a signal after its stages."""
     field, done = signal["field"], signal.get("stages", [])
     column = columns[field]
-    size = max((abs(float(v)) for v in column.flat if finite(v)), default=0.0)
-    blur = 1e-14 * size if isinstance(columns.spec.get("derive", {}).get(field), dict) else 0.0
+    size = _size(column)
+    recipe = columns.spec.get("derive", {}).get(field)
+    blur = 0.0
+    if isinstance(recipe, dict):  # differences and means of its fields are rounded at their size
+        (options,) = recipe.values()
+        named = [name for name in options.values() if isinstance(name, str) and name in columns.fields]
+        blur = 1e-14 * max([size, *(_size(columns[name]) for name in named)])
     if not done:
         return Values(column, blur, exact=field in columns.fields)
     frames = []
