@@ -296,7 +296,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         ("gains.h5", None, RAW, ("no 'pedestals'", "pixel_gain")),
         ("nothing.h5", None, RAW, ("nothing", "add 'kind: '")),
         ("nothing.h5", detector("epix10ka"), RAW, ("asicPixelConfig", "kind: single")),
-        ("absent.h5", None, RAW, ("no file", "absent.h5")),
+        ("absent.h5", None, RAW, ("no such file", "absent.h5")),
         ("text.h5", None, RAW, ("text.h5", "HDF5")),
         ({"constants": "c.h5", "kind": "jungfrou"}, None, RAW, ("'jungfrou'", "'jungfrau'")),
         ({"constants": "c.h5", "gains": True}, None, RAW, ("'gains'", "'gain'")),

@@ -53,7 +53,7 @@ def test_impossible_limits_are_refused(values: dict[str, Any]) -> None:
 
 
 def test_unknown_range_is_named() -> None:
-    with pytest.raises(SpecError, match=r"'g4' is no gain range of jungfrau: g0, g1, g2"):
+    with pytest.raises(SpecError, match=r"'g4' is not a gain range of jungfrau: g0, g1, g2"):
         Limits(noise={"g4": (1, 2)}).check(JUNGFRAU)
 
 

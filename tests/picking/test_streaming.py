@@ -227,5 +227,5 @@ def test_more_events_than_can_be_kept_in_mind_are_refused():
         }
     )
 
-    with pytest.raises(ce.BudgetExceeded, match="1,000,000 events of each of 100,000 bins"):
+    with pytest.raises(ce.BudgetExceeded, match="1,000,000 events in each of 100,000 bins"):
         ce.pick(run, spec)

@@ -209,8 +209,12 @@ def broken_values() -> list[Any]:
         pytest.param(
             hand.values(11, b"", [hand.shape(*[1 << 16] * 5)]), "65536", id="product-is-0-mod-2**64"
         ),
-        pytest.param(hand.xtc(hand.SHAPES_DATA, data, src=9, extent=11), "says 11 bytes", id="extent-of-11"),
-        pytest.param(hand.xtc(hand.SHAPES_DATA, data, src=9, extent=99), "says 99 bytes", id="extent-of-99"),
+        pytest.param(
+            hand.xtc(hand.SHAPES_DATA, data, src=9, extent=11), "claims 11 bytes", id="extent-of-11"
+        ),
+        pytest.param(
+            hand.xtc(hand.SHAPES_DATA, data, src=9, extent=99), "claims 99 bytes", id="extent-of-99"
+        ),
         pytest.param(hand.values(9, four) + b"\0" * 5, "5 bytes are left", id="rest-too-short"),
     ]
 
