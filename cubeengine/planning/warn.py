@@ -262,8 +262,8 @@ def _leading_zeros(bound: Bound) -> Iterator[Problem]:
     # A scan may well begin at 0, and its variables and counters are there from the first event on.
     for name in sorted(_used_fields(bound) - {*bound.spec.missing, *candidates(bound.run.fields)}):
         info = bound.run.fields[name]
-        if info.dtype.kind not in "iu" or (info.shape and info.nbytes > MOST_LOOKED_AT):
-            continue  # floats have NaN for what is missing, booleans are flags
+        if info.dtype.kind not in "iuf" or (info.shape and info.nbytes > MOST_LOOKED_AT):
+            continue  # booleans are flags
         place = next(_uses(bound, name), None)
         if place is None:
             continue  # read beside what the spec asks for, so that the user knows nothing of it
@@ -343,13 +343,15 @@ def _zeros_are_usual(bound: Bound, name: str, zeros: int) -> bool:
     """Tell whether a field may well begin with that many zeros: a flag, a counter, or by chance."""
     if zeros == bound.run.n_events:
         return True  # a field that is always 0
-    low, high, n_zeros, fall = 0, 0, 0, 0.0
+    flags, n_zeros, fall = True, 0, 0.0
     steps: list[float] = []  # from 0 to the first other value, and the largest after it
     last = None
     for window in bound.run.windows():
         column = window.column(name)
         values = column.data if column.valid is None else column.data[column.valid]
-        low, high = min(low, int(values.min(initial=0))), max(high, int(values.max(initial=0)))
+        if values.dtype.kind == "f" and values.ndim == 1:
+            values = values[np.isfinite(values)]
+        flags = flags and bool(((values == 0) | (values == 1)).all())
         if values.ndim > 1 or not len(values):
             continue
         n_zeros += int(np.count_nonzero(values == 0))
@@ -360,8 +362,8 @@ def _zeros_are_usual(bound: Bound, name: str, zeros: int) -> bool:
             steps = [float(values[first]), float(rises[first + 1 :].max(initial=0))]
         elif steps:
             steps[1] = max(steps[1], float(rises.max()))
-    if low == 0 and high == 1:
-        return True  # a flag, or the flags of all event codes
+    if flags:
+        return True  # of one event code, or of all
     if bound.run.fields[name].shape:
         return False
     if fall == 0 and steps and steps[0] <= steps[1]:
