@@ -45,6 +45,9 @@ MOST_NBYTES = 256 * 2**20
 MOST_ELEMENTS = 512
 """Elements of a vector that is read again: each is dealt with by itself."""
 
+SAME = 1e-9
+"""Share of mean and spread by which means of the same values may differ, added up in other orders."""
+
 RAW = ".xtc2"
 
 
@@ -61,7 +64,8 @@ class RatioOfRun:
     bound : Bound, optional
         The cube's spec on its run, where that is at hand. Otherwise the run is opened by the input files that
         the cube names, if all have the size and time stamp that it recorded, and the events are binned again;
-        they must be as many in every bin. Done once, for all ratios.
+        they must be as many in every bin. Done once, for all ratios. Counts and means of both signals must be
+        the cube's as well: it may be of a run that was changed in Python.
 
     Examples
     --------
@@ -153,7 +157,9 @@ def _ratio(dataset: xr.Dataset, bound: Bound, signal: str, over: str) -> Drawabl
     """Return the ratio over the events that have both signals, in every bin of every selection."""
     _check_bins(dataset, bound)
     run, (top, base) = _looked_at(dataset, bound, (signal, over))
-    found = _moments(run, top, base, bound.grouping)
+    for name, source in ((signal, top), (over, base)):
+        _check_same_numbers(dataset, name, _moments(run, (source,), bound.grouping))
+    found = _moments(run, (top, base), bound.grouping)
     ratios = [ratio_of_means(moments) for moments in found]
     count = found[0].count.reshape(bound.n_events.shape).sum(axis=1).tolist()
     value, error = (_as_drawn(dataset, signal, [ratio[part] for ratio in ratios]) for part in (0, 1))
@@ -226,20 +232,50 @@ def _looked_at(dataset: xr.Dataset, bound: Bound, signals: Sequence[str]) -> tup
     return run, names
 
 
-def _moments(run: Run, name: str, base: str, grouping: Grouping) -> list[Moments]:
-    """Return, for each element of a signal, moments of it and the base, by selection and bin."""
-    nothing = no_moments(2, grouping.n_groups)
-    found = [nothing] * math.prod(run.fields[name].shape)
+def _check_same_numbers(dataset: xr.Dataset, signal: str, found: Sequence[Moments]) -> None:
+    """Raise where the run does not have as many values of a signal in every bin as the cube, with their mean.
+
+    A cube names the files of its run, not marks and values that were put into it in Python.
+    """
+    mean, count = dataset[f"{signal}_mean"], dataset[f"{signal}_count"]
+    counts, means, stds = (
+        _as_drawn(dataset, signal, parts)
+        for parts in zip(*((each.count, each.means()[0], each.stds()[0]) for each in found), strict=True)
+    )
+    other = (counts != count) | (np.abs(means - mean) > SAME * (np.abs(mean) + stds))
+    # Where a bin holds infinite values, there is nothing to compare.
+    if bool((other & (np.isfinite(mean) | (count == 0))).any()):
+        raise SpecError(
+            f"the run gives other numbers of {signal} than the cube: it was made of a run that was changed "
+            "in Python (with_missing, with_values), or lacks single elements of events; ce.look.plot_scan "
+            "draws such a run with errors"
+        )
+
+
+def _moments(run: Run, names: Sequence[str], grouping: Grouping) -> list[Moments]:
+    """Return moments of a signal, for each of its elements, by selection and bin.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    names : sequence of one or two str
+        The signal; and a scalar whose events it must have, and vary with.
+    grouping : Grouping
+        Where the events are.
+    """
+    nothing = no_moments(len(names), grouping.n_groups)
+    found = [nothing] * math.prod(run.fields[names[0]].shape)
     for window in run.windows():
         first, stop = np.searchsorted(grouping.events, (window.events.start, window.events.stop))
         rows = np.asarray(grouping.events[first:stop]) - window.events.start
         groups = np.asarray(grouping.groups[first:stop])
-        below, above = window.column(base), window.column(name)
+        above, *below = (window.column(name) for name in names)
         for number in range(len(found)):
             one = replace(above, data=above.data[:, number]) if above.data.ndim > 1 else above
-            there = np.logical_and.reduce([has_value(each) & in_reach(each.data) for each in (one, below)])
+            there = np.logical_and.reduce([has_value(each) & in_reach(each.data) for each in (one, *below)])
             kept = there[rows]
-            values = np.stack([floats(each, rows[kept]) for each in (one, below)])
+            values = np.stack([floats(each, rows[kept]) for each in (one, *below)])
             found[number] += moments_of(values, groups[kept], grouping.n_groups)
     return [_by_selection(moments, grouping) for moments in found]
 

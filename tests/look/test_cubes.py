@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import cubeengine as ce
 from cubeengine.cli.app import run_command
 from cubeengine.look import RatioOfRun
 from cubeengine.plots import drawable, plot_cube
+from cubeengine.types import Column
 from tests.look.runs import tiny_windows
 from tests.makers.smalldata import write_lcls1
 
@@ -218,6 +219,43 @@ def test_a_run_that_is_not_the_cubes_any_more_is_not_asked(changed: Any, reason:
             drawable(cube, "own/diode", over="own/i0", ratio=RatioOfRun())
     finally:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+CHANGES: dict[str, tuple[str, Callable[[ce.Run], ce.Run]]] = {
+    "marks of the signal": ("own__whole", lambda run: run.with_missing({"own/whole": 5})),
+    "marks of the intensity": ("own__i0", lambda run: run.with_missing({"own/i0": -7})),
+    "values": ("own__whole", lambda run: with_values(run, run["own/whole"].read().to_numpy() * 1.0001)),
+}
+
+
+def with_values(run: ce.Run, values: np.ndarray) -> ce.Run:
+    return run.with_values({"own/whole": Column(values)}, {"own/whole": "other"})
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_files_are_not_taken_for_a_run_that_was_changed_in_python(tmp_path: Path, change: str) -> None:
+    rng = np.random.default_rng(4)
+    i0, whole = rng.gamma(9.0, 1.0, 60), rng.gamma(9.0, 2.0, 60)
+    i0[::7], whole[::5] = -7, 5
+    write_lcls1(tmp_path / "xpptest01_Run0009.h5", n_events=60, frame=(2, 2))
+    with h5py.File(tmp_path / "xpptest01_Run0009.h5", "r+") as file:
+        file["own/i0"], file["own/whole"] = i0, whole
+    run = ce.open_run(tmp_path / "xpptest01_Run0009.h5")
+    spec = ce.CubeSpec(cube="a", signals=["own/i0", "own/whole"])
+    blamed, changed = CHANGES[change]
+
+    same = drawable(ce.plan(run, spec).compute(), "own/whole", over="own/i0", ratio=RatioOfRun())
+    assert float(same.error.squeeze()) == pytest.approx(ratio(whole, i0)[1], rel=1e-9)
+    cube = ce.plan(changed(run), spec).compute()
+    reason = f"the run gives other numbers of {blamed} than the cube"
+    if change == "values":  # all events are there, so the cube's sums are of the same ones
+        found = drawable(cube, "own/whole", over="own/i0", ratio=RatioOfRun())
+        assert reason in found.notes[0]
+        assert float(found.value.squeeze()) == pytest.approx(1.0001 * whole.sum() / i0.sum(), rel=1e-12)
+        assert np.isnan(found.error).all()
+    else:
+        with pytest.raises(ce.SpecError, match=reason):
+            drawable(cube, "own/whole", over="own/i0", ratio=RatioOfRun())
 
 
 def test_some_channels_of_a_signal_are_not_taken_for_all(made: Path) -> None:
