@@ -105,9 +105,16 @@ def _located(spec: CubeSpec, paths: RunPaths) -> Located:
     found = Located(None) if paths.smalldata is None else _locate(str(paths.smalldata))
     if paths.smalldata is not None and found.smalldata is None:
         raise SpecError(f"run.smalldata: {paths.smalldata} is raw data; give it under run.xtc")
+    if found.run_id is not None and _differing(spec, found.run_id):
+        says = [wanted.experiment, None if wanted.run is None else f"run {wanted.run}"]
+        raise SpecError(
+            f"run.smalldata: the file says {found.run_id.experiment} run {found.run_id.run}, the spec says "
+            f"{' '.join(filter(None, says))}; correct one of them, or write  "
+            "{experiment}_Run{run:04d}  in the file's name"
+        )
     known = wanted.experiment is not None and wanted.run is not None
     run_id = RunId(wanted.experiment or "", wanted.run or 0) if known else found.run_id
-    return Located(found.smalldata, paths.xtc, run_id, wanted.run)
+    return Located(found.smalldata, paths.xtc, run_id, wanted.run, wanted.experiment)
 
 
 def _check_templates(spec: CubeSpec, overrides: Mapping[str, object]) -> None:
@@ -213,13 +220,19 @@ def _check_same_run(run: Run, spec: CubeSpec) -> None:
     """Refuse a spec that names another run than the one it is planned on: the cube would say both."""
     if run.run_id is None:
         return
-    asked, found = (spec.run.experiment, spec.run.run), (run.run_id.experiment, run.run_id.run)
-    if any(one is not None and one != other for one, other in zip(asked, found, strict=True)):
-        named = ":".join(str(part) for part in asked if part is not None)
+    if differing := _differing(spec, run.run_id):
+        named = ":".join(str(part) for part in (spec.run.experiment, spec.run.run) if part is not None)
+        changes = {f"run.{key}": getattr(run.run_id, key) for key in differing}
         raise SpecError(
             f"the spec names run {named}, but the run given is {run.run_id}; leave experiment and run "
-            f"out of the spec, or  spec = ce.CubeSpec.load(path, overrides={{'run.run': {run.run_id.run}}})"
+            f"out of the spec, or  spec = ce.CubeSpec.load(path, overrides={changes})"
         )
+
+
+def _differing(spec: CubeSpec, found: RunId) -> list[str]:
+    """Return which of `experiment` and `run` a spec gives otherwise than a file says."""
+    asked = {"experiment": spec.run.experiment, "run": spec.run.run}
+    return [key for key, one in asked.items() if one is not None and one != getattr(found, key)]
 
 
 @told("ce.plan", "spec, run = ce.open_spec('delay.yaml')  opens both")

@@ -285,6 +285,13 @@ def test_a_spec_that_names_another_run_is_refused(given: dict[str, object], fold
         with pytest.raises(SpecError, match="the spec names run 8"):
             ce.pick(run, folder / "pick8.yaml")
     assert ce.plan(given["run"], same).bound.run.run_id.run == 7
+    for named, advice in (
+        ({"run": 8}, r"overrides=\{'run.run': 7\}"),
+        ({"experiment": "other", "run": 7}, r"overrides=\{'run.experiment': 'xpptest01'\}"),
+        ({"experiment": "other", "run": 8}, r"overrides=\{'run.experiment': 'xpptest01', 'run.run': 7\}"),
+    ):
+        with pytest.raises(SpecError, match=advice):
+            ce.plan(given["run"], {**other, "run": named})
 
 
 @pytest.mark.parametrize(

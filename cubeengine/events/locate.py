@@ -39,12 +39,15 @@ class Located:
         The run they hold, where that is known.
     asked : int, or None
         Run number that the user asked for: raw data that say otherwise are refused.
+    experiment : str, or None
+        Experiment that the user asked for, in the same way.
     """
 
     smalldata: Path | None
     xtc: tuple[Path, ...] = ()
     run_id: RunId | None = None
     asked: int | None = None
+    experiment: str | None = None
 
 
 def locate(

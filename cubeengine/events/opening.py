@@ -155,6 +155,11 @@ def open_located(located: Located) -> Run:
     raw_id: RunId | None = getattr(raw, "run_id", None)
     if located.asked is not None and raw_id is not None and located.asked != raw_id.run:
         raise SpecError(f"run {located.asked} was requested, but the raw data are of run {raw_id}")
+    if located.experiment is not None and raw_id is not None and located.experiment != raw_id.experiment:
+        raise SpecError(
+            f"experiment {located.experiment} was requested, but the raw data are of run {raw_id}; correct "
+            "run.experiment or run.xtc"
+        )
     if located.smalldata is None:
         if raw is None:
             raise SpecError("a run needs a smallData file or raw files")

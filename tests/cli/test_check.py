@@ -178,3 +178,35 @@ def test_damaged_file_of_a_stage_is_told_at_its_place(call: Call, folder: Path) 
 
     assert outcome.code == 3
     assert "wrong.yaml:21:60: signals[2].stages[0].calibrate: bad.h5: cannot be read" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("experiment", "run", "said"),
+    [
+        ("xppother", 8, "xppother run 8"),
+        ("xpptest01", 8, "xpptest01 run 8"),
+        ("xppother", 7, "xppother run 7"),
+    ],
+)
+def test_a_file_of_another_run_than_the_spec_names_is_refused(
+    call: Call, folder: Path, experiment: str, run: int, said: str
+) -> None:
+    """A cube would say the one, and hold the other."""
+    text = SPEC.replace("Run{run:04d}", "Run0007").replace("run: 7", f"run: {run}")
+    (folder / "other.yaml").write_text(text.replace("experiment: xpptest01", f"experiment: {experiment}"))
+    (folder / "pick.yaml").write_text(
+        (folder / "other.yaml").read_text() + "pick: {field: ipm2/sum, which: largest}\n"
+    )
+    for command in (["check", "other.yaml"], ["run", "other.yaml", "-o", "c.zarr"], ["pick", "pick.yaml"]):
+        outcome = call(*command)
+        assert outcome.code == 2
+        assert f"the file says xpptest01 run 7, the spec says {said}; correct one of them" in outcome.err
+    assert not (folder / "c.zarr").exists()
+
+
+def test_a_file_that_does_not_say_its_run_is_what_the_spec_says(call: Call, folder: Path) -> None:
+    (folder / "xpptest01_Run0007.h5").rename(folder / "mine.h5")
+    (folder / "mine.yaml").write_text(
+        SPEC.replace("xpptest01_Run{run:04d}", "mine").replace("run: 7", "run: 8")
+    )
+    assert call("check", "mine.yaml").code == 0

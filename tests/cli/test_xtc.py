@@ -106,6 +106,8 @@ def test_a_run_that_the_raw_data_are_not_of_is_refused(call: Call, raw: Path) ->
     assert "run 58 was requested, but the raw data are of run xppx20415:57" in outcome.err
     assert call("plan", path, "-r", 57).code == 0
     assert "changes nothing, because run.xtc is always" in call("plan", path, "-e", "mfx1").err
+    path = write(f"run: {{experiment: mfx1, run: 57, xtc: '{raw}/delayscan'}}\nsignals: [jungfrau/raw/raw]")
+    assert "experiment mfx1 was requested, but the raw data are of run xppx20415:57" in call("plan", path).err
 
 
 def test_raw_data_under_smalldata_is_told_where_it_belongs(call: Call, raw: Path) -> None:
