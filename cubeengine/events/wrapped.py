@@ -12,7 +12,7 @@ import numpy as np
 
 from cubeengine.events.run import Run
 from cubeengine.marks import MISSING_INTEGER
-from cubeengine.sources.base import doubtful_mark_in
+from cubeengine.sources.base import doubtful_marks_in
 from cubeengine.types import Column, IntArray
 
 NEIGHBOURS = 10
@@ -35,7 +35,7 @@ class Suspicion:
     n_marked, n_events : int
         Events whose value is the number in all elements, and events looked at.
     dtype : str
-        Type of the field.
+        Type that makes the writers' mark this number: of the field, or of parts of a joined file.
     """
 
     field: str
@@ -65,23 +65,23 @@ def suspected_mark(run: Run, name: str) -> Suspicion | None:
     name : str
         A field of the run's files, with one value per event.
     """
-    mark = doubtful_mark_in(run.source, name)
-    if mark is None:
-        return None
-    counts = np.zeros(2 * NEIGHBOURS + 1, np.int64)
-    for window in run.windows():
-        counts += _near(window.column(name), mark)
-    n_marked = int(counts[NEIGHBOURS])
-    if n_marked < FEWEST or n_marked == run.n_events or 2 * n_marked <= counts.sum():
-        return None
-    return Suspicion(name, mark, n_marked, run.n_events, str(run.fields[name].dtype))
+    for mark, dtype in doubtful_marks_in(run.source, name).items():
+        counts = np.zeros(2 * NEIGHBOURS + 1, np.int64)
+        for window in run.windows():
+            counts += _near(window.column(name), mark)
+        n_marked = int(counts[NEIGHBOURS])
+        if FEWEST <= n_marked < run.n_events and 2 * n_marked > counts.sum():
+            return Suspicion(name, mark, n_marked, run.n_events, str(dtype))
+    return None
 
 
 def _near(column: Column, mark: int) -> IntArray:
     """Count the events whose elements are all the same number, for each number near a mark."""
-    flat = column.data.reshape(len(column), -1).astype(np.int64)
-    steps = flat[:, 0] - mark + NEIGHBOURS
-    same = (flat == flat[:, :1]).all(axis=1) & (steps >= 0) & (steps <= 2 * NEIGHBOURS)
+    # Small integers that became floats, or other integers, in a joined file; all near the mark are exact.
+    flat = column.data.reshape(len(column), -1).astype(np.float64)
+    same = (flat == flat[:, :1]).all(axis=1) & (np.abs(flat[:, 0] - mark) <= NEIGHBOURS)
     if column.valid is not None:
         same &= column.valid
-    return np.bincount(steps[same], minlength=2 * NEIGHBOURS + 1)
+    off = flat[same, 0] - mark
+    steps = (np.sign(off) * np.ceil(np.abs(off))).astype(np.int64)  # fractions are not the mark
+    return np.bincount(steps + NEIGHBOURS, minlength=2 * NEIGHBOURS + 1)

@@ -140,8 +140,8 @@ class Announcing(Protocol):
 class Doubting(Protocol):
     """A source whose writer puts marks for missing values that may be data as well."""
 
-    def doubtful_mark(self, name: str) -> int | None:
-        """Return the number that may mean missing in an event field, or be data; None where there is none."""
+    def doubtful_marks(self, name: str) -> Mapping[int, np.dtype[Any]]:
+        """Return the numbers that may mean missing in an event field, or be data, with their types."""
 
 
 def announced_by(source: Source) -> tuple[Announced, ...]:
@@ -149,6 +149,6 @@ def announced_by(source: Source) -> tuple[Announced, ...]:
     return source.announced if isinstance(source, Announcing) else ()
 
 
-def doubtful_mark_in(source: Source, name: str) -> int | None:
-    """Return the number that may mean missing in an event field, or be data; None where there is none."""
-    return source.doubtful_mark(name) if isinstance(source, Doubting) else None
+def doubtful_marks_in(source: Source, name: str) -> Mapping[int, np.dtype[Any]]:
+    """Return the numbers that may mean missing in an event field, or be data, with their types."""
+    return source.doubtful_marks(name) if isinstance(source, Doubting) else {}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cubeengine.errors import FieldNotFound, SourceFormatError
 from cubeengine.marks import Marks, check_marks
 from cubeengine.schema.texts import counted
-from cubeengine.sources.base import Reader, Source, announced_by, doubtful_mark_in
+from cubeengine.sources.base import Reader, Source, announced_by, doubtful_marks_in
 from cubeengine.sources.columns import read_column
 from cubeengine.sources.pieces import MatchedReader
 from cubeengine.sources.selection import rows_of
@@ -233,11 +233,11 @@ class JoinedSource:
         """Give the events of an align group of smallData, joined with the raw ones of the same time."""
         return join_sources(self.smalldata.aligned(group), self.raw)
 
-    def doubtful_mark(self, name: str) -> int | None:
-        """Return the number that may mean missing in a field, or be data."""
+    def doubtful_marks(self, name: str) -> Mapping[int, np.dtype[Any]]:
+        """Return the numbers that may mean missing in a field, or be data, and the types they are of."""
         raw = self.raw_names.get(name)
         source, own = (self._of_smalldata(name), name) if raw is None else (self.raw, raw)
-        return doubtful_mark_in(source, own)
+        return doubtful_marks_in(source, own)
 
     def with_missing(self, marks: Mapping[str, Marks]) -> JoinedSource:
         """Return the same source with more values counted as missing: field -> marks."""

@@ -30,7 +30,7 @@ from cubeengine.sources.hdf5 import check_filters, library_errors, opened_hdf5
 from cubeengine.sources.layouts import TimeLayout, event_groups, find_layout, read_packed
 from cubeengine.sources.leading import leading_zeros
 from cubeengine.sources.parts import announced_by_parts
-from cubeengine.sources.pieces import MatchedReader, with_marks, without_rows
+from cubeengine.sources.pieces import MatchedReader, converted, with_marks, without_rows
 from cubeengine.sources.selection import rows_of
 from cubeengine.sources.stored import OpenFiles, Stored
 from cubeengine.sources.times import time_order, to_datetime
@@ -223,12 +223,20 @@ class SmallDataSource:
             _readers={},
         )
 
-    def doubtful_mark(self, name: str) -> int | None:
-        """Return the writers' mark as a small integer field holds it; None where it is declared."""
-        info = self._info(name)
-        mark, declared = doubtful_mark(info.dtype, info.n_elements), marks_of(self.marks.get(name, ()))
-        told = mark in declared or (name in self.marks and not declared)
-        return None if told or info.kind is not FieldKind.EVENT else mark
+    def doubtful_marks(self, name: str) -> Mapping[int, np.dtype[Any]]:
+        """Return the writers' mark as small integers hold it, those of the parts of a joined field.
+
+        What is declared leaves no doubt, be it the mark itself or that there is none.
+        """
+        info, stored, declared = self._info(name), self.stored[name], marks_of(self.marks.get(name, ()))
+        if info.kind is not FieldKind.EVENT or (name in self.marks and not declared):
+            return {}
+        found: dict[int, np.dtype[Any]] = {}
+        for dtype in stored.written_types:
+            mark = doubtful_mark(dtype, info.n_elements)
+            if mark is not None:
+                found.setdefault(int(converted(np.array([mark], dtype), stored.native)[0]), dtype)
+        return {mark: dtype for mark, dtype in found.items() if mark not in declared}
 
     def with_missing(self, marks: Mapping[str, Marks]) -> SmallDataSource:
         """Return the same source with more values counted as missing: field -> marks."""

@@ -72,6 +72,13 @@ class Stored:
         return () if types <= {self.native} else tuple(sorted(map(str, types)))
 
     @property
+    def written_types(self) -> tuple[np.dtype[Any], ...]:
+        """Types that the numbers were written in: those of the parts of a virtual dataset, else its own."""
+        if not self.pieces:
+            return (self.native,)
+        return tuple(dict.fromkeys(one for piece in self.pieces for one in piece.source.written_types))
+
+    @property
     def plain_numbers(self) -> bool:
         """Whether the elements are numbers of a fixed size."""
         return self.dtype.kind in "biufc" and self.dtype.subdtype is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 
@@ -323,6 +324,55 @@ def test_a_number_that_is_probably_the_mark_is_told_with_the_line_to_add(tmp_pat
 def test_a_mark_is_conspicuous_where_it_stands_alone(tmp_path, code, values, warned):
     run = marked_run(tmp_path, det=values.astype(code))
     assert has(warnings_of(run, "signals: [det]"), "missing: {det: ") == warned
+
+
+def joined_run(folder, dtype, parts):
+    """A run joined from parts that hold one field in types of their own."""
+    n = sum(map(len, parts))
+    times, values = h5py.VirtualLayout((n,), "i8"), h5py.VirtualLayout((n,), dtype)
+    for number, part in enumerate(parts):
+        own = write_fields(folder / f"part{number}.h5", {"det": part})
+        with h5py.File(own, "r+") as file:
+            file["timestamp"][:] += number << 40
+        rows = slice(number * len(parts[0]), number * len(parts[0]) + len(part))
+        times[rows] = h5py.VirtualSource(own.name, "timestamp", part.shape)
+        values[rows] = h5py.VirtualSource(own.name, "det", part.shape)
+    with h5py.File(folder / "run.h5", "w") as file:
+        file.create_virtual_dataset("timestamp", times)
+        file.create_virtual_dataset("det", values)
+    return api.open_run(folder / "run.h5")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "codes"),
+    [("i4", ("i2", "i4")), ("i8", ("u1", "i4")), ("f8", ("u2", "f8")), ("f4", ("f4", "i1")),
+     ("u8", ("u1", "u8")), ("i4", ("u1", "i2")), ("i2", ("i1", "i2"))],
+)  # fmt: skip
+def test_marks_of_small_parts_are_told_whatever_the_joined_type(tmp_path, dtype, codes):
+    lacking = np.arange(200) % 9 == 4
+    marks = [np.nan if "f" in code else wrapped(code) for code in codes]
+    parts = [np.where(lacking, mark, 0).astype(code) for code, mark in zip(codes, marks, strict=True)]
+    for part in parts:
+        part[~lacking] = USUAL[:200][~lacking]
+    run = joined_run(tmp_path, dtype, parts)
+    small = [code for code in codes if code[1] in "12"]
+    text = "signals: [det]"
+    for left in range(len(small), 0, -1):
+        (message,) = warnings_of(run, text)
+        mark = next(wrapped(code) for code in small if f"'det' is {wrapped(code)} in " in message)
+        assert f"in {lacking.sum()} of 400 events" in message
+        text = message.partition("declare  ")[2].partition(";")[0] + "\nsignals: [det]"
+        assert str(mark) in text, left
+    assert not warnings_of(run, text)
+    cube = plan_of(run, text).compute()
+    assert cube.det_count == 2 * (~lacking).sum()
+    np.testing.assert_allclose(cube.det_mean, [USUAL[:200][~lacking].mean()])
+
+
+def test_fractions_near_a_mark_are_not_the_mark(tmp_path):
+    parts = [np.full(200, 5, "u1"), np.linspace(96.5, 97.4, 200)]
+    parts[0][:3] = 97
+    assert not has(warnings_of(joined_run(tmp_path, "f8", parts), "signals: [det]"), "missing:")
 
 
 def test_a_few_values_per_event_are_marks_together(tmp_path):

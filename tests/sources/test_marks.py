@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cubeengine.errors import FieldNotFound, SpecError
 from cubeengine.marks import writers_mark
-from cubeengine.sources.base import doubtful_mark_in
+from cubeengine.sources.base import doubtful_marks_in
 from cubeengine.sources.columns import LOOK_ELEMENTS, rows_of_only
 from cubeengine.sources.memory import MemorySource
 from cubeengine.sources.pieces import MarkedReader
@@ -57,7 +57,7 @@ def test_whole_values_that_are_the_mark_are_missing_where_they_cannot_be_data(
         valid = np.ones(N, bool) if column.valid is None else column.valid
         np.testing.assert_array_equal(valid, ~marked if certain else np.ones(N, bool), err_msg=name)
         np.testing.assert_array_equal(column.data[valid], values[valid], err_msg=name)
-        assert doubtful_mark_in(source, name) == (None if certain else wrapped(code))
+        assert list(doubtful_marks_in(source, name)) == ([] if certain else [wrapped(code)])
 
 
 def test_parts_of_a_frame_say_no_more_than_the_whole(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_rows_are_looked_at_some_elements_at_a_time() -> None:
 def test_arrays_in_memory_have_no_marks_of_their_own() -> None:
     source = MemorySource({"n": np.array([1, MARK, 3])})
     assert source.read("n").valid is None
-    assert doubtful_mark_in(source, "n") is None
+    assert doubtful_marks_in(source, "n") == {}
 
 
 DECLARED = {
