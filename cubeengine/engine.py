@@ -271,7 +271,8 @@ def fitting_threads(plan: Work, executor: Executor, budget: Budget) -> int:
         raise BudgetExceeded(
             f"the scalars of {plan.n_events:,} events hold {format_size(plan.leader_nbytes)}, and a task "
             f"needs {format_size(plan.worker_memory(1))}, but {format_size(budget.per_worker)} is allowed; "
-            "raise resources.memory, or use --launcher processes, whose workers do not hold the scalars"
+            "raise resources.memory, or use --launcher processes, in Python launcher='processes', whose "
+            "workers do not hold the scalars"
         )
     if executor.separate and most < executor.threads:
         raise BudgetExceeded(

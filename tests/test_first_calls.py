@@ -11,7 +11,7 @@ import xarray as xr
 
 import cubeengine as ce
 from cubeengine.cli.app import run_command
-from cubeengine.errors import FieldNotFound, SpecError
+from cubeengine.errors import FieldNotFound, SpecError, StoreMismatch
 from cubeengine.events.run import SESSION_ONLY
 from cubeengine.schema.calls import told
 from tests.makers.smalldata import write_lcls1
@@ -337,3 +337,48 @@ def test_one_is_not_many() -> None:
     assert "1 event," in repr(run["a"])
     assert re.fullmatch(r"<Plan of 'one': \d+ tasks?, 1 bin>", repr(ce.plan(run, spec)))
     assert "a: 1 bin<" in ce.plan(run, spec)._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: run.hist("ipm2/sum", bins="auto"), "bins: must be a number, .*, got 'auto'"),
+        (lambda run: run.hist("ipm2/sum", range="auto"), "range: must be two rising numbers.*, got 'auto'"),
+        (lambda run: run.hist("ipm2/sum", percentiles=5), "percentiles must be two numbers.*, got 5"),
+        (
+            lambda run: run.select("p2", field="ipm2/sum", min=0.4),
+            r"run.select\('p2', {'field': 'ipm2/sum', 'min': 0.4}\)",
+        ),
+        (lambda run: run.mask("ipm2__sum"), "is a field, not a condition; compare it: 'ipm2__sum > 0.4'"),
+        (lambda run: run.mask("ipm2/sum"), "is a field, not a condition; compare it: 'ipm2__sum > 0.4'"),
+        (lambda run: run.mask("laser"), "write {'laser': 'on'}"),
+        (lambda run: run.mask(laser="on"), r"as run.mask\({'laser': 'on'}\)"),
+        (lambda run: run.select("m6", "m and laser"), r"run.select\('m6', 'm', ...\)"),
+        (lambda run: run.select("m6", "m and laser"), "in Python laser='on'"),
+    ],
+)
+def test_conditions_and_bins_in_other_shapes_are_told_the_right_one(folder: Path, call, message: str) -> None:
+    run = ce.explore(folder / "xpptest01_Run0007.h5", saved=None)
+    run.select("m", "ipm2__sum > 0.1")
+
+    with pytest.raises(SpecError, match=message):
+        call(run)
+
+
+def test_a_spec_says_how_it_is_planned() -> None:
+    spec = ce.CubeSpec.loads(SPEC)
+
+    with pytest.raises(AttributeError, match=r"plan it on a run: ce.plan\(run, spec\).compute\(\)"):
+        _ = spec.compute
+    with pytest.raises(AttributeError, match="nearest: 'axes'"):
+        _ = spec.axess
+    assert not hasattr(spec, "_repr_png_")
+
+
+def test_options_have_their_names_in_python(folder: Path) -> None:
+    path = folder / "xpptest01_Run0007.h5"
+
+    with pytest.raises(StoreMismatch, match="overwrite=True"):
+        ce.plan(path, folder / "delay.yaml").to_zarr(folder / "delay.zarr")
+    with pytest.raises(FieldNotFound, match=r"list all: run.fields, or  cubeengine fields .*Run0007.h5"):
+        ce.open_run(path)["zzz/qqq"]

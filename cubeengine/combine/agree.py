@@ -47,7 +47,7 @@ def check_files(cubes: Sequence[Cube], allowed: Sequence[str]) -> None:
         if partial and "partial" not in allowed:
             raise StoreMismatch(
                 f"{cube.path}: is a cube of part of a run ({partial}); make it from the whole run, or add "
-                "it with --allow partial"
+                "it with --allow partial, in Python allow=['partial']"
             )
     if "same-run" not in allowed:
         _check_runs(cubes)
@@ -61,7 +61,8 @@ def _check_runs(cubes: Sequence[Cube]) -> None:
             if other is not cube:
                 raise StoreMismatch(
                     f"{cube.path}: {what} is also that of {other.path}, so its events would be counted "
-                    "twice; leave one cube out, or add both with --allow same-run"
+                    "twice; leave one cube out, or add both with --allow same-run, in Python "
+                    "allow=['same-run']"
                 )
 
 
@@ -113,7 +114,8 @@ def check_bins(cubes: Sequence[Cube], *, beside: str | None = None) -> dict[str,
         if theirs != axes:
             raise StoreMismatch(
                 f"{cube.path}: has the axes {_listed(theirs)}, but {first.path} has {_listed(axes)}; "
-                "sum over an axis with `cubeengine rebin --drop AXIS`, or make the cubes with the same axes"
+                "sum over an axis with  cubeengine rebin --drop AXIS,  in Python ce.rebin_cube(cube, out, "
+                "drop=['AXIS']), or make the cubes with the same axes"
             )
         for axis in axes:
             tolerance, difference = _check_axis(first, cube, axis)
@@ -177,7 +179,8 @@ def check_signal(first: Cube, cube: Cube, name: str) -> None:
         if here != there:
             raise StoreMismatch(
                 f"{cube.path}: signal {name!r} has the {what} {there!r}, but {here!r} in {first.path}; "
-                f"make the cubes in the same way, or leave the signal out with --skip {name}"
+                f"make the cubes in the same way, or leave the signal out with --skip {name}, "
+                f"in Python skip=[{name!r}]"
             )
 
 
@@ -200,7 +203,7 @@ def check_statics(cubes: Sequence[Cube], signals: Mapping[str, SignalContent]) -
                 raise StoreMismatch(
                     f"{cube.path}: {name!r}, the coordinate of the elements of {signal!r}, differs from "
                     f"{first.path}; make the cubes in the same way, or leave the signal out with --skip "
-                    f"{signal}"
+                    f"{signal}, in Python skip=[{signal!r}]"
                 )
 
 

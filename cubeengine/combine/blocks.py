@@ -54,9 +54,10 @@ class Limits:
         fitting = budget.usable // (BLOCK_ELEMENTS * ELEMENT_NBYTES)
         if fitting == 0:
             least = WORKER_BASELINE + BLOCK_ELEMENTS * ELEMENT_NBYTES
+            wanted = format_size(math.ceil(least / 2**20) * 2**20)
             raise BudgetExceeded(
                 f"{format_size(budget.per_worker)} of memory is too little to combine cubes; use --memory "
-                f"{format_size(math.ceil(least / 2**20) * 2**20)!r} or more"
+                f"{wanted!r}, in Python memory={wanted!r}, or more"
             )
         return cls(budget, min(workers or len(os.sched_getaffinity(0)), fitting))
 

@@ -67,7 +67,7 @@ def _edges(cube: Cube, axis: str) -> FloatArray:
     if bounds is None or not np.array_equal(bounds[1:, 0], bounds[:-1, 1]):
         raise SpecError(
             f"axis {axis!r}: its bins are not adjacent, so they cannot be joined; sum over the whole "
-            f"axis with --drop {axis}"
+            f"axis with --drop {axis}, in Python drop=[{axis!r}]"
         )
     return np.append(bounds[:, 0], bounds[-1, 1])
 

@@ -105,7 +105,7 @@ def merge_cubes(
     limits = Limits.of(Budget(parse_size(memory) if memory is not None else DEFAULT_MEMORY), workers)
     opened = _opened(cubes, target, allow, overwrite=overwrite)
     if along is None and runs is not None:
-        raise SpecError("run numbers are only for stacking; add --along run")
+        raise SpecError("run numbers are only for stacking; add --along run, in Python along='run'")
     if along not in (None, RUN):
         raise SpecError(f"cubes can be stacked only along {RUN!r}, not along {along!r}")
     matched = agree.check_bins(opened, beside=RUN if along else None)
@@ -126,7 +126,7 @@ def _opened(
     opened = [Cube.open(path) for path in paths]
     for cube in opened:
         if cube.path.resolve() == target.resolve():
-            raise StoreMismatch(f"{target}: is one of the cubes to merge; choose another output with -o")
+            raise StoreMismatch(f"{target}: is one of the cubes to merge; choose another output")
     agree.check_files(opened, tuple(allow))
     return opened
 
@@ -138,7 +138,7 @@ def _owners(cubes: Sequence[Cube], skip: Collection[str], *, require_all: bool) 
         if name not in names:
             near = nearest_names(name, names)
             raise SpecError(
-                f"--skip {name}: no cube has this signal; "
+                f"skip {name!r}: no cube has this signal; "
                 + (f"nearest: {', '.join(near)}" if near else f"signals: {', '.join(names)}")
             )
     owners = {name: [cube for cube in cubes if name in cube.signals] for name in names if name not in skip}
@@ -146,8 +146,8 @@ def _owners(cubes: Sequence[Cube], skip: Collection[str], *, require_all: bool) 
         if require_all and len(having) < len(cubes):
             (lacking, *_) = (cube.path for cube in cubes if name not in cube.signals)
             raise StoreMismatch(
-                f"{lacking}: has no signal {name!r}, but {having[0].path} has; without --require-all the "
-                "signal is merged from the cubes that have it"
+                f"{lacking}: has no signal {name!r}, but {having[0].path} has; without --require-all, "
+                "in Python require_all=False, the signal is merged from the cubes that have it"
             )
         for cube in having[1:]:
             agree.check_signal(having[0], cube, name)

@@ -83,7 +83,7 @@ def rebin_cube(
     check_target(target, overwrite=overwrite)
     opened = Cube.open(cube)
     if opened.path.resolve() == target.resolve():
-        raise StoreMismatch(f"{target}: is the cube to rebin; choose another output with -o")
+        raise StoreMismatch(f"{target}: is the cube to rebin; choose another output")
     some = next(iter(opened.axes), "delay")
     wanted = groupings(
         opened,

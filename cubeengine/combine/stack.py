@@ -86,7 +86,7 @@ class Stack:
             numbers = list(runs)
             if len(numbers) != len(layers) or len(set(numbers)) != len(numbers):
                 raise SpecError(
-                    f"--runs: {len(layers)} distinct run numbers are needed, one per cube; got {numbers}"
+                    f"runs: {len(layers)} distinct run numbers are needed, one per cube; got {numbers}"
                 )
         return cls(layers, np.array(numbers, np.int64))
 
@@ -166,7 +166,9 @@ def _numbers(cube: Cube) -> list[int]:
     digits = names[0].rpartition(":")[2] if len(names) == 1 else ""
     if not digits.isdecimal():
         what = f"is of several runs ({', '.join(names)})" if names else "does not record its run"
-        raise StoreMismatch(f"{cube.path}: {what}; give the run numbers, e.g. --runs 12,13")
+        raise StoreMismatch(
+            f"{cube.path}: {what}; give the run numbers, e.g. --runs 12,13, in Python runs=[12, 13]"
+        )
     return [int(digits)]
 
 
@@ -182,6 +184,6 @@ def _check_distinct(layers: Sequence[Layer], numbers: Sequence[int]) -> None:
         if number in seen:
             raise StoreMismatch(
                 f"{layer.cube.path}: is of run {number}, as {seen[number].cube.path} is; give different "
-                "numbers with --runs, e.g. --runs 12,13"
+                "numbers, e.g. --runs 12,13, in Python runs=[12, 13]"
             )
         seen[number] = layer

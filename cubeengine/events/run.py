@@ -152,7 +152,8 @@ class Run:
     def fields(self) -> FieldTable:
         """All fields by name; a table when shown."""
         infos = {**self.source.fields, **{name: self._describe(name) for name in self.derived}}
-        hint = f"list all: cubeengine fields {self._address}" if self._address else ""
+        address = _address(self.source)
+        hint = f"list all: run.fields, or  cubeengine fields {address}" if address else "list all: run.fields"
         return FieldTable(infos, self._units, where=f"run {self.label}", hint=hint, aliases=self._aliases)
 
     @cached_property
@@ -177,11 +178,6 @@ class Run:
             return name or "in memory"
         beside = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
         return f"{name} ({beside})" if name else beside
-
-    @property
-    def _address(self) -> str:
-        files = self.source.files
-        return str(files[0].path) if files else ""
 
     def __getitem__(self, name: str) -> Field | FieldGroup:
         """Return a field; of a name that several fields begin with, as that of a detector, all of these.
@@ -575,6 +571,16 @@ def _rebuild(
     inputs: Sequence[InputFile],
 ) -> Run:
     return Run(source, run_id, units=units, derived=derived, variant=variant, digests=digests, inputs=inputs)
+
+
+def _address(source: Source) -> str:
+    """Return the arguments that open a source on the command line; "" for arrays in memory."""
+    if isinstance(source, JoinedSource):
+        return " --xtc ".join(filter(None, map(_address, (source.smalldata, source.raw))))
+    if not source.files:
+        return ""
+    path = source.files[-1].path  # of raw data the files of events come last, in the folder of the run
+    return str(path.parent if path.suffix == ".xtc2" else path)
 
 
 def _kept(column: Column) -> Column:

@@ -124,7 +124,10 @@ def load_sums(checkpoint: Checkpoint, job: LeafJob, reader: Reader) -> Sums:
             file.readinto(array.data)
             file.seek(_padding(array), os.SEEK_CUR)
     if head != _head(checkpoint.leaf, arrays):
-        raise StoreMismatch(f"{checkpoint.path}: has changed since it was found; run again without --resume")
+        raise StoreMismatch(
+            f"{checkpoint.path}: has changed since it was found; run again without --resume, in Python "
+            "resume=False"
+        )
     return sums
 
 

@@ -52,10 +52,8 @@ def find_edges(
     """
     for wanted, given in zip(bins, limits, strict=True):
         _check_bins(wanted)
-        if given is not None and not -LARGEST <= given[0] < given[1] <= LARGEST:
-            raise SpecError(
-                f"range: must be two rising numbers, none beyond {LARGEST:g}, got {given[0]} and {given[1]}"
-            )
+        if given is not None and not _rise(given, -LARGEST, LARGEST):
+            raise SpecError(f"range: must be two rising numbers, none beyond {LARGEST:g}, got {given!r}")
     ranges = list(limits)
     if any(isinstance(wanted, int) and given is None for wanted, given in zip(bins, limits, strict=True)):
         found = find_limits(events, percentiles)
@@ -99,9 +97,9 @@ def _at_most(value: float) -> float:
 
 
 def _percentiles(events: Events, percentiles: Limits) -> list[Limits | None]:
+    if not _rise(percentiles, 0, 100):
+        raise SpecError(f"percentiles must be two numbers from 0 to 100, rising, got {percentiles!r}")
     low, high = percentiles
-    if not 0 <= low < high <= 100:
-        raise SpecError(f"percentiles must be two numbers from 0 to 100, rising, got {low} and {high}")
     seen = [Distinct() for _ in events.names]
     for part in events.parts():
         for i, column in enumerate(part.columns):
@@ -137,12 +135,24 @@ def even_edges(low: float, high: float, n_bins: int, dtype: np.dtype[np.generic]
     return np.unique(np.linspace(low, high, n_bins + 1))
 
 
+def _rise(limits: Limits, least: float, most: float) -> bool:
+    """Tell whether these are two rising numbers within bounds; whatever else was given is not."""
+    try:
+        low, high = limits
+        return bool(least <= low < high <= most)
+    except (TypeError, ValueError):
+        return False
+
+
 def _check_bins(bins: Bins) -> None:
     if isinstance(bins, int):
         if not 1 <= bins <= MOST_BINS:
             raise SpecError(f"bins: must be from 1 to {MOST_BINS:,}, got {bins}")
         return
-    edges = np.asarray(bins, np.float64)
+    try:
+        edges = np.asarray(bins, np.float64)
+    except (TypeError, ValueError):
+        edges = np.empty(0)  # text, or lists of several lengths: no edges
     listed = edges.ndim == 1 and len(edges) >= 2 and bool((np.abs(edges) <= LARGEST).all())
     if not listed or not (np.diff(edges) > 0).all():
         raise SpecError(

@@ -299,7 +299,8 @@ def check_same_events(dataset: xr.Dataset, signal: str, over: str, because: str 
         f"{signal} over {over}: the two sums may be over different events in {int(wrong.sum()):,} of "
         f"{wrong.size:,} bins, the first at {bins}: of {int(selected[where]):,} selected events "
         f"{int(least[where]):,} have {signal} and {int(below[where]):,} have {over}. Make the cube from "
-        f'events that have both, with  select: ["{has_value}", "isfinite(`{base}`)"]; or divide shot by '
+        f'events that have both, with  select: {{both: ["{has_value}", "isfinite(`{base}`)"]}}  and  '
+        "cubes: [both]; or divide shot by "
         "shot, with a derived variable; or draw the run with ce.look.plot_scan, which also gives errors"
         f"{f'. The ratio was not computed from the run: {because}' if because else ''}"
     )

@@ -18,7 +18,7 @@ from cubeengine.events.selections import CutRow, Node
 from cubeengine.events.table import html_table, text_table
 from cubeengine.events.variables import check_variable_name
 from cubeengine.look.selecting import with_masks
-from cubeengine.schema.texts import NAME
+from cubeengine.schema.texts import NAME, variable_name
 from cubeengine.session.notes import MASKS, changed_spec, check_against
 from cubeengine.spec.model import CubeSpec
 from cubeengine.spec.resolve import ALL_EVENTS, resolve_selection
@@ -69,12 +69,24 @@ def selection_node(spec: CubeSpec, run: Run, select: object) -> Node:
 def _resolved(spec: CubeSpec, run: Run, select: object) -> Node:
     if select is None:
         return resolve_selection(CubeSpec(cube=GIVEN), ALL_EVENTS)
+    if isinstance(select, str) and select not in spec.select:
+        check_condition(run, select)
     if isinstance(select, str) and NAME.fullmatch(select):
         return resolve_selection(spec, named_selection(spec, select))
     name = next(name for name in _free_names() if name not in spec.select)
     whole = changed_spec(spec, select={**spec.select, name: selection_of([select], {})})
     check_against(whole, run)
     return resolve_selection(whole, name)
+
+
+def check_condition(run: Run, text: str) -> None:
+    """Raise SpecError where a text that stands for a selection is a field, or a state of the beam."""
+    if text in ("laser", "xray"):
+        raise SpecError(f"{text!r} is on or off: write {{{text!r}: 'on'}}")
+    if text in run.fields:
+        flag = run.fields[text].dtype.kind == "b"
+        condition = f"write '`{text}`'" if flag else f"compare it: '{variable_name(text)} > 0.4'"
+        raise SpecError(f"{text!r} is a field, not a condition; {condition}")
 
 
 def _free_names() -> Iterator[str]:

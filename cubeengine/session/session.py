@@ -42,6 +42,7 @@ from cubeengine.session.selecting import (
 )
 from cubeengine.session.show import greeting, replaced, summary_html, summary_text
 from cubeengine.spec.model import CubeSpec
+from cubeengine.spec.selections import Cut
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ _CALLS = {
     "run.add('delay', ce.DelayRecipe(nominal=..., timetool=...))",
     "declare": "as run.declare({'scan/lxt': 's'})",
     "select": "as run.select('bright', '`ipm2/sum` > 1')",
+    **{name: f"as run.{name}({{'laser': 'on'}})" for name in ("mask", "cut_flow")},
 }
 """How methods are called that are often called in another way."""
 
@@ -270,6 +272,9 @@ class Session(Cubing, Looking):
         """
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise SpecError(f"run.select() takes a name first, not {kind_of(name)}; {_CALLS['select']}")
+        keys = Cut.keys()
+        if cut := {key.rstrip("_"): value for key, value in parts.items() if key.rstrip("_") in keys}:
+            raise SpecError(f"a cut is a condition of its own: run.select({name!r}, {cut!r})")
         (plain, others), columns = masks_as_variables(self._opened, name, (members, parts))
         chosen = selection_of(plain, others)
         notes = self.notes.without_masks(name)

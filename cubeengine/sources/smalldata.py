@@ -249,7 +249,7 @@ class SmallDataSource:
                 name,
                 f"{self.path} (smallData)",
                 list(self.fields),
-                f"list all: cubeengine fields {self.path}",
+                f"list all: run.fields, or  cubeengine fields {self.path}",
             )
         return self.fields[name]
 

@@ -219,13 +219,28 @@ class _Checker:
             held = f"it holds {info.dtype}, not numbers of at most 64 bits"
             yield path, f"field {field!r} cannot be {_used(use)}: {held}"
 
+    def _state_words(self, path: SpecPath, field: str) -> str:
+        """Say how a selection, or a state of the beam, is written that stands in an expression as a field."""
+        if path[0] == "select" and field in ("laser", "xray"):
+            return f"{field!r} is a condition of its own:  {field}: on,  in Python {field}='on'"
+        if path[0] == "select" and field in self._spec.select:
+            return (
+                f"the selection {field!r} is a condition of its own: [{field}, ...],  in Python "
+                f"run.select({path[1]!r}, {field!r}, ...)"
+            )
+        return ""
+
     def _is_known(self, field: str) -> bool:
         return field in self._fields or field in self._spec.derive
 
     def _exists(self, path: SpecPath, field: str) -> Found:
         if not self._is_known(field):
             known = (*self._fields, *self._spec.derive)
-            hint = formula_words(field, self._is_known) or below_words(field, self._fields)
+            hint = (
+                self._state_words(path, field)
+                or formula_words(field, self._is_known)
+                or below_words(field, self._fields)
+            )
             yield path, str(FieldNotFound(field, self._where, known, hint))
 
 

@@ -27,7 +27,7 @@ from cubeengine.schema.base import (
     UnitText,
     raise_problems,
 )
-from cubeengine.schema.calls import as_path, given_words
+from cubeengine.schema.calls import as_path, given_words, no_attribute
 from cubeengine.schema.problems import SpecPath, problems_of, spec_error
 from cubeengine.schema.texts import counted, kind_of, read_marks, variable_name
 from cubeengine.spec.axes import Axis
@@ -44,6 +44,9 @@ if TYPE_CHECKING:  # it would bring the reader of YAML
 MAX_ENTRIES = 1000
 MAX_STAGES = 50
 _MAX_MEMORY = 2**50
+_OF_PLANS = ("compute", "explain", "lazy", "plan", "run", "to_zarr", "warnings")
+"""What a plan has, or makes, and users ask of a spec."""
+_METHODS = ("at", "from_dict", "load", "loads", "to_dict", "to_yaml")
 
 
 def _few(value: object) -> object:
@@ -247,6 +250,18 @@ class CubeSpec(Model):
     def further_scalars(self) -> tuple[tuple[SpecPath, str, str], ...]:
         """Fields that have to be one number per event, beside those of axes and cuts: path, field, use."""
         return ()
+
+    if not TYPE_CHECKING:  # any name would be right for mypy
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)  # what is kept beside the fields
+            except AttributeError:
+                if name.startswith("_"):
+                    raise
+            call = f"{self.planned_by}(run, spec)"
+            hint = f"plan it on a run: {call}.compute()" if name in _OF_PLANS else ""
+            no_attribute(f"a {type(self).__name__}", name, (*type(self).model_fields, *_METHODS), hint)
 
     def at(self, folder: str | Path) -> Self:
         """Give the same spec with file names relative to another folder."""

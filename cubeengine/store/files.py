@@ -53,9 +53,9 @@ def _told(path: Path, what: str, advice: Callable[[int | None], str]) -> Iterato
 
 def _advice(code: int | None) -> str:
     if code in (errno.ENOSPC, errno.EDQUOT):
-        return "free some space, or choose another place with -o; an existing cube is untouched"
+        return "free some space, or choose another place; an existing cube is untouched"
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "choose a place with -o where you can write"
+        return "choose a place where you can write"
     return "check the file system and run again; an existing cube is untouched"
 
 
@@ -168,7 +168,7 @@ def write_new(path: Path, content: bytes, what: str, *, overwrite: bool = False)
         if not overwrite and path.is_file() and path.read_bytes() != content:
             raise StoreMismatch(
                 f"{path}: already exists with other content; choose another name, or replace it with "
-                "overwrite=True"
+                "--overwrite, in Python overwrite=True"
             )
         replace_file(path, content)
 

@@ -89,7 +89,9 @@ class RunState:
             except FileNotFoundError:
                 return None
             except ValueError as err:
-                raise StoreMismatch(f"{path}: cannot be read ({err}); run again without --resume") from err
+                raise StoreMismatch(
+                    f"{path}: cannot be read ({err}); run again without --resume, in Python resume=False"
+                ) from err
         return counts
 
     def is_skipped(self, task: str) -> bool:
@@ -213,7 +215,7 @@ def _deal_with(other: Path, target: Path, facts: Facts, *, resume: bool) -> None
         if resume:
             raise StoreMismatch(
                 f"{target}: cannot continue from an earlier run: {_difference(other, facts)}; undo that "
-                "change, or run without --resume to start over"
+                "change, or run without --resume, in Python resume=False, to start over"
             )
         _remove_store_of(other, target)
         shutil.rmtree(other)

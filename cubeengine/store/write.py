@@ -106,18 +106,17 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     if not target.parent.is_dir():
         raise StoreMismatch(f"{target}: its folder {str(target.parent)!r} does not exist; create it first")
     if target.is_symlink():
-        raise StoreMismatch(
-            f"{target}: is a symbolic link, which is never replaced; choose another output with -o"
-        )
+        raise StoreMismatch(f"{target}: is a symbolic link, which is never replaced; choose another output")
     if not os.path.lexists(target):
         return
     if not metadata.is_cube(target):
         raise StoreMismatch(
-            f"{target}: exists and is not a cube, so it is never replaced; choose another output with -o"
+            f"{target}: exists and is not a cube, so it is never replaced; choose another output"
         )
     if not overwrite:
         raise StoreMismatch(
-            f"{target}: already exists; replace it with --overwrite, or choose another output with -o"
+            f"{target}: already exists; replace it with --overwrite, in Python overwrite=True, or "
+            "choose another output"
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cubeengine.errors import SourceFormatError, SpecError
+from cubeengine.errors import FieldNotFound, SourceFormatError, SpecError
 from cubeengine.events.locate import DATA_ROOT
 from cubeengine.events.opening import open_run
 from cubeengine.types import RunId
@@ -40,6 +40,10 @@ def test_raw_data_beside_smalldata(raw: Path, small: Path) -> None:
     truth = np.sort(np.load(raw / "x21" / "truth.npy"), order="ts")
     np.testing.assert_array_equal(run["fim/raw/pulse"].read().values, truth["pulse"])
     np.testing.assert_array_equal(run["fim/pulse"].read().values, truth["pulse"])
+    with pytest.raises(
+        FieldNotFound, match=f"cubeengine fields {small.resolve()} --xtc {(raw / 'x21').resolve()}$"
+    ):
+        run["zzz"]
 
 
 def test_a_directory_and_a_data_root_with_both(

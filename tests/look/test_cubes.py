@@ -171,8 +171,9 @@ def test_mean_of_frames_over_two_axes_is_of_the_events_that_have_both(
 def test_what_cannot_be_had_from_the_run_is_refused_with_the_reason(
     signal: str, reason: str, made: Path
 ) -> None:
+    advice = r"select: {both: \[.*cubes: \[both\]"
     with pytest.raises(
-        ce.SpecError, match=rf"two sums may be over different events.*not computed from the run.*{reason}"
+        ce.SpecError, match=rf"over different events.*{advice}.*not computed from the run.*{reason}"
     ):
         drawable(ce.open_cube(made / "one.zarr"), signal, over="own/i0", ratio=RatioOfRun())
 

@@ -58,7 +58,7 @@ def test_overwrite_exchanges_the_old_cube_for_the_new(target: Path) -> None:
 
 
 def test_existing_cube_is_refused_before_anything_is_made(target: Path) -> None:
-    with pytest.raises(StoreMismatch, match="already exists; replace it with --overwrite"):
+    with pytest.raises(StoreMismatch, match="already exists; replace it with --overwrite, in Python "):
         write.create(target, LAYOUT, {})
     assert names(target.parent) == ["c.zarr"]
 
