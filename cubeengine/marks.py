@@ -102,9 +102,10 @@ def mark_problem(info: FieldInfo, mark: Mark) -> str:
         return ""
     if isinstance(mark, str):
         return f"{info.name!r}: {mark!r} is not a mark; a mark is a number, or {LEADING_ZEROS!r}"
-    if _holds(info.dtype, mark):
+    dtype = info.dtype if info.narrow is None else info.narrow
+    if _holds(dtype, mark):
         return ""
-    return f"{info.name!r} is {info.dtype}, {_range(info.dtype)}, which cannot hold {mark}{_hint(info, mark)}"
+    return f"{info.name!r} is {dtype}, {_range(dtype)}, which cannot hold {mark}{_hint(info, mark)}"
 
 
 def _holds(dtype: np.dtype[Any], mark: int | float) -> bool:

@@ -36,6 +36,11 @@ def widened(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(np.float32) if _is_float16(array.dtype) else array
 
 
+def narrow_dtype(stored: np.dtype[Any]) -> np.dtype[Any] | None:
+    """Return a type as stored where `memory_dtype` is a wider one, else None."""
+    return np.dtype(np.float16) if _is_float16(stored) else None
+
+
 def _is_float16(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" and dtype.itemsize == 2
 
@@ -165,6 +170,9 @@ class FieldInfo:
         Align group whose events the rows are; "" for the run's own events.
     note : str
         What a user should know about it, e.g. why it cannot be a signal.
+    narrow : numpy.dtype, or None
+        Type as stored, where that is narrower than in memory (float16): marks, and numbers that values are
+        compared with, are rounded to it.
     """
 
     name: str
@@ -176,6 +184,7 @@ class FieldInfo:
     n_rows: int = 0
     group: str = ""
     note: str = ""
+    narrow: np.dtype[Any] | None = None
 
     def __repr__(self) -> str:
         shape = f", shape {self.shape}" if self.shape else ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -48,6 +49,19 @@ def in_blocks(
 
 def _swapped(window: Window, events: slice, name: str) -> Column:
     return window(name, events)
+
+
+def as_stored(column: Column, narrow: np.dtype[Any] | None) -> Column:
+    """Return a column in the type of its field in the file: numbers it is compared with are rounded to that.
+
+    Parameters
+    ----------
+    column : Column
+        Values in memory.
+    narrow : numpy.dtype, or None
+        See `FieldInfo`.
+    """
+    return column if narrow is None else replace(column, data=column.data.astype(narrow))
 
 
 def block_events(wide: Sequence[FieldInfo]) -> int:

@@ -186,12 +186,12 @@ def _beside(value: Value, other: Value) -> Value:
     """Return a value as it is compared: a condition as 0 or 1, a constant as fits the type of the other."""
     data = value.data
     if not value.is_constant:
-        too_large = other.is_constant and data.dtype == np.float32 and not _in_float32(other.data)
+        too_large = other.is_constant and data.dtype.kind == "f" and not _in_range(data.dtype, other.data)
         return Value(data.view(np.uint8) if value.kind == "b" else floats(value).data if too_large else data)
     # The 64 bits of a whole number are more than those of a float.
     whole = value.kind == "b" or (value.kind == "f" and data.is_integer() and other.kind != "f")
     return Value(int(data) if whole else data)
 
 
-def _in_float32(constant: float) -> bool:
-    return abs(constant) <= float(np.finfo(np.float32).max)
+def _in_range(dtype: np.dtype[Any], constant: float) -> bool:
+    return abs(constant) <= float(np.finfo(dtype).max)

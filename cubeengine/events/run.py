@@ -299,7 +299,13 @@ class Run:
         names = tuple(sorted(item.expression.fields))
         readers = tuple(map(self.reader, names))
         return FormulaReader(
-            item.expression, names, readers, info.dtype, info.shape, info.storage.chunk_events
+            item.expression,
+            names,
+            readers,
+            info.dtype,
+            info.shape,
+            info.storage.chunk_events,
+            tuple(self.fields[name].narrow for name in names),
         )
 
     def detector(self, name: str) -> DetectorInfo | None:

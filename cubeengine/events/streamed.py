@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from cubeengine.events.blocks import part_of
+from cubeengine.events.blocks import as_stored, part_of
 from cubeengine.events.expressions import Expression
 from cubeengine.sources.base import Block, Reader
 from cubeengine.sources.batches import MAX_ROWS, element_range
@@ -77,7 +77,8 @@ class FormulaReader:
     readers: tuple[Reader, ...]  # of these
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    together: int = 1  # rows that are stored, and so decoded, together
+    together: int  # rows that are stored, and so decoded, together
+    narrow: tuple[np.dtype[Any] | None, ...]  # narrower types that the fields are stored in
 
     def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
         """Read rows and compute, block after block; see `Reader.blocks`. Reads whole rows of the fields."""
@@ -107,10 +108,12 @@ class FormulaReader:
         return inner + n_rows * self._row_nbytes + MAX_ROWS * NARROW_NBYTES
 
     def _computed(self, rows: IntArray, narrow: dict[str, Column], place: slice) -> Column:
-        readers = dict(zip(self.names, self.readers, strict=True))
+        fields = dict(zip(self.names, zip(self.readers, self.narrow, strict=True), strict=True))
 
         def column(name: str) -> Column:
-            return part_of(narrow[name], place) if name in narrow else read_column(readers[name], rows)
+            reader, stored = fields[name]
+            read = part_of(narrow[name], place) if name in narrow else read_column(reader, rows)
+            return as_stored(read, stored)
 
         return self.expression.evaluate(column, len(rows))
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.errors import SpecError
-from cubeengine.types import BoolArray, Column
+from cubeengine.types import BoolArray, Column, widened
 
 INT64 = np.iinfo(np.int64)
 
@@ -85,7 +85,7 @@ def to_column(value: Value, n_events: int) -> Column:
     if value.is_constant:
         return Column(np.full(n_events, value.data))
     if value.valid is None:
-        return Column(value.data)
+        return Column(widened(value.data))
     valid: BoolArray = np.logical_and.reduce(value.valid.reshape(n_events, math.prod(value.shape)), axis=1)
     if value.kind == "i" and value.shape and not np.array_equal(_all_elements(valid, value), value.valid):
         return Column(floats(value).data)  # single elements are unknown: only NaN can say so

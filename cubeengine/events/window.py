@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubeengine.events import selections
-from cubeengine.events.blocks import in_blocks, joined, part_of
+from cubeengine.events.blocks import as_stored, in_blocks, joined, part_of
 from cubeengine.events.derived import Counts
 from cubeengine.events.expressions import Columns, Expression
 from cubeengine.events.selections import Cut, MaskCache, Node
@@ -194,7 +194,7 @@ def _cut_states(run: Run, first: int, cut: Cut, columns: Columns, n_events: int)
     if isinstance(cut.condition, selections.Given):
         return selections.given_states(cut.condition, slice(first, first + n_events))
     if not isinstance(cut.condition, Expression):
-        return selections.evaluate(cut, columns, n_events)
+        return selections.evaluate(cut, lambda name: _as_stored(run, name, columns(name)), n_events)
     part = partial(_part, run, first, columns)
     evaluated = partial(selections.evaluate, cut)
     return np.concatenate(list(in_blocks(_wide(run, cut.condition), part, n_events, evaluated)))
@@ -207,7 +207,14 @@ def _wide(run: Run, expression: Expression) -> list[FieldInfo]:
 
 def _part(run: Run, first: int, columns: Columns, name: str, events: slice) -> Column:
     """Give a field for a range of the events of a window that begins at `first`."""
-    name = run.fields.resolve(name)
+    return _as_stored(run, name, _part_of(run, first, columns, run.fields.resolve(name), events))
+
+
+def _as_stored(run: Run, name: str, column: Column) -> Column:
+    return as_stored(column, run.fields[run.fields.resolve(name)].narrow)
+
+
+def _part_of(run: Run, first: int, columns: Columns, name: str, events: slice) -> Column:
     info = run.fields[name]
     if is_streamed(run.derived.get(name)):
         return Window(run, slice(first + events.start, first + events.stop)).column(name)

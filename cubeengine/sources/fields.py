@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cubeengine.sources.stored import Stored
-from cubeengine.types import FieldInfo, FieldKind, Storage, memory_dtype
+from cubeengine.types import FieldInfo, FieldKind, Storage, memory_dtype, narrow_dtype
 
 RUN_LEVEL = frozenset({"UserDataCfg", "Sums", "epicsOnce", "epics_archiver"})
 """Groups whose datasets are once per run, even if their length happens to be the number of events."""
@@ -73,6 +73,7 @@ def describe(
         stored.n_rows if per_row else 1,
         group,
         stored.problem or note,
+        narrow_dtype(stored.dtype),
     )
 
 

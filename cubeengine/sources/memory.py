@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cubeengine.errors import FieldNotFound, SourceFormatError, SpecError
 from cubeengine.marks import LEADING_ZEROS, Marks, check_marks, declared_values, marks_of
@@ -31,6 +31,8 @@ from cubeengine.types import (
     InputFile,
     IntArray,
     Storage,
+    memory_dtype,
+    narrow_dtype,
     widened,
 )
 
@@ -185,8 +187,8 @@ class MemorySource:
                     f"array {name!r} has {lengths.get(name)} rows, but there are {len(stored)} events"
                 )
         rows = time_order(stored)
-        infos = {name: _describe(name, array, FieldKind.EVENT) for name, array in arrays.items()}
-        infos |= {name: _describe(name, array, FieldKind.RUN) for name, array in run_level.items()}
+        infos = {name: _describe(name, array, FieldKind.EVENT) for name, array in self.arrays.items()}
+        infos |= {name: _describe(name, array, FieldKind.RUN) for name, array in self.run_level.items()}
         for name, value in {
             "arrays": arrays,
             "run_level": run_level,
@@ -236,7 +238,7 @@ class MemorySource:
         if LEADING_ZEROS in marks_of(declared):
             n_zero = leading_zeros(reader, self.n_events)
             reader = without_rows(reader, np.array([[0, n_zero]]), self.n_events)
-        return with_marks(reader, declared_values(declared))
+        return with_marks(reader, declared_values(declared), self.fields[name].narrow)
 
     def leading_zero_rows(self, name: str) -> int:
         """Count the rows before the first that is not zero."""
@@ -258,7 +260,9 @@ class MemorySource:
         """Return the same source with more values counted as missing: field -> marks."""
         check_marks(marks, self.fields, "the arrays in memory")
         stored = self.timestamps if self.rows is None else self.timestamps[np.argsort(self.rows)]
-        return replace(self, timestamps=stored, marks={**self.marks, **marks})
+        made = replace(self, timestamps=stored, marks={**self.marks, **marks})
+        object.__setattr__(made, "fields", self.fields)  # its arrays are widened already
+        return made
 
     def _rows_of(self, events: IntArray | slice | None) -> IntArray:
         return rows_of(events, self.rows, self.n_events)
@@ -269,8 +273,10 @@ def _clock(n_events: int) -> NDArray[np.uint64]:
     return pack(nanoseconds // 10**9, nanoseconds % 10**9)
 
 
-def _describe(name: str, array: NDArray[Any], kind: FieldKind) -> FieldInfo:
+def _describe(name: str, given: ArrayLike, kind: FieldKind) -> FieldInfo:
+    array = np.asarray(given)
     per_event = kind is FieldKind.EVENT
     shape = array.shape[1:] if per_event else array.shape
     n_rows = len(array) if per_event else 1
-    return FieldInfo(name, shape, array.dtype.newbyteorder("="), kind, Storage("memory"), "memory", n_rows)
+    dtype, narrow = memory_dtype(array.dtype), narrow_dtype(array.dtype)
+    return FieldInfo(name, shape, dtype, kind, Storage("memory"), "memory", n_rows, narrow=narrow)

@@ -143,7 +143,7 @@ class MatchedReader:
         return max(absent, self.reader.memory_nbytes(n_elements, block_nbytes)) + index
 
 
-def with_marks(reader: Reader, marks: Sequence[int | float]) -> Reader:
+def with_marks(reader: Reader, marks: Sequence[int | float], narrow: np.dtype[Any] | None = None) -> Reader:
     """Return a reader of the same rows for which values that are marks are missing.
 
     A row of integers is missing if all its elements are marks; elements of floats become NaN one by one.
@@ -153,11 +153,14 @@ def with_marks(reader: Reader, marks: Sequence[int | float]) -> Reader:
     reader : Reader
     marks : sequence of numbers
         Numbers that the reader's type can hold.
+    narrow : numpy.dtype, optional
+        Type that the values were stored in, where the reader widens it.
     """
     if not marks:
         return reader
     if reader.dtype.kind == "f":
-        return UnmarkedReader(reader, tuple(marks))
+        stored = reader.dtype if narrow is None else narrow
+        return UnmarkedReader(reader, tuple(float(stored.type(mark)) for mark in marks))
     return MarkedReader(reader, tuple(marks))
 
 

@@ -272,7 +272,7 @@ class SmallDataSource:
         if LEADING_ZEROS in declared:
             reader = without_rows(reader, self._leading_ranges(name), self.stored[name].n_rows)
         certain = certain_marks(info.dtype, info.n_elements) if known else ()
-        reader = with_marks(reader, (*certain, *declared_values(declared)))
+        reader = with_marks(reader, (*certain, *declared_values(declared)), info.narrow)
         return reader if self.match is None or info.group else MatchedReader(reader, self.match)
 
     def _rows_at(self, packed: NDArray[np.uint64], there: NDArray[np.bool_]) -> IntArray:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import cubeengine as ce
+from tests.planning.runs import plan_of
 from tests.suites.sources import read_blocks
 
 N_EVENTS, SHAPE = 60, (5, 7)
@@ -106,3 +107,62 @@ def test_formulas_and_cubes_of_float16_are_those_of_wide_numbers(tmp_path, from_
         np.testing.assert_allclose(cube["square_mean"][number], (wide**2)[kept].mean(), 1e-13)
         np.testing.assert_allclose(cube["total_mean"][number], total[kept].mean(), 1e-12)
         np.testing.assert_allclose(cube["d__f_std"][number], values[kept].astype(float).std(axis=0), 1e-10)
+
+
+H = np.tile([0.1, 0.2, 0.3, -9999, 60000, np.nan], 10).astype("f2")
+
+
+def opened(folder: Path, in_file: bool) -> ce.Run:
+    fields = {"h": H, "pair": np.stack([H, H], axis=1), "big": np.tile(H[:, None], (1, 600))}
+    return write(folder, fields) if in_file else ce.Run(ce.MemorySource(fields))
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_marks_are_rounded_to_float16(tmp_path, in_file):
+    run = opened(tmp_path, in_file)
+    marked = run.with_missing({"h": (-9999, 0.1), "pair": 0.2}).with_missing({"big": 0.3})
+    h, small = marked["h"].read().to_numpy(), H.astype("f4")
+    lacking = np.isin(np.arange(60) % 6, [0, 3, 5])
+    np.testing.assert_array_equal(h, np.where(lacking, np.nan, small))
+    second = np.where(np.arange(60) % 6 == 1, np.nan, small)
+    np.testing.assert_array_equal(marked["pair"].read(), np.stack([second, second], axis=1))
+    third = np.where(np.arange(60) % 6 == 2, np.nan, small)
+    np.testing.assert_array_equal(marked["big"].read()[:, 7], third)
+    with pytest.raises(ce.SpecError, match=r"'h' is float16, numbers up to 65504, which cannot hold 99999"):
+        run.with_missing({"h": 99999})
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+@pytest.mark.parametrize(
+    ("cut", "kept"),
+    [
+        ("{field: h, equal: 0.1}", [0]),
+        ("{field: h, in: [0.1, 0.3]}", [0, 2]),
+        ("{field: h, min: 0.1, max: 0.2}", [0, 1]),
+        ("{field: h, max: 70000}", [0, 1, 2, 3, 4]),
+        ("h == 0.1", [0]),
+        ("h != 0.1", [1, 2, 3, 4]),
+        ("0.1 <= h <= 0.2", [0, 1]),
+        ("h < 100000", [0, 1, 2, 3, 4]),
+        ("h == -9999", [3]),
+        ("pair[1] == 0.3", [2]),
+        ("any(big == 0.2)", [1]),
+        ("h * 2 > 100000", [4]),
+    ],
+)
+def test_numbers_are_compared_with_float16_in_float16(tmp_path, in_file, cut, kept):
+    spec = f"select: {{s: ['{cut}']}}\ncubes: [s]\nsignals: [h]"
+    spec = spec if "field" not in cut else spec.replace("'", "")
+    cube = plan_of(opened(tmp_path, in_file), spec).compute()
+    chosen = np.isin(np.arange(60) % 6, kept)
+    assert cube["n_events"].item() == chosen.sum()
+    np.testing.assert_allclose(cube["h_mean"].item(), H[chosen].astype(float).mean(), 1e-12)
+
+
+def test_streamed_formulas_compare_in_float16_too(tmp_path):
+    spec = ce.CubeSpec(
+        cube="a", derive={"few": "where(big == 0.1, 1, 0)", "plain": "h"}, signals=["few", "plain"]
+    )
+    cube = ce.plan(opened(tmp_path, in_file=True), spec).compute()
+    np.testing.assert_allclose(cube["few_mean"], np.full((1, 600), 10 / 50), 1e-12)
+    assert cube["plain_mean"].item() == pytest.approx(np.nanmean(H.astype(float)), 1e-12)
