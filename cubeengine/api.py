@@ -261,7 +261,7 @@ def plan(
     tuning : Tuning, optional
         Sizes the planner aims at.
     force : bool
-        Whether nearly all events may be in one of several bins, which mostly comes of a wrong unit.
+        Whether nearly all events may be in one of several bins, or all outside: mostly a wrong unit.
 
     Returns
     -------
@@ -272,7 +272,7 @@ def plan(
     ------
     SpecError
         If the spec does not fit the run; lists all problems. If more than 99 % of the selected events are in
-        one of several bins, unless `force` is given.
+        one of several bins, or all outside the bins, unless `force` is given.
     BudgetExceeded
         If the cube does not fit the memory.
 

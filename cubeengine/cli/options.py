@@ -111,7 +111,7 @@ def sample_options(command: F) -> F:
 
 def force_option(command: F) -> F:
     """Add --force."""
-    words = "Accept a cube with nearly all events in one of several bins."
+    words = "Accept a cube with nearly all events in one of several bins, or all events outside."
     return click.option("--force", is_flag=True, help=words)(command)
 
 

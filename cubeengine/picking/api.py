@@ -95,7 +95,7 @@ def pick(
     tuning : Tuning, optional
         Sizes that the work is cut by.
     force : bool
-        Whether nearly all events may be in one of several bins, which mostly comes of a wrong unit.
+        Whether nearly all events may be in one of several bins, or all outside: mostly a wrong unit.
 
     Returns
     -------

@@ -158,9 +158,7 @@ def _lopsided(bound: Bound, name: str) -> Iterator[Problem]:
     fates: Fates = bound.fates[name]
     kept = fates.binned + fates.outside
     if kept and fates.outside > LOPSIDED * kept:
-        yield _warning(
-            ("axes",), f"selection {name!r}: {fates.outside:,} of {kept:,} events lie outside the bins"
-        )
+        yield _warning(("axes",), _beside(bound, name))
     if _is_crowded(bound, name):
         yield _warning(("axes",), _crowd(bound, name))
 
@@ -174,8 +172,20 @@ def _crowd(bound: Bound, name: str) -> str:
     counts, binned = bound.n_events[list(bound.selections).index(name)], bound.fates[name].binned
     return (
         f"selection {name!r}: {counts.max():,} of {binned:,} events are in one bin of {len(counts):,}; "
-        f"{'; '.join(_reach(bound, axis, name) for axis in bound.axes)}; check the unit and the range"
+        f"{_reaches(bound, name)}"
     )
+
+
+def _beside(bound: Bound, name: str) -> str:
+    fates = bound.fates[name]
+    return (
+        f"selection {name!r}: {fates.outside:,} of {fates.binned + fates.outside:,} events lie outside the "
+        f"bins; {_reaches(bound, name)}"
+    )
+
+
+def _reaches(bound: Bound, name: str) -> str:
+    return f"{'; '.join(_reach(bound, axis, name) for axis in bound.axes)}; check the unit and the range"
 
 
 def _reach(bound: Bound, axis: BinnedAxis, name: str) -> str:
@@ -196,7 +206,7 @@ def _reach(bound: Bound, axis: BinnedAxis, name: str) -> str:
 
 
 def crowded_bins(bound: Bound) -> tuple[Problem, ...]:
-    """Return the selections of which nearly all events are in one of several bins, as errors.
+    """Return the selections of which nearly all events are in one of several bins, or all in none, as errors.
 
     They are errors only where no selection spreads over the bins, as laser-off events of a run at one delay
     may well be in one bin; where there are events enough to tell; and not for a quick try on part of a run.
@@ -204,12 +214,17 @@ def crowded_bins(bound: Bound) -> tuple[Problem, ...]:
     filled = [name for name, fates in bound.fates.items() if fates.binned]
     if str(bound.sample) or not all(_is_crowded(bound, name) for name in filled):
         return ()
-    many = (name for name in filled if bound.fates[name].binned >= ENOUGH)
-    return tuple(Problem(("axes",), f"{_crowd(bound, name)}; {ALL_THE_SAME}") for name in many)
+    crowded = (_crowd(bound, name) for name in filled if bound.fates[name].binned >= ENOUGH)
+    beside = (
+        _beside(bound, name)
+        for name, fates in bound.fates.items()
+        if not fates.binned and fates.outside >= ENOUGH
+    )
+    return tuple(Problem(("axes",), f"{message}; {ALL_THE_SAME}") for message in (*crowded, *beside))
 
 
 def check_bins(bound: Bound) -> None:
-    """Raise SpecError where nearly all events are in one of several bins; see `crowded_bins`."""
+    """Raise SpecError where nearly all events are in one of several bins, or all in none; see `crowded_bins`."""
     if errors := crowded_bins(bound):
         raise spec_error(errors)
 

@@ -71,7 +71,7 @@ class Cubing(RunView):
         events, every : int, optional
             A quick try on the first so many events, or on every n-th.
         force : bool
-            Whether nearly all events may be in one of several bins, which mostly comes of a wrong unit.
+            Whether nearly all events may be in one of several bins, or all outside: mostly a wrong unit.
         **binning
             One of: `edges`, a list or ``{"start", "stop", "step" or "bins"}``; `centers`,
             ``{"start", "stop", "step"}`` or a list; `bins`, a number, with ``range=(low, high)`` or over all

@@ -127,6 +127,29 @@ def test_nearly_all_events_outside(outside, warned):
     assert has(messages, f"{outside} of 100 events lie outside the bins") == warned
 
 
+def test_a_selection_with_all_events_outside_is_refused_unless_forced():
+    run, text = memory_run({"x": np.linspace(7, 9, 100)}), UNIT + "axes: [{field: x, edges: [0, 1, 2]}]"
+    said = r"100 of 100 events lie outside the bins; the values of axis 'x' go from 7 to 9.*bins from 0 to 2"
+    with pytest.raises(SpecError, match=said + ".*force=True"):
+        plan_of(run, text)
+    assert plan_of(run, text, force=True).compute()["n_events"].values.tolist() == [[0, 0]]
+    assert plan_of(run, text, events=99).bound.n_events.tolist() == [[0, 0]]  # a quick try
+    few = memory_run({"x": np.linspace(7, 9, 99)})
+    assert plan_of(few, text).bound.n_events.tolist() == [[0, 0]]
+
+
+def test_all_events_of_one_selection_may_be_outside_where_another_spreads():
+    laser = np.arange(600) % 2
+    run = memory_run({"x": np.where(laser == 1, np.linspace(0.1, 1.9, 600), 7), "lightStatus/laser": laser})
+    text = UNIT + (
+        "select: {on: {laser: on}, off: {laser: off}}\ncubes: [%s]\naxes: [{field: x, edges: [0, 1, 2]}]"
+    )
+    assert has(warnings_of(run, text % "on, off"), "selection 'off': 300 of 300 events lie outside the bins")
+    assert plan_of(run, text % "on, off").bound.n_events.sum(axis=1).tolist() == [300, 0]
+    with pytest.raises(SpecError, match="selection 'off': 300 of 300 events lie outside"):
+        plan_of(run, text % "off")
+
+
 @pytest.mark.parametrize(("together", "warned"), [(98, False), (100, True)])
 def test_nearly_all_events_in_one_bin(together, warned):
     run = memory_run({"x": np.where(np.arange(100) < together, 0.3, 1.7)})
