@@ -81,6 +81,12 @@ class StoreMismatch(CubeEngineError, ValueError):
     exit_code = 2
 
 
+class StoreDamaged(StoreMismatch):
+    """A cube of which a chunk cannot be read."""
+
+    exit_code = 3
+
+
 class LaunchError(CubeEngineError, RuntimeError):
     """The workers could not be started, or were lost."""
 

@@ -29,19 +29,20 @@ def command(
     sums of the cube are divided, without errors; where a signal lacks events that is refused, with ways out.
     """
     from cubeengine.plots import describe_cube
-    from cubeengine.store.read import open_cube
+    from cubeengine.store.read import naming_damage, open_cube
 
     if plot is None and (signal or over or difference):
         raise click.UsageError("--signal, --over and --difference need --plot FILE")
     dataset = open_cube(cube)
     if plot is None:
-        click.echo(printable(describe_cube(dataset)))
+        with naming_damage(cube):
+            click.echo(printable(describe_cube(dataset)))
         return
     from cubeengine.cli.progress import working
     from cubeengine.look.cubes import RatioOfRun
     from cubeengine.plots import plot_cube
 
-    with working("drawing"):
+    with working("drawing"), naming_damage(cube):
         figure = plot_cube(dataset, signal, over, difference, ratio=RatioOfRun())
         done = save_figure(figure, Path(plot))
     click.echo(f"{done} {printable(plot)}")

@@ -85,6 +85,16 @@ def run_names(cube: Cube) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
+def experiments(cubes: Sequence[Cube]) -> tuple[str, ...]:
+    """Return the experiments that cubes are of, as far as they or their specs say it."""
+    found: dict[str, None] = {}
+    for cube in cubes:
+        named = (cube.attrs.get("spec") or {}).get("run") or {}
+        names = [name.rpartition(":")[0] for name in run_names(cube)] or [str(named.get("experiment") or "")]
+        found |= dict.fromkeys(filter(None, names))
+    return tuple(found)
+
+
 def check_bins(cubes: Sequence[Cube], *, beside: str | None = None) -> dict[str, dict[str, float]]:
     """Raise where selections or axes differ; settings may, by no more than the tolerance of their axis.
 

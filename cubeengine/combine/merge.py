@@ -15,11 +15,12 @@ from cubeengine.combine.blocks import Limits, block_tasks, run_tasks, write_cube
 from cubeengine.combine.content import Cube
 from cubeengine.combine.hashes import hashes_of
 from cubeengine.combine.progress import Combined, Report
-from cubeengine.combine.stack import RUN, Stack
+from cubeengine.combine.stack import Stack
 from cubeengine.errors import SpecError, StoreMismatch, nearest_names
 from cubeengine.progress import OnProgress
 from cubeengine.schema.calls import as_names, as_path, told
 from cubeengine.store.layout import CubeLayout
+from cubeengine.store.read import RUN, naming_damage
 from cubeengine.store.write import check_target
 
 Owners = Mapping[str, Sequence[Cube]]
@@ -108,10 +109,11 @@ def merge_cubes(
         raise SpecError("run numbers are only for stacking; add --along run, in Python along='run'")
     if along not in (None, RUN):
         raise SpecError(f"cubes can be stacked only along {RUN!r}, not along {along!r}")
-    matched = agree.check_bins(opened, beside=RUN if along else None)
-    owners = _owners(opened, skip, require_all=require_all)
-    plan = Stack.of(opened, runs) if along else Sum(opened)
-    return _written(plan, opened, owners, matched, target, limits, overwrite, on_progress)
+    with naming_damage(*(cube.path for cube in opened)):
+        matched = agree.check_bins(opened, beside=RUN if along else None)
+        owners = _owners(opened, skip, require_all=require_all)
+        plan = Stack.of(opened, runs) if along else Sum(opened)
+        return _written(plan, opened, owners, matched, target, limits, overwrite, on_progress)
 
 
 def _opened(
@@ -156,6 +158,8 @@ def _owners(cubes: Sequence[Cube], skip: Collection[str], *, require_all: bool) 
 
 
 def _notes(cubes: Sequence[Cube], owners: Owners, matched: Matched) -> Iterator[str]:
+    if len(found_in := agree.experiments(cubes)) > 1:
+        yield f"the cubes are of different experiments: {', '.join(found_in)}"
     for axis, found in matched.items():
         yield (
             f"axis {axis!r}: settings and edges differ by up to {found['largest_difference']:.3g}, within "

@@ -73,18 +73,7 @@ class ArrayReader:
         return out
 
     def _chunk(self, stored: StoredArray, index: tuple[int, ...]) -> NDArray[Any]:
-        path = self.folder / chunk_name(index)
-        try:
-            values = np.frombuffer(stored.codec.decode(path.read_bytes()), stored.dtype)
-            return values.reshape(stored.chunks)
-        except FileNotFoundError as err:
-            raise StoreMismatch(
-                f"{path}: this chunk of the cube no longer exists; was the cube replaced?"
-            ) from err
-        except (RuntimeError, ValueError) as err:
-            raise StoreMismatch(
-                f"{path}: this chunk of the cube is damaged ({err}); copy the cube again, or make it again"
-            ) from err
+        return stored.read(self.folder / chunk_name(index))
 
 
 def _overlaps(

@@ -18,6 +18,7 @@ from cubeengine.errors import SpecError, StoreMismatch
 from cubeengine.progress import OnProgress
 from cubeengine.schema.calls import as_mapping, as_names, as_path, told
 from cubeengine.store.layout import CubeLayout
+from cubeengine.store.read import naming_damage
 from cubeengine.store.write import check_target
 
 
@@ -93,7 +94,8 @@ def rebin_cube(
     )
     if not wanted:
         raise SpecError("give what to join: by, edges or drop")
-    return _written(Rebin(opened, wanted), target, limits, overwrite, on_progress)
+    with naming_damage(cube):
+        return _written(Rebin(opened, wanted), target, limits, overwrite, on_progress)
 
 
 def _written(

@@ -16,9 +16,9 @@ from cubeengine.combine.content import Cube, SignalContent, Values, first_elemen
 from cubeengine.combine.progress import Report
 from cubeengine.errors import SpecError, StoreMismatch
 from cubeengine.store.layout import Region
+from cubeengine.store.read import RUN, is_stack
 from cubeengine.types import IntArray
 
-RUN = "run"
 AT = 1
 """Place of `run` among the dimensions: after `selection`."""
 
@@ -154,7 +154,7 @@ def _nothing(shape: Sequence[int]) -> Values:
 def _layers(cube: Cube) -> list[Layer]:
     if RUN not in cube.dims:
         return [Layer(cube, None)]
-    if cube.dims[AT] != RUN:
+    if cube.dims[AT] != RUN or not is_stack(cube.dataset):
         raise StoreMismatch(f"{cube.path}: already has an axis {RUN!r}; it cannot be stacked along it")
     return [Layer(cube, index) for index in range(cube.shape[AT])]
 

@@ -224,7 +224,7 @@ def crowded_bins(bound: Bound) -> tuple[Problem, ...]:
 
 
 def check_bins(bound: Bound) -> None:
-    """Raise SpecError where nearly all events are in one of several bins, or all in none; see `crowded_bins`."""
+    """Raise SpecError where nearly all events are in one of several bins, or in none; see `crowded_bins`."""
     if errors := crowded_bins(bound):
         raise spec_error(errors)
 

@@ -12,7 +12,6 @@ import xarray as xr
 
 from cubeengine.budget import format_size
 from cubeengine.plots.values import (
-    RUN,
     SELECTION,
     axes_for_display,
     axes_of,
@@ -26,9 +25,11 @@ from cubeengine.schema.texts import counted
 from cubeengine.store.read import (
     PICK,
     PICKED,
+    RUN,
     as_dataset,
     cube_facts,
     is_picked,
+    is_stack,
     picked_names,
     signal_names,
 )
@@ -116,7 +117,13 @@ def _axis_row(dataset: xr.Dataset, axis: str) -> list[str]:
         f"{widths[0]:.4g}" if np.allclose(widths, widths[0]) else f"{widths.min():.4g} to {widths.max():.4g}"
     )
     unit = str(dataset[axis].attrs.get("units", ""))
-    return [axis, f"{len(edges)}", *axis_span(dataset, axis), unit, "" if axis == RUN else width]
+    return [
+        axis,
+        f"{len(edges)}",
+        *axis_span(dataset, axis),
+        unit,
+        "" if axis == RUN and is_stack(dataset) else width,
+    ]
 
 
 def _selections(dataset: xr.Dataset) -> Iterator[str]:

@@ -11,11 +11,9 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from cubeengine.errors import SpecError, nearest_names
-from cubeengine.store.read import cube_facts, find_signal, sem, signal_names
+from cubeengine.store.read import RUN, cube_facts, find_signal, is_stack, sem, signal_names
 
 SELECTION = "selection"
-RUN = "run"
-"""Dimension of cubes that are stacked."""
 
 _MINUS = "\N{NO-BREAK SPACE}\N{MINUS SIGN}\N{NO-BREAK SPACE}"
 
@@ -62,7 +60,7 @@ def run_words(dataset: xr.Dataset) -> str:
     named = (facts.get("spec") or {}).get("run") or {}
     if not names and {"experiment", "run"} <= named.keys():
         names = [f"{named['experiment']}:{named['run']}"]
-    if not names and RUN in dataset.dims:
+    if not names and is_stack(dataset):
         names = [f"{named.get('experiment', '')}:{number}" for number in dataset[RUN].values]
     numbers: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
@@ -88,7 +86,7 @@ def _ranges(numbers: Sequence[str]) -> str:
 
 def axis_span(dataset: xr.Dataset, axis: str) -> tuple[str, str]:
     """Give where an axis begins and ends, as text: its edges; of stacked runs the first and the last."""
-    if axis == RUN:
+    if axis == RUN and is_stack(dataset):
         return str(dataset[axis].values[0]), str(dataset[axis].values[-1])
     bounds = dataset.variables.get(f"{axis}_bnds")
     return ("", "") if bounds is None else (f"{bounds.values[0, 0]:.6g}", f"{bounds.values[-1, 1]:.6g}")

@@ -88,6 +88,8 @@ class Album:
 
     def _once(self, name: str, over: str | None = None) -> Iterator[Html]:
         if not self.refusal:
+            # Read here, as a damaged cube is no reason to leave a picture out, but for an error.
+            self._dataset[[f"{name}_{statistic}" for statistic in ("count", "mean", "std")]].load()
             yield self._picture(self._dataset, name, over)
 
     def _picture(self, dataset: xr.Dataset, name: str, over: str | None = None) -> Html:

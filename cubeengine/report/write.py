@@ -7,7 +7,7 @@ from pathlib import Path
 from cubeengine.plots.values import Ratio
 from cubeengine.report.page import MARK, report_html
 from cubeengine.store.files import write_again
-from cubeengine.store.read import check_means, open_cube
+from cubeengine.store.read import check_means, naming_damage, open_cube
 
 
 def write_report(cube: Path | str, file: Path | str, *, ratio: Ratio | None = None) -> Path:
@@ -34,7 +34,7 @@ def write_report(cube: Path | str, file: Path | str, *, ratio: Ratio | None = No
     The page stays below 5 MB, whatever the cube. Without matplotlib it has no pictures.
     """
     file = Path(file)
-    with open_cube(cube) as dataset:
+    with naming_damage(cube), open_cube(cube) as dataset:
         check_means(dataset, cube, "reported on")
         page = report_html(dataset, str(cube), ratio)
     content = page.encode("utf-8", "backslashreplace")

@@ -238,6 +238,12 @@ def _cube_names(spec: CubeSpec) -> Found:
     taken = Counter({"selection": 1, "n_events": 1, "bnds": 1})
     axes = {axis.variable: axis.field for axis in spec.axes}
     for i, axis in enumerate(spec.axes):
+        if axis.variable == "run":
+            yield (
+                ("axes", i, "name" if axis.name else "field"),
+                "'run' is the axis of stacked cubes; give the axis another 'name'",
+            )
+            continue
         yield from _claim(
             taken, ("axes", i, "name" if axis.name else "field"), axis.variable, ("", "_bnds"), axis.field
         )

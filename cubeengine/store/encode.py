@@ -8,6 +8,7 @@ interpreter lock, on the task's own core.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from numcodecs import Blosc, VLenUTF8
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec  # importing zarr also sets blosc to one thread per call
 
-from cubeengine.errors import StoreMismatch
+from cubeengine.errors import StoreDamaged, StoreMismatch
 from cubeengine.store.chunks import SEPARATOR
 from cubeengine.store.layout import STRING
 from cubeengine.store.metadata import ROOT
@@ -99,12 +100,64 @@ class StoredArray:
         packed: bytes = self.codec.encode(chunk)
         return packed
 
+    def read(self, path: Path) -> NDArray[Any]:
+        """Read and unpack the chunk in a file.
+
+        Raises
+        ------
+        StoreMismatch
+            If the file is not there.
+        StoreDamaged
+            If it cannot be unpacked.
+        """
+        try:
+            packed = path.read_bytes()
+            _check_length(path, packed[:_HEADER], len(packed))
+            content = self.codec.decode(packed)
+            if self.dtype.hasobject:
+                values = np.asarray(VLenUTF8().decode(content), object)
+            else:
+                values = np.frombuffer(content, self.dtype)
+            return values.reshape(self.chunks)
+        except FileNotFoundError as err:
+            raise StoreMismatch(
+                f"{path}: this chunk of the cube no longer exists; was the cube replaced?"
+            ) from err
+        except (RuntimeError, ValueError) as err:
+            raise StoreDamaged(
+                f"{path}: this chunk of the cube is damaged ({err}); copy the cube again, or make it again"
+            ) from err
+
     def _whole(self, values: NDArray[Any]) -> NDArray[Any]:
         if values.shape == self.chunks:
             return np.ascontiguousarray(values, self.dtype)
         chunk = np.full(self.chunks, self.fill, self.dtype)
         chunk[tuple(map(slice, values.shape))] = values
         return chunk
+
+
+_HEADER = 16
+"""Bytes in front of what blosc packed; the last four are the length of the whole."""
+
+
+def check_lengths(folder: Path) -> None:
+    """Raise StoreDamaged where a chunk in the folder of an array is not as long as it says itself.
+
+    The library does not look: of a chunk that was cut off it unpacks whatever lies behind it in memory.
+    """
+    for path in sorted(folder.glob("c*")):
+        with path.open("rb") as file:
+            _check_length(path, file.read(_HEADER), os.fstat(file.fileno()).st_size)
+
+
+def _check_length(path: Path, header: bytes, n_bytes: int) -> None:
+    wanted = int.from_bytes(header[12:16], "little")
+    if len(header) < _HEADER or n_bytes != wanted:
+        says = f" of {wanted:,}" if len(header) == _HEADER else ""
+        raise StoreDamaged(
+            f"{path}: this chunk of the cube is damaged (it has {n_bytes:,}{says} bytes); copy the cube "
+            "again, or make it again"
+        )
 
 
 def open_stored(folder: Path) -> StoredArray:

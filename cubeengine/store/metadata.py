@@ -56,6 +56,11 @@ def check_cube(path: Path) -> None:
         kind = (
             "a zarr group" if root.get("node_type") == "group" else "a folder" if path.is_dir() else "a file"
         )
+        if kind == "a file" and _is_netcdf_cube(path):
+            raise StoreMismatch(
+                f"{path}: is a cube in NetCDF: open it with  xarray.open_dataset({str(path)!r}); a cube "
+                "here is a folder *.zarr"
+            )
         reader = "" if kind == "a zarr group" else reader_words(path)
         raise StoreMismatch(
             f"{path}: is {kind} but not a cube (no attribute {MARKER!r}); "
@@ -66,6 +71,17 @@ def check_cube(path: Path) -> None:
             f"{path}: is a cube of format {version}, but this version of cubeengine reads up to "
             f"{FORMAT}; update cubeengine"
         )
+
+
+def _is_netcdf_cube(path: Path) -> bool:
+    """Return whether a file is what `to_netcdf` makes of a cube."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return MARKER in file.attrs
+    except OSError:
+        return False
 
 
 def is_consolidated(path: Path) -> bool:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from cubeengine.errors import FieldNotFound, SpecError, StoreMismatch
+from cubeengine.errors import CubeEngineError, FieldNotFound, SpecError, StoreMismatch
 from cubeengine.schema.calls import as_path, told
 from cubeengine.schema.texts import counted, kind_of
 from cubeengine.store.attributes import facts_of
 from cubeengine.store.chunks import missing_chunks
 from cubeengine.store.digest import cube_hash
+from cubeengine.store.encode import StoredArray, check_lengths, open_stored
 from cubeengine.store.metadata import check_cube, is_consolidated, is_cube
 
 SEM_COMMENT = "standard error of the mean of the events of a bin: std / sqrt(count - 1)"
 """What the attribute `comment` of the result of `sem` says."""
+
+RUN = "run"
+"""Dimension of cubes that are stacked."""
 
 PICKED, PICK = "picked events", "pick"
 """What the attribute `content` says of a store of picked events, and the dimension that only these have."""
@@ -46,7 +51,8 @@ def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] |
     Raises
     ------
     StoreMismatch
-        If there is nothing at `path`, no cube, one of a newer format, or one of which chunks are missing.
+        If there is nothing at `path`, no cube, one of a newer format, or one of which chunks are missing or
+        were cut off.
 
     Examples
     --------
@@ -68,10 +74,47 @@ def open_cube(path: Path | str, *, chunks: Literal["auto"] | Mapping[str, int] |
         )
     # Delays in "ps" or "s" are numbers with a unit; older xarray would make time differences of them.
     wanted = dict(chunks) if isinstance(chunks, Mapping) else chunks
-    dataset: xr.Dataset = xr.open_zarr(
-        path, chunks=wanted, consolidated=is_consolidated(path), decode_timedelta=False
-    )
+    for folder, _ in _arrays(path):
+        check_lengths(folder)
+    with naming_damage(path):
+        dataset: xr.Dataset = xr.open_zarr(
+            path, chunks=wanted, consolidated=is_consolidated(path), decode_timedelta=False
+        )
     return dataset
+
+
+@contextmanager
+def naming_damage(*cubes: Path | str) -> Iterator[None]:
+    """Name the damaged chunk where reading values of these cubes fails: the library names none.
+
+    Raises
+    ------
+    StoreDamaged
+        If a chunk cannot be unpacked; any other error stays as it is.
+    """
+    try:
+        yield
+    except CubeEngineError:
+        raise
+    except Exception:  # whatever the library makes of it
+        for cube in cubes:
+            _check_chunks(Path(cube))
+        raise
+
+
+def _check_chunks(cube: Path) -> None:
+    for folder, stored in _arrays(cube):
+        for chunk in sorted(folder.glob("c*")):
+            stored.read(chunk)
+
+
+def _arrays(cube: Path) -> Iterator[tuple[Path, StoredArray]]:
+    """Give the arrays of our make in a cube."""
+    for folder in sorted(path for path in cube.iterdir() if path.is_dir()):
+        try:
+            yield folder, open_stored(folder)
+        except StoreMismatch:  # of another make, which the library reads
+            continue
 
 
 def as_dataset(cube: xr.Dataset | str | os.PathLike[str]) -> xr.Dataset:
@@ -117,6 +160,11 @@ def cube_facts(cube: xr.Dataset | str | os.PathLike[str]) -> dict[str, Any]:
     True
     """
     return facts_of(as_dataset(cube).attrs)
+
+
+def is_stack(dataset: xr.Dataset) -> bool:
+    """Return whether a cube is a stack along `run`: run numbers are integers, and labels of bins floats."""
+    return RUN in dataset.dims and RUN in dataset.coords and dataset[RUN].dtype.kind in "iu"
 
 
 def is_picked(dataset: xr.Dataset) -> bool:

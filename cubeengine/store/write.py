@@ -94,15 +94,22 @@ def is_made(path: Path, key: str) -> bool:
     return isinstance(plan, dict) and plan.get("key") == key
 
 
+_OTHERS = (".nc", ".h5", ".hdf5", ".yaml", ".yml", ".json")
+"""Ends of names of files that are no zarr stores."""
+
+
 def check_target(target: Path, *, overwrite: bool) -> None:
     """Raise where a cube may not be published at `target`; to be called before anything is computed.
 
     Raises
     ------
     StoreMismatch
-        If the folder of `target` is not there, or something is at `target` that is no cube, or a cube
-        without `overwrite`, or a link.
+        If `target` has the name of another kind of file, its folder is not there, or something is at
+        `target` that is no cube, or a cube without `overwrite`, or a link.
     """
+    if target.suffix.lower() in _OTHERS:
+        netcdf = f", or use ce.open_cube(...).to_netcdf({target.name!r})" if target.suffix == ".nc" else ""
+        raise StoreMismatch(f"{target}: the output is a zarr store; end the name with .zarr{netcdf}")
     if not target.parent.is_dir():
         raise StoreMismatch(f"{target}: its folder {str(target.parent)!r} does not exist; create it first")
     if target.is_symlink():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import cubeengine as ce
 from tests.cli.conftest import Call
 
 
@@ -73,3 +74,29 @@ def test_unknown_kind_of_picture_is_an_error(call: Call, cube: Path) -> None:
 def test_what_is_no_cube_is_refused(call: Call, folder: Path) -> None:
     assert call("show", folder).code == 2
     assert call("show", "nowhere.zarr").code == 2
+
+
+@pytest.mark.parametrize("name", ["ipm2__sum_mean", "n_events", "delay"])
+def test_a_damaged_chunk_is_named_and_ends_with_three(call: Call, cube: Path, name: str) -> None:
+    chunk = next((cube / name).glob("c*"))
+    chunk.write_bytes(chunk.read_bytes()[:-8])
+
+    draw = ["show", cube, "--plot", "sum.png", "--signal", "ipm2/sum"]
+    rebin = ["rebin", cube, "--by", "delay=3", "-o", "coarse.zarr"]
+    for command in (draw, ["report", cube, "page.html"], rebin):
+        outcome = call(*command)
+        assert outcome.code == 3, outcome.err
+        assert f"cube.zarr/{name}/{chunk.name}: this chunk of the cube is damaged" in outcome.err
+    assert not Path("coarse.zarr").exists()
+
+
+def test_a_cube_in_netcdf_is_told_from_a_run(call: Call, cube: Path) -> None:
+    ce.open_cube(cube).to_netcdf("c.nc")
+    shown = call("show", "c.nc")
+    assert (shown.code, "is a cube in NetCDF: open it with  xarray.open_dataset('c.nc')" in shown.err) == (
+        2,
+        True,
+    )
+    with pytest.raises(ce.StoreMismatch, match="is a cube in NetCDF"):
+        ce.open_cube("c.nc")
+    assert "cubeengine fields" in call("show", "xpptest01_Run0007.h5").err

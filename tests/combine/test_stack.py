@@ -10,6 +10,8 @@ import pytest
 import cubeengine as ce
 from cubeengine.combine.merge import merge_cubes
 from cubeengine.combine.rebin import rebin_cube
+from cubeengine.errors import StoreMismatch
+from cubeengine.plots.values import axis_span
 from cubeengine.store.read import cube_facts
 from tests.combine.cubes import Events, assert_same_cube, dataset_of, split, write_parts
 from tests.planning.runs import memory_run
@@ -137,3 +139,27 @@ def test_runs_of_one_number_and_cubes_of_several_runs_are_refused(tmp_path: Path
         merge_cubes([tmp_path / "ab.zarr", c], tmp_path / "stack.zarr", along="run")
     with pytest.raises(ce.StoreMismatch, match=r"is of run 1, as .*r1.zarr is"):
         merge_cubes([a, save(other, tmp_path / "o.zarr")], tmp_path / "stack.zarr", along="run")
+
+
+def test_an_axis_called_run_is_no_stack(tmp_path: Path) -> None:
+    """Old cubes may have such an axis; its bins are no runs."""
+    paths = []
+    for number in (1, 2):
+        cube = dataset_of(Events.random(50, seed=number), run=number, y_edges=None)
+        cube = cube.rename(x="run", x_bnds="run_bnds")
+        paths.append(save(cube, tmp_path / f"{number}.zarr"))
+    with pytest.raises(StoreMismatch, match="already has an axis 'run'"):
+        merge_cubes(paths, tmp_path / "stack.zarr", along="run")
+    assert axis_span(ce.open_cube(paths[0]), "run") == ("-1", "2")
+
+
+def test_cubes_of_two_experiments_are_told_first(tmp_path: Path) -> None:
+    paths = []
+    for number, experiment in ((1, "xppa"), (2, "xppb")):
+        cube = dataset_of(Events.random(50, seed=number), run=number)
+        cube.attrs["run"] = f"{experiment}:{number}"
+        paths.append(save(cube, tmp_path / f"{number}.zarr"))
+    made = merge_cubes(paths, tmp_path / "both.zarr")
+    assert made.notes[0] == "the cubes are of different experiments: xppa, xppb"
+    alone = merge_cubes([paths[0], made.path], tmp_path / "more.zarr", allow=["same-run"])
+    assert alone.notes[0] == "the cubes are of different experiments: xppa, xppb"

@@ -85,6 +85,8 @@ def test_one_field_may_be_two_axes() -> None:
             "[{field: x, quantiles: 2, name: selection}]",
             r"axes\[0\].name: .*two variables called 'selection'",
         ),
+        ("[{field: x, quantiles: 2, name: run}]", r"axes\[0\].name: 'run' is the axis of stacked cubes"),
+        ("[{field: run, quantiles: 2}]", r"axes\[0\].field: 'run' is the axis of stacked cubes"),
         ("[{field: x, quantiles: 2, name: a/b}]", r"axes\[0\].name: 'a/b' is not a name"),
         ("[{field: x, quantiles: 2, name: diode}]", "an axis in the cube is already called 'diode'"),
     ],

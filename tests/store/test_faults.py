@@ -187,3 +187,24 @@ def test_old_cube_that_cannot_be_removed_is_a_warning_in_the_log(
         save(target, 2.0)
     assert float(open_cube(target)["m"][0, 0]) == 2.0
     assert "delete it by hand" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["base.nc", "base.h5", "base.hdf5", "base.yaml", "BASE.NC"])
+def test_names_of_other_kinds_of_files_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StoreMismatch, match=r"the output is a zarr store; end the name with \.zarr"):
+        write.check_target(tmp_path / name, overwrite=False)
+    write.check_target(tmp_path / "base", overwrite=False)
+    write.check_target(tmp_path / "base.zarr", overwrite=False)
+
+
+@pytest.mark.parametrize("length", [0, 10, 20, -8])
+def test_a_chunk_that_was_cut_off_is_refused(target: Path, length: int) -> None:
+    """Noise is stored as it is, and blosc unpacks what lies behind such a chunk in memory."""
+    store = write.create(target, LAYOUT, {}, overwrite=True)
+    whole = (slice(None), slice(None))
+    write.write_region(store, "m", whole, np.random.default_rng(0).normal(size=SHAPE))
+    write.publish(store, target, overwrite=True)
+    chunk = target / "m" / "c.3.0"
+    chunk.write_bytes(chunk.read_bytes()[:length])
+    with pytest.raises(StoreMismatch, match=r"m/c\.3\.0: this chunk of the cube is damaged"):
+        open_cube(target)
