@@ -16,6 +16,8 @@ from cubeengine.events.run import Run
 from cubeengine.events.scan import is_counter, settings_tolerance
 from cubeengine.events.settings import Settings
 from cubeengine.events.states import States
+from cubeengine.events.streamed import Streamed
+from cubeengine.events.values import INT64
 from cubeengine.events.window import Window
 from cubeengine.kernels.bins import bin_index
 from cubeengine.planning.distinct import Distinct, n_chains, quantile_edges, settings, smallest_gap
@@ -176,6 +178,7 @@ class AxisFinder:
         """Look at the events of a window that some selection keeps."""
         column = (self._settings if self._spec.form == "steps" else self._source).column(window)
         if self._spec.form == "steps":
+            self._check_whole(window)
             values = column.data[kept if column.valid is None else kept & column.valid]
         else:
             values = numbers(column)[kept]
@@ -230,15 +233,34 @@ class AxisFinder:
             raise PlanError(f"axis {self._spec.field!r}: {err}") from err
         return edges
 
+    def _check_whole(self, window: Window) -> None:
+        """Raise where a formula takes whole numbers that become floats in it: unlike ones would be equal."""
+        name = self._settings.field
+        variable = self._run.derived.get(name)
+        if not isinstance(variable, Streamed) or window.column(name).data.dtype.kind != "f":
+            return
+        for field in sorted(variable.expression.fields):
+            column = window.column(field)
+            kept = column.data if column.valid is None else column.data[column.valid]
+            if kept.dtype == np.uint64 and kept.max(initial=0) > INT64.max:
+                raise PlanError(
+                    f"axis {self._spec.field!r}: steps: {name!r} is computed of {field!r}, whose whole "
+                    "numbers of 2**63 and more become floats in formulas, so that unlike ones may be equal; "
+                    "give edges, or steps of another field"
+                )
+
     def _check_exact(self, found: Settings, tolerance: float) -> None:
         """Raise where whole numbers that differ by more than the tolerance are one number as float64."""
         pairs = zip(found.lowest.tolist(), found.highest.tolist(), strict=True)
         for low, high in pairs if found.lowest.dtype.kind in "iu" else ():
             if high - low > tolerance:
-                derive = f"{{steps: '`{self._settings.field}` - {low}'}}"
+                derive = f"derive: {{steps: '`{self._settings.field}` - {low}'}}"
+                wanted = f"take a large number off first:  {derive}"
+                if high > INT64.max:
+                    wanted = "whole numbers of 2**63 and more cannot be steps: give edges, or another field"
                 raise PlanError(
                     f"axis {self._spec.field!r}: steps: {low} and {high} differ, but not as float64, "
-                    f"which bins are made of; take a large number off first:  derive: {derive}"
+                    f"which bins are made of; {wanted}"
                 )
 
     def _check_steps(self, n_found: int, tolerance: float) -> None:

@@ -106,6 +106,24 @@ def test_tolerance_may_carry_a_unit():
             bound_of(memory_run({"m": values}), other)
 
 
+def test_whole_numbers_that_no_formula_computes_with_exactly_are_no_steps():
+    values = np.repeat(np.array([0, 100, 200, 300], np.uint64) + np.uint64(2**63), 20)
+    run = memory_run({"n": values})
+    with pytest.raises(PlanError, match=r"2\*\*63 and more cannot be steps") as caught:
+        bound_of(run, "axes: [{field: n, steps: auto}]")
+    assert "derive" not in str(caught.value)
+    text = f"derive: {{off: '`n` - {2**63}'}}\naxes: [{{field: off, steps: auto}}]"
+    with pytest.raises(PlanError, match=r"'off' is computed of 'n', whose whole numbers of 2\*\*63"):
+        bound_of(run, text)
+    near = memory_run({"n": values - np.uint64(2**62)})
+    bound = bound_of(near, text.replace(str(2**63), str(2**62)))
+    assert bound.n_events.ravel().tolist() == [20] * 4
+    bits = bound_of(run, "derive: {low: '`n` & 1023'}\naxes: [{field: low, steps: auto}]")
+    assert bits.n_events.ravel().tolist() == [20] * 4
+    far = bound_of(run, text.replace("steps: auto", "edges: [-1e5, 1e5]"))
+    assert far.n_events.sum() == 80
+
+
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("first", [2**53, 2**62, -(2**62)])
 def test_whole_numbers_that_float64_joins_are_refused(first, missing):
