@@ -16,6 +16,7 @@ from cubeengine.planning.bind import Bound
 from cubeengine.planning.derive import lacks_laser
 from cubeengine.planning.fates import Fates
 from cubeengine.planning.warn_borders import rounding_warnings
+from cubeengine.planning.warn_units import unit_warnings
 from cubeengine.planning.wasteful import empty_bins
 from cubeengine.schema.problems import Problem, SpecPath, spec_error
 from cubeengine.spec.axes import axis_unit
@@ -51,6 +52,7 @@ def plan_warnings(bound: Bound) -> Iterator[Problem]:
         yield from _undeclared_unit(bound, number)
     for path, message in rounding_warnings(bound.spec, bound.census.beside):
         yield _warning(path, message)
+    yield from unit_warnings(bound.spec)
     for name in bound.delays:
         yield from _no_laser_field(bound, name)
     for name in bound.near:

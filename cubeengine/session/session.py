@@ -22,6 +22,7 @@ from cubeengine.events.variables import check_variable_name
 from cubeengine.planning.bind import chosen_events, with_declared
 from cubeengine.planning.derive import add_derived
 from cubeengine.planning.percentiles import with_numbers
+from cubeengine.planning.warn_units import unit_words
 from cubeengine.schema.calls import as_mapping, no_attribute, told_methods
 from cubeengine.schema.texts import NAME, kind_of
 from cubeengine.session.cubing import Cubing
@@ -173,6 +174,9 @@ class Session(Cubing, Looking):
         if unit is not None:
             notes = notes.with_spec(units={**notes.spec.units, full: unit})
         self._become(notes)
+        if full in notes.spec.derive:
+            for message in unit_words(notes.spec, notes.spec.derive[full].expression or ""):
+                _LOG.warning("%s: %s", name, message)
 
     def remove(self, name: str) -> None:
         """Remove a variable that was added.

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+import cubeengine as ce
 from cubeengine import api
 from cubeengine.errors import SpecError
 from cubeengine.picking.api import pick
@@ -439,3 +440,38 @@ def test_large_arrays_are_not_looked_through(monkeypatch):
     frames[:5] = 0
     monkeypatch.setattr("cubeengine.planning.warn.MOST_LOOKED_AT", frames.nbytes - 1)
     assert not warnings_of(memory_run({"f": frames}), "signals: [f]")
+
+
+# Units of the fields of a formula
+
+SUM = "units: {scan/lxt: s, tt/ttCorr: ps, i0: mJ}\nderive: {d: '%s'}\nsignals: [d]"
+
+
+@pytest.mark.parametrize(
+    ("formula", "said"),
+    [
+        ("scan__lxt + tt__ttCorr", "adds scan/lxt (s) and tt/ttCorr (ps); expressions take the numbers"),
+        ("1 * (tt__ttCorr - scan__lxt)", "takes the difference of tt/ttCorr (ps) and scan/lxt (s)"),
+        ("scan__lxt > tt__ttCorr", "compares scan/lxt (s) with tt/ttCorr (ps)"),
+        ("scan__lxt + i0", "adds scan/lxt (s) and i0 (mJ)"),
+        ("scan__lxt * 1e12 + tt__ttCorr", ""),
+        ("scan__lxt * tt__ttCorr", ""),
+        ("scan__lxt + scan__lxt", ""),
+    ],
+)
+def test_fields_of_different_units_in_one_sum_are_told(formula, said):
+    run = memory_run({name: np.linspace(0.1, 1.9, 20) for name in ("scan/lxt", "tt/ttCorr", "i0")})
+    messages = warnings_of(run, SUM % formula)
+    assert has(messages, said) if said else not has(messages, "as stored")
+    if formula == "scan__lxt + tt__ttCorr":
+        assert has(messages, "write  scan__lxt * 1e12 + tt__ttCorr,  or use the recipe  delay")
+
+
+def test_a_condition_and_a_session_tell_of_units_too(caplog):
+    run = memory_run({name: np.linspace(0.1, 1.9, 20) for name in ("scan/lxt", "tt/ttCorr", "i0")})
+    text = "units: {scan/lxt: s, tt/ttCorr: ps}\nselect: {on: ['scan__lxt < tt__ttCorr']}\nsignals: [i0]"
+    assert has(warnings_of(run, text + "\ncubes: [on]"), "compares scan/lxt (s) with tt/ttCorr (ps)")
+    session = ce.explore(run, saved=None)
+    session.declare({"scan/lxt": "s", "tt/ttCorr": "ps"})
+    session.add("d", "scan__lxt + tt__ttCorr")
+    assert "d: adds scan/lxt (s) and tt/ttCorr (ps)" in caplog.text
