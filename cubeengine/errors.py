@@ -32,10 +32,10 @@ class FieldNotFound(CubeEngineError, KeyError):
 
     exit_code = 2
 
-    def __init__(self, name: str, where: str, known: Sequence[str], hint: str = "") -> None:
+    def __init__(self, name: str, where: str, known: Sequence[str], hint: str = "", said: str = "") -> None:
         self.name, self.where, self.nearest = name, where, nearest_names(name, known)
         near = f"; nearest: {', '.join(map(repr, self.nearest))}" if self.nearest else ""
-        super().__init__(f"field {name!r} is not in {where}{near}{'; ' + hint if hint else ''}")
+        super().__init__(f"{said or f'field {name!r} is not'} in {where}{near}{'; ' + hint if hint else ''}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore_error, (type(self), self.args), self.__dict__

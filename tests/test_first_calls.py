@@ -382,3 +382,28 @@ def test_options_have_their_names_in_python(folder: Path) -> None:
         ce.plan(path, folder / "delay.yaml").to_zarr(folder / "delay.zarr")
     with pytest.raises(FieldNotFound, match=r"list all: run.fields, or  cubeengine fields .*Run0007.h5"):
         ce.open_run(path)["zzz/qqq"]
+
+
+def test_what_is_no_axis_no_field_and_no_other_cube_is_told(folder: Path, tmp_path: Path) -> None:
+    cube, target = folder / "delay.zarr", tmp_path / "new.zarr"
+
+    with pytest.raises(SpecError, match=r"'ipm3/sum' is a signal, not an axis; .* here: ipm2__sum"):
+        ce.rebin_cube(cube, target, drop=["ipm3/sum"])
+    with pytest.raises(StoreMismatch, match=r"is given twice, .*allow same-run"):
+        ce.merge_cubes([cube, cube], target)
+    with pytest.raises(FieldNotFound, match="no field matches 'nothing' in run"):
+        ce.open_run(folder / "xpptest01_Run0007.h5").fields.match("nothing")
+    made = ce.rebin_cube(cube, target, drop=["ipm2__sum"])
+    assert repr(made).startswith(f"<Combined cube '{target}': ")
+
+
+@pytest.mark.parametrize("name", ["new", "shell"])
+def test_examples_in_help_keep_their_lines(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+
+    examples = [line for line in shown.splitlines() if line.startswith(f"    cubeengine {name} ")]
+    assert examples
+    assert "\b" not in shown
+    assert "\\b" not in shown
+    assert all(line.count("cubeengine") == 1 for line in examples)

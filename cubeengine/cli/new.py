@@ -13,14 +13,14 @@ from cubeengine.cli.options import source_options
 @click.command("new", cls=Command, short_help="Print a starter spec that fits a run.")
 @source_options
 def command(source: str, xtc: tuple[str, ...]) -> None:
-    r"""Print a starter spec for SOURCE, a file, a directory or experiment:run.
+    """Print a starter spec for SOURCE, a file, a directory or experiment:run.
 
     It has the scan axis, i0, laser and selections that fit the run, and runs as it is:
 
     \b
       cubeengine new data/xpptut15_Run0252.h5 > cube.yaml
       cubeengine run cube.yaml
-    """
+    """  # noqa: D301 - \b keeps the lines below apart
     from cubeengine import api
     from cubeengine.cli.progress import working
     from cubeengine.events.opening import open_located

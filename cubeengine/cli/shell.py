@@ -37,7 +37,7 @@ _SELECTION = re.compile(
 )  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, source: str, xtc: tuple[str, ...], code: str | None, saved: str) -> None:
-    r"""Explore SOURCE, a file, a directory or experiment:run, in IPython: as `run`, with `ce` imported.
+    """Explore SOURCE, a file, a directory or experiment:run, in IPython: as `run`, with `ce` imported.
 
     What is added, declared and selected is saved when the shell ends, and is there next time. Commands may
     also come from a pipe:
@@ -45,7 +45,7 @@ def command(ctx: click.Context, source: str, xtc: tuple[str, ...], code: str | N
     \b
       cubeengine shell data/xpptut15_Run0252.h5
       cubeengine shell xpptut15:252 -c 'print(run.cut_flow("on"))'
-    """
+    """  # noqa: D301 - \b keeps the lines below apart
     session = _session(source, xtc, saved)
     with _ends_of_its_own(session):
         failed = _ipython(session, code)

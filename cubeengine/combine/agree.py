@@ -59,10 +59,11 @@ def _check_runs(cubes: Sequence[Cube]) -> None:
         for key, what in _sources(cube):
             other = owners.setdefault(key, cube)
             if other is not cube:
+                again = other.path.resolve() == cube.path.resolve()
+                said = "is given twice" if again else f"{what} is also that of {other.path}"
                 raise StoreMismatch(
-                    f"{cube.path}: {what} is also that of {other.path}, so its events would be counted "
-                    "twice; leave one cube out, or add both with --allow same-run, in Python "
-                    "allow=['same-run']"
+                    f"{cube.path}: {said}, so its events would be counted twice; leave one cube out, or add "
+                    "both with --allow same-run, in Python allow=['same-run']"
                 )
 
 

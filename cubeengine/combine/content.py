@@ -142,6 +142,11 @@ class Cube:
             )
         if variable_name(name) in self.axes:
             return variable_name(name)
+        if variable_name(name) in self.signals:
+            raise SpecError(
+                f"{self.path}: {name!r} is a signal, not an axis; an axis is joined, or dropped by summing "
+                f"over it; here: {', '.join(self.axes)}"
+            )
         near = nearest_names(variable_name(name), self.axes) or self.axes
         raise SpecError(f"{self.path}: has no axis {name!r}; nearest: {', '.join(map(repr, near))}")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cubeengine.progress import OnProgress, Progress
+from cubeengine.schema.texts import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class Combined:
     notes: tuple[str, ...]
     seconds: float
     read_nbytes: int
+
+    def __repr__(self) -> str:
+        notes = f", {counted(len(self.notes), 'note')}" if self.notes else ""
+        return f"<Combined cube {str(self.path)!r}: {self.seconds:.3g} s{notes}>"
 
 
 class Report:

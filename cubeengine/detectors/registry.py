@@ -63,6 +63,8 @@ def stage_options(name: str) -> type[Options]:
     if name not in _BUILT_IN:
         near = nearest_names(name, stage_names())
         hint = f"nearest: {', '.join(map(repr, near))}" if near else f"known: {', '.join(stage_names())}"
+        if name == "mean":
+            hint = "write  {sum: {how: mean}}  for the mean of a frame's elements"
         raise SpecError(f"there is no stage {name!r}; {hint}")
     return _built_in(name)
 

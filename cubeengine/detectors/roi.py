@@ -42,6 +42,9 @@ def _read_ranges(value: object) -> tuple[Range, ...] | None:
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise SpecError(f"must be one [first, last + 1] for each dimension, but is {kind_of(value)}")
     if all(type(item) is int for item in value):
+        if len(value) > 2 and len(value) % 2 == 0:
+            pairs = [list(value[at : at + 2]) for at in range(0, len(value), 2)]
+            raise SpecError(f"must be one [first, last + 1] for each dimension; write {pairs}")
         return (_read_range(value),)
     return tuple(map(_read_range, value))
 

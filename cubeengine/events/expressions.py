@@ -59,6 +59,11 @@ class Expression:
         tree = parsing.parse(text)
         return cls(grammar.canonical(tree), frozenset(grammar.field_names(tree)), tree, text)
 
+    @property
+    def as_written(self) -> str:
+        """The text as the user wrote it, in one line; the canonical one where that is not known."""
+        return " ".join((self.written or self.text).split())
+
     def evaluate(self, columns: Columns, n_events: int) -> Column:
         """Compute the value of every event.
 
@@ -86,7 +91,7 @@ class Expression:
             with np.errstate(all="ignore"):
                 return evaluator.blamed(to_column(evaluator.value(self.tree), n_events))
         except SpecError as err:
-            raise SpecError(f"expression {self.text}: {err}") from err
+            raise SpecError(f"expression {self.as_written}: {err}") from err
 
     def result(self, fields: Mapping[str, FieldInfo]) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Give shape and type of one event's value, by computing it for no events: reads nothing.

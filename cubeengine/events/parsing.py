@@ -42,13 +42,22 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
     r"|(?P<operator>\*\*|//|<=|>=|==|!=|[-+*/%<>&|~()\[\],:])"
 )
+_CALLED = re.compile(r"\.([A-Za-z_0-9]+)\s*\(")
+_COMPARED = re.compile(r"[=!]=\s*$")
+_BOUND = re.compile(r"(`[^`]+`|\w+)\s*([<>])=?\s*([-+.\deE]+)\s*$")
+"""A call of a method; an operator that compares before a text; a field and a number that bounds it."""
+_BOUND_KEYS = {"<": "max", ">": "min"}
 _WORDS = frozenset({"and", "or", "not"})
 _CONSTANTS: Mapping[str, float] = {"pi": math.pi}
+_ALONG_EVENTS = frozenset({"median", "std", "rolling", "smooth", "average"})
 _HINTS: Mapping[str, str] = {
     "'": "strings are not allowed; write field names in backticks",
     '"': "strings are not allowed; write field names in backticks",
     ".": "attributes are not allowed; write field names in backticks",
     "=": "assignment is not allowed; to compare, write ==",
+    "&&": "'&&' is not allowed; write and",
+    "||": "'||' is not allowed; write or",
+    "!": "'!' is not allowed; write not",
     "^": "'^' is not allowed; for a power, write **",
     "`": "this backtick is not closed",
     "if": "'if' is not allowed; use where(condition, yes, no)",
@@ -116,19 +125,24 @@ class _Parser:
         """Check characters and words; give ASCII of the same length with words for backticks."""
         parts, at, last = [], 0, "space"
         while at < len(self.text):
+            if (pair := self.text[at : at + 2]) in ("&&", "||"):
+                self._refuse(at, pair)
             match = _TOKEN.match(self.text, at)
             if match is None:
                 self._refuse(at, self.text[at])
             kind = match.lastgroup or ""
             parts.append(self._token(kind, match[0], at, last))
-            at, last = match.end(), kind
+            at = match.end()
+            if kind != "space":
+                last = "logic" if match[0] in _WORDS else kind
         return "".join(parts)
 
     def _token(self, kind: str, token: str, at: int, last: str) -> str:
-        if kind in {"field", "number", "word"} and last in {"field", "number", "word"}:
-            raise self._error(at, f"{token!r} follows without an operator before it")
         if kind == "word" and token not in _WORDS and keyword.iskeyword(token):
             self._refuse(at, token)
+        if token not in _WORDS and {kind, last} <= {"field", "number", "word"}:
+            unit = _unit_words(self.text[:at], token) if (last, kind) == ("number", "word") else ""
+            raise self._error(at, f"{token!r} follows without an operator before it{unit}")
         if kind == "word" and (token.startswith("_") or token.endswith("__")):
             raise self._error(
                 at, f"{token!r} is not a field name; write field names with special characters in `"
@@ -209,7 +223,9 @@ class _Parser:
         name = node.func.id
         if name not in FUNCTIONS:
             near = nearest_names(name, tuple(FUNCTIONS)) or tuple(sorted(FUNCTIONS))
-            raise self._error(at, f"there is no function {name!r}; nearest: {', '.join(map(repr, near))}")
+            running = "; along events there is the recipe  running" if name in _ALONG_EVENTS else ""
+            nearest = ", ".join(map(repr, near))
+            raise self._error(at, f"there is no function {name!r}; nearest: {nearest}{running}")
         arguments = tuple(self._node(part, depth) for part in node.args)
         self._check_arguments(name, arguments, at)
         return Call(name, arguments)
@@ -251,6 +267,15 @@ class _Parser:
         return node.col_offset + self.lead
 
     def _refuse(self, at: int, token: str) -> NoReturn:
+        called, compared = _CALLED.match(self.text, at), _COMPARED.search(self.text[:at])
+        if called and called[1] in FUNCTIONS:
+            raise self._error(at, f"attributes are not allowed; write {called[1]}(x)")
+        if token in "'\"" and compared:
+            raise self._error(
+                at,
+                "strings are not allowed; compare a number, as == 1, or ask for the laser with  laser: on,  "
+                "in Python laser='on'",
+            )
         raise self._error(at, _HINTS.get(token, f"{token!r} is not allowed"))
 
     def _error(self, at: int, what: str) -> ExpressionError:
@@ -268,6 +293,16 @@ _BUILDERS: Mapping[type[ast.expr], Callable[..., Node]] = {
     ast.Call: _Parser._call,
     ast.Subscript: _Parser._subscript,
 }
+
+
+def _unit_words(before: str, unit: str) -> str:
+    """Say where a number with a unit belongs, after the text up to the unit."""
+    bound = _BOUND.search(before)
+    field, sign, number = bound.groups() if bound else ("FIELD", ">", "1")
+    name = field.strip("`").replace("__", "/")
+    return (
+        f"; a number with a unit belongs in a cut:  {{field: {name}, {_BOUND_KEYS[sign]}: {number} {unit}}}"
+    )
 
 
 def _power_of(node: Node) -> float:

@@ -144,7 +144,8 @@ class FieldTable(Mapping[str, FieldInfo]):
         wanted = pattern.lower() if set("*?[") & set(pattern) else f"*{pattern.lower()}*"
         found = {name: info for name, info in self._fields.items() if fnmatchcase(name.lower(), wanted)}
         if not found:
-            raise FieldNotFound(pattern, self._where, list(self._fields), self._hint)
+            said = f"no field matches {pattern!r}"
+            raise FieldNotFound(pattern, self._where, list(self._fields), self._hint, said)
         return self._part(found, f"{self._where} that match {pattern!r}")
 
     def below(self, name: str) -> FieldTable:

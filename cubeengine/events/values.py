@@ -229,7 +229,10 @@ def element(value: Value, index: tuple[int | slice, ...]) -> Value:
     """
     if len(index) > len(value.shape):
         found = f"values of shape {value.shape}" if value.shape else "one value"
-        raise SpecError(f"[{len(index)} subscripts] on {found} per event; leave out the event axis")
+        subscripts = "1 subscript" if len(index) == 1 else f"{len(index)} subscripts"
+        fewer = ", ".join(str(part) if isinstance(part, int) else ":" for part in index[1:])
+        write = f": write [{fewer}]" if len(index) == len(value.shape) + 1 > 1 else ""
+        raise SpecError(f"{subscripts} on {found} per event; leave out the event axis{write}")
     for size, part in zip(value.shape, index, strict=False):
         _check_subscript(part, size)
     place = (slice(None), *index)

@@ -107,7 +107,8 @@ def _named(cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str
     if first in kwargs:
         raise SpecError(f"{cls.__name__}: {first!r} is given twice, once without its name and once with it")
     if first and (len(args) == 1 or cls.takes_several):
-        return {first: args[0] if len(args) == 1 else args, **kwargs}
+        alone = len(args) == 1 and not (cls.takes_several and isinstance(args[0], str))
+        return {first: args[0] if alone else args, **kwargs}
     names = [name for name in cls.model_fields if name != first and name not in kwargs]
     given = [reprlib.repr(args[0])] if first else []
     meant = dict(zip(names, args[len(given) :], strict=False))
@@ -155,6 +156,10 @@ class Model(BaseModel, metaclass=_SpecMeta):
             return value if isinstance(value, cls) else cls.model_validate(value)
         except ValidationError as err:
             raise spec_error(problems_of(err), cls.__name__) from None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Give what is set, for the representation."""
+        return ((name, value) for name, value in super().__repr_args__() if value is not None)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -11,6 +13,8 @@ from pydantic_core import ErrorDetails
 
 from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.schema.texts import kind_of
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./-]*")
 
 SpecPath: TypeAlias = tuple[str | int, ...]
 """Way from the top of a spec to one of its values, e.g. ("axes", 1, "edges")."""
@@ -85,8 +89,27 @@ def explain_type(error: ErrorDetails) -> str:
         return f"must have at most {context['max_length']:,} entries"
     wanted = _WANTED.get(kind) or context.get("expected")
     if wanted:
-        return f"must be {wanted}, but is {kind_of(error['input'])}"
+        return f"must be {wanted}, but is {kind_of(error['input'])}{_corrected(error, wanted)}"
     return error["msg"][:1].lower() + error["msg"][1:]
+
+
+def _corrected(error: ErrorDetails, wanted: str) -> str:
+    """Return the line as it is meant where a list has no brackets, or a mapping is given as a list."""
+    key, given = error["loc"][-1] if error["loc"] else "", error["input"]
+    if not isinstance(key, str):
+        return ""
+    if wanted == "a list" and (isinstance(given, str) or (isinstance(given, Mapping) and "field" in given)):
+        return f"; write  {key}: [{_flow(given)}]"
+    if wanted == "a mapping" and isinstance(given, list | tuple) and given and isinstance(given[0], str):
+        return f"; write  {key}: {{{_flow(given[0])}: ...}}"
+    return ""
+
+
+def _flow(value: object) -> str:
+    """Write text, or a mapping with little in it, in one line of YAML."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_flow(key)}: {_flow(item)}' for key, item in value.items())}}}"
+    return str(value) if _PLAIN.fullmatch(str(value)) else json.dumps(value, default=str)
 
 
 def exit_code(problems: Iterable[Problem]) -> int:

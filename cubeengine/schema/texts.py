@@ -167,10 +167,12 @@ def _read_mark(value: object) -> Mark:
         value = value.item()
     if value == LEADING_ZEROS:
         return LEADING_ZEROS
+    if isinstance(value, str) and value.lower().strip("+-.") in ("nan", "inf", "infinity"):
+        value = float("nan")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SpecError(f"must be a number, {LEADING_ZEROS!r}, or a list of these, but is {kind_of(value)}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise SpecError("must be finite: NaN and infinities are always left out, without a declaration")
+        raise SpecError("NaN and infinities are always missing: leave this out")
     return value
 
 

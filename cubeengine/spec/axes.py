@@ -177,6 +177,15 @@ class Axis(Model):
             return f"belongs in the edges or centers:  edges: {edges}"
         return ""
 
+    @classmethod
+    def _spelled_out(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            raise SpecError(
+                f"must be a mapping, but is the text {data!r}; write  {{field: {data}, steps: auto}},  or "
+                "with edges, centers or quantiles in place of steps"
+            )
+        return super()._spelled_out(data)
+
     @property
     def form(self) -> str:
         """Which of the four forms is given: "edges", "centers", "quantiles" or "steps"."""
@@ -310,9 +319,15 @@ def _checked_edges(axis: Axis) -> None:
     if edges is None:
         return
     if len(edges) - 1 > MAX_BINS:
-        raise SpecError(f"more than {MAX_BINS:,} bins")
+        raise SpecError(too_many_bins(len(edges) - 1))
     _check_rising(edges.tolist(), "edges", unit)
     check_range(edges)
+
+
+def too_many_bins(n: int) -> str:
+    """Say that bins are too many, and what to do."""
+    number = f"{n:,}" if n < 10**15 else f"{n:.3g}"
+    return f"{number} bins are more than {MAX_BINS:,} bins; take a larger step, or another unit"
 
 
 def check_range(edges: FloatArray) -> None:
@@ -328,7 +343,8 @@ def check_range(edges: FloatArray) -> None:
 
 def _check_rising(numbers: Sequence[float], name: str, unit: str | None) -> None:
     if len(numbers) < 2:
-        raise SpecError(f"needs at least 2 {name}, got {len(numbers)}")
+        one = "; for one bin use  edges: [LOW, HIGH]" if name == "centers" else ""
+        raise SpecError(f"needs at least 2 {name}, got {len(numbers)}{one}")
     for i, (low, high) in enumerate(pairwise(numbers)):
         if not low < high:
             tail = f" (unit {unit})" if unit else ""
@@ -358,7 +374,7 @@ def _steps(spacing: Spacing, unit: str | None) -> tuple[Fraction, Fraction, int]
         raise SpecError("'stop' must not be below 'start'")
     n = round((stop - start) / step)
     if n > MAX_BINS:
-        raise SpecError(f"more than {MAX_BINS:,} bins")
+        raise SpecError(too_many_bins(n))
     if abs((stop - start) / step - n) > STEP_TOLERANCE:
         raise SpecError(_remainder(start, stop, step))
     return start, step, n

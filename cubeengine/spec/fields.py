@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,7 @@ class _Checker:
         """Check the fields of an expression; `answer_to` names what needs yes or no per event."""
         expression = Expression.parse(text)
         if not all(map(self._is_known, expression.fields)) and (hint := spelled(text, self._is_known)):
-            yield path, f"expression {expression.text}: {hint}"
+            yield path, f"expression {expression.as_written}: {hint}"
             return
         found = [
             problem
@@ -191,7 +192,10 @@ class _Checker:
             return
         if answer_to is not None and (shape or dtype.kind != "b"):
             what = f"an array of shape {shape}" if shape else "a number"
-            yield path, f"expression {expression.text} gives {what} per event, not true or false; compare it"
+            yield (
+                path,
+                f"expression {expression.as_written} gives {what} per event, not true or false; compare it",
+            )
 
     def _scalar(self, path: SpecPath, field: str, use: str) -> Found:
         found = list(self._per_event(path, field, use))
@@ -219,6 +223,13 @@ class _Checker:
             held = f"it holds {info.dtype}, not numbers of at most 64 bits"
             yield path, f"field {field!r} cannot be {_used(use)}: {held}"
 
+    def _pattern_words(self, path: SpecPath, field: str) -> str:
+        """Say which fields to name in place of a pattern, where fields are declared."""
+        if path[0] not in ("missing", "units") or not set("*?") & set(field):
+            return ""
+        found = [name for name in self._fields if fnmatchcase(name, field)][:5]
+        return f"patterns are not read here, name each field{': ' if found else ''}{', '.join(found)}"
+
     def _state_words(self, path: SpecPath, field: str) -> str:
         """Say how a selection, or a state of the beam, is written that stands in an expression as a field."""
         if path[0] == "select" and field in ("laser", "xray"):
@@ -237,7 +248,8 @@ class _Checker:
         if not self._is_known(field):
             known = (*self._fields, *self._spec.derive)
             hint = (
-                self._state_words(path, field)
+                self._pattern_words(path, field)
+                or self._state_words(path, field)
                 or formula_words(field, self._is_known)
                 or below_words(field, self._fields)
             )

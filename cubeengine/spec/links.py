@@ -111,6 +111,8 @@ def _check_member(spec: CubeSpec, member: Cut | str) -> None:
         if NAME.fullmatch(member) and "__" not in member and member not in spec.derive:
             near = nearest_names(member, (*spec.select, *spec.derive))
             hint = f"; nearest: {', '.join(map(repr, near))}" if near else ""
+            if member in ("laser", "xray"):
+                hint = f"; write  {{{member}: on}}"
             raise SpecError(f"{member!r} is neither a selection nor a derived variable{hint}")
         Expression.parse(member)
 
@@ -182,8 +184,8 @@ def _axes(spec: CubeSpec) -> Found:
             yield ("axes", i, *(["unit"] if axis.unit is not None else [])), message
         if message := _tolerance_unit(spec, axis):
             yield ("axes", i, "tolerance"), message
-    if math.prod(map(_known_bins, spec.axes)) > MAX_BINS:
-        yield ("axes",), f"the axes have more than {MAX_BINS:,} bins together"
+    if (n_bins := math.prod(map(_known_bins, spec.axes))) > MAX_BINS:
+        yield ("axes",), f"the axes have {n_bins:,} bins together, more than {MAX_BINS:,}; take larger steps"
 
 
 def _axis_unit(spec: CubeSpec, axis: Axis) -> str | None:
@@ -231,6 +233,9 @@ def _cubes(spec: CubeSpec) -> Found:
 def _no_selection(spec: CubeSpec, name: str) -> str:
     near = nearest_names(name, tuple(spec.select))
     hint = f"; nearest: {', '.join(map(repr, near))}" if near else ""
+    if not near:
+        known = ", ".join(map(repr, islice(spec.select, 20)))
+        hint = f"; known: {known}" if known else f"; define it under  select,  as  {name}: {{laser: on}}"
     return f"there is no selection {name!r}{hint}"
 
 

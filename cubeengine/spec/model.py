@@ -56,6 +56,15 @@ def _few(value: object) -> object:
     return value
 
 
+def _axes(value: object) -> object:
+    """Refuse a field alone, which says no bins."""
+    if isinstance(value, str):
+        raise SpecError(
+            f"must be a list, but is {kind_of(value)}; write  axes: [{{field: {value}, steps: auto}}]"
+        )
+    return _few(value)
+
+
 def _memory(value: object) -> int:
     if not isinstance(value, int | str) or isinstance(value, bool):
         raise SpecError(f"must be a memory size such as '4 GiB', but is {kind_of(value)}")
@@ -232,7 +241,7 @@ class CubeSpec(Model):
     missing: FieldMap[Annotated[Marks, PlainValidator(read_marks)]] = FrozenMap()
     derive: Annotated[NameMap[Derived], BeforeValidator(_few)] = FrozenMap()
     select: Annotated[NameMap[Selection], BeforeValidator(_few)] = FrozenMap()
-    axes: Annotated[tuple[Axis, ...], BeforeValidator(_few)] = ()
+    axes: Annotated[tuple[Axis, ...], BeforeValidator(_axes)] = ()
     cubes: Annotated[tuple[Name, ...], BeforeValidator(_few)] = ()
     signals: Annotated[tuple[Signal, ...], BeforeValidator(_few)] = ()
     resources: Resources = Resources()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,8 @@ from cubeengine.errors import SpecError
 from cubeengine.schema.problems import SpecPath, format_path
 from cubeengine.schema.texts import kind_of
 from cubeengine.spec.yaml import Document, load_data
+
+_SUBSCRIPT = re.compile(r"\[([0-9]+)\]")
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -54,9 +57,22 @@ def override_document(document: Document, overrides: Mapping[str, object]) -> Do
     """Give a document with some values set; problems of these are told without a line."""
     data, paths = document.data, set(document.overridden)
     for key, value in overrides.items():
+        if _SUBSCRIPT.search(key):
+            raise SpecError(f"cannot set {key!r}: lists are counted with dots; write {_dotted(data, key)!r}")
         data, path = _set(data, key, (), value, key)
         paths.add(path)
     return replace(document, data=data, overridden=frozenset(paths))
+
+
+def _dotted(data: Any, key: str) -> str:
+    """Return a key with dots for brackets; limits and steps of an axis lie in its edges or centers."""
+    path = _SUBSCRIPT.sub(r".\1", key).split(".")
+    axes = data.get("axes") if isinstance(data, dict) else None
+    if len(path) == 3 and path[0] == "axes" and path[2] in ("start", "stop", "step", "bins") and axes:
+        axis = axes[int(path[1])] if path[1].isdecimal() and int(path[1]) < len(axes) else {}
+        forms = [form for form in ("edges", "centers") if isinstance(axis.get(form), dict)]
+        path[2:2] = forms[:1]
+    return ".".join(path)
 
 
 def _set(data: Any, rest: str, path: SpecPath, value: object, key: str) -> tuple[Any, SpecPath]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cubeengine.schema.problems import Problem, SpecPath
+from cubeengine.schema.problems import Problem, SpecPath, format_path
 from cubeengine.spec.yaml import Document, Place
 
-_STANDINS: Mapping[str, Any] = {"select": [], "derive": "0"}
+_STANDINS: Mapping[str, Any] = {"select": [], "derive": "0", "missing": []}
 """What takes the place of a wrong entry, so that references to it are not wrong as well."""
 
 
@@ -55,6 +55,12 @@ class Positions:
         if any(here[: len(key)] == key for key in self.document.overridden):
             return Problem(here, f"{message} (set outside the file)", severity=severity)
         line, column = self._place(here, at_key=message.startswith("unknown key")) or (None, None)
+        below = sorted(
+            format_path(key) for key in self.document.overridden if here and key[: len(here)] == here
+        )
+        if below:  # the line is right, what was set may not fit it
+            message = f"{message} ({', '.join(below)} set outside the file)"
+            line, column = (line, column) if here in self.document.places else (None, None)
         return Problem(here, message, line, column, severity)
 
     def _place(self, path: SpecPath, *, at_key: bool) -> Place | None:

@@ -109,10 +109,21 @@ def _events(text: str) -> Iterator[Event]:
     except MarkedYAMLError as err:
         mark = err.problem_mark or err.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise _Unreadable(f"not YAML: {err.problem or err.context}", place) from err
+        raise _Unreadable(f"not YAML: {_advised(str(err.problem or err.context))}", place) from err
     except (YAMLError, ValueError, LookupError, AttributeError, OverflowError, AssertionError) as err:
         # The parser lets a few of its own slips through, e.g. on escapes beyond Unicode.
         raise _Unreadable(f"not YAML: {str(err).splitlines()[0] if str(err) else err!r}", (1, 1)) from err
+
+
+def _advised(problem: str) -> str:
+    """Add to what the parser found what to write instead."""
+    if "\\t" in problem:
+        return f"{problem}; indent with spaces, not with tabs"
+    if "cannot start any token" in problem:
+        return f'{problem}; quote the text, as "`ipm2/sum` > 1"'
+    if "but got '<stream end>'" in problem:
+        return f"{problem}; close the bracket, or quote the text that it is part of"
+    return problem
 
 
 class _Builder:

@@ -421,3 +421,37 @@ def test_no_events_give_no_values() -> None:
     none = {"frame": Column(np.empty((0, 2, 3))), "a": Column(np.empty(0))}
     for text in ("mean(frame)", "max(frame) > a", "any(frame > 1)", "frame[0] * a", "round(a)"):
         assert len(compute(text, none)) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("a > 1 && b > 1", "'&&' is not allowed; write and"),
+        ("a > 1 || b > 1", "'||' is not allowed; write or"),
+        ("!a", "'!' is not allowed; write not"),
+        ("scan__lxt > 1 ps", "belongs in a cut:  {field: scan/lxt, min: 1 ps}"),
+        ("`ipm2/sum` <= 3keV", "belongs in a cut:  {field: ipm2/sum, max: 3 keV}"),
+        ("laser == 'on'", "compare a number, as == 1, or ask for the laser with  laser: on"),
+        ("np.abs(x) > 1", "write abs(x)"),
+        ("x.mean() > 1", "write mean(x)"),
+        ("median(x) > 1", "the recipe  running"),
+        ("a b", "'b' follows without an operator before it"),
+        ("a if b else c", "use where(condition, yes, no)"),
+    ],
+)
+def test_what_other_languages_write_is_told_in_ours(text: str, advice: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        Expression.parse(text)
+    assert advice in str(caught.value)
+
+
+def test_words_of_logic_stand_beside_names() -> None:
+    assert Expression.parse("not a and b or not 1 < c").fields == {"a", "b", "c"}
+
+
+def test_errors_of_values_quote_the_text_as_written() -> None:
+    text = "x[0,1]>2"
+    with pytest.raises(SpecError) as caught:
+        Expression.parse(text).result({"x": FieldInfo("x", (3,), np.dtype(float))})
+    assert f"expression {text}: 2 subscripts on values of shape (3,)" in str(caught.value)
+    assert str(caught.value).endswith(": write [1]")

@@ -234,7 +234,7 @@ def test_the_shorthand_may_stand_alone_in_python():
         ({"missing": {"a": [0, "zeros"]}}, "but is the text 'zeros'"),
         ({"missing": {"a": True}}, "must be a number"),
         ({"missing": {"a": {"value": 3}}}, "but is a mapping"),
-        ({"missing": {"a": float("nan")}}, "always left out, without a declaration"),
+        ({"missing": {"a": float("nan")}}, "NaN and infinities are always missing"),
         ({"signals": [{"field": "a", "dtype": "int8"}]}, "'float64' or 'float32'"),
         ({"stages": []}, "unknown key 'stages'"),
         ({"run": {"xtc": []}}, "at least one file"),

@@ -86,7 +86,7 @@ def test_every_problem_of_stages_is_told_at_its_place():
         "11:9: signals[0].stages[6]: 'spec_floor' and 'spec_total' are separate stages: begin each with '- '",
         "13:9: signals[0].stages[7]: must be the name of a stage, or {name: options}, but is 3",
         "14:22: signals[0].stages[8].spec_total.x: unknown key 'x'; no keys are allowed here",
-        "15:24: signals[1].stages: must be a list, but is the text 'spec_total'",
+        "15:24: signals[1].stages: must be a list, but is the text 'spec_total'; write  stages: [spec_total]",
     ]
 
 

@@ -164,7 +164,10 @@ def _within_files(events: Events, files: Sequence[InputFile]) -> tuple[Events, t
             "but the file ends before, although later events are there; are both files of one run?"
         )
     left = len(events) - first
-    note = f"{path}: ends before byte {at:,}, where the smd file has the next of {left:,} events: left off"
+    note = (
+        f"{path}: ends before byte {at:,}, where the smd file has the next event: the last {left:,} events "
+        "are left out"
+    )
     return Events(*(column[:first] for column in columns_of(events))), (note,)
 
 
