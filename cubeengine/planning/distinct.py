@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from cubeengine.events.settings import Settings, begins, find_settings, joined
 from cubeengine.planning.side import Growing, scratch
@@ -115,9 +115,19 @@ def quantiles(distinct: Distinct, shares: FloatArray) -> FloatArray:
     return np.array([np.quantile([a, b], share) for a, b, share in pairs])
 
 
-def values_at(distinct: Distinct, ranks: IntArray) -> FloatArray:
+def whole_quantile(distinct: Distinct, share: float) -> int | None:
+    """Give a quantile of whole numbers exactly; None between two of them, and of floats."""
+    if distinct.dtype.kind not in "iu":
+        return None
+    virtual = (distinct.n_values - 1) * share
+    ranks = np.unique([int(np.floor(virtual)), int(np.ceil(virtual))])
+    found = values_at(distinct, ranks, distinct.dtype)
+    return int(found[0]) if found[0] == found[-1] else None
+
+
+def values_at(distinct: Distinct, ranks: IntArray, dtype: DTypeLike = np.float64) -> NDArray[Any]:
     """Give the values of some ranks (rising) among all values in rising order, from 0."""
-    found, before, done = np.empty(len(ranks)), 0, 0
+    found, before, done = np.empty(len(ranks), dtype), 0, 0
     for values, counts in distinct.blocks():
         upto = before + np.cumsum(counts)
         stop = int(np.searchsorted(ranks, upto[-1], side="left"))

@@ -12,7 +12,7 @@ from cubeengine.events import states
 from cubeengine.events.run import Run
 from cubeengine.events.selections import Combine, Cut, Interval, Node, Ranked, content_key, describe
 from cubeengine.events.window import Window
-from cubeengine.planning.distinct import Distinct, quantiles
+from cubeengine.planning.distinct import Distinct, quantiles, whole_quantile
 from cubeengine.schema.texts import Percentile
 from cubeengine.spec.resolve import interval_label
 from cubeengine.types import BoolArray
@@ -30,8 +30,8 @@ class FoundPercentile:
         The field that is cut.
     percentile : float
         0 to 100.
-    value : float
-        In the unit of the field: as `numpy.percentile` of the values.
+    value : float or int
+        In the unit of the field: as `numpy.percentile` of the values; whole where it is one of whole numbers.
     n_values : int
         Events whose finite values it is of.
     among : str
@@ -40,7 +40,7 @@ class FoundPercentile:
 
     field: str
     percentile: float
-    value: float
+    value: float | int
     n_values: int
     among: str
 
@@ -93,7 +93,7 @@ def _bound(run: Run, cut: Ranked, bound: float | Percentile | None) -> tuple[flo
         return bound, None if bound is None else repr(bound).removesuffix(".0")
     value = _number(run, cut, bound).value
     # A 64-bit number, so that values in 32 bits are not compared with a rounded one.
-    return np.float64(value), f"{bound} ({value:.6g})"
+    return value if isinstance(value, int) else np.float64(value), f"{bound} ({value:.6g})"
 
 
 def _number(run: Run, cut: Ranked, bound: Percentile) -> FoundPercentile:
@@ -110,8 +110,10 @@ def _number(run: Run, cut: Ranked, bound: Percentile) -> FoundPercentile:
                 f"cut on {cut.field!r}: {bound} of no values: no event it is computed from ({among}) has a "
                 "finite value"
             )
-        (value,) = quantiles(distinct, np.array([bound.share]) / 100)
-        noted = FoundPercentile(cut.field, float(bound.share), float(value), distinct.n_values, among)
+        share = float(bound.share) / 100
+        whole = whole_quantile(distinct, share)  # float64 does not hold those beyond 2**53
+        value = float(quantiles(distinct, np.array([share]))[0]) if whole is None else whole
+        noted = FoundPercentile(cut.field, float(bound.share), value, distinct.n_values, among)
         run.notes[key] = noted
     return noted
 

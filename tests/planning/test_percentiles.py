@@ -313,3 +313,23 @@ def test_picked_events_may_be_cut_so_too() -> None:
     ).compute()
 
     assert picked["event"].values.ravel() == [np.where(between(10, None, FINITE), I0, np.inf).argmin()]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("window", [10**6, 3])
+def test_whole_numbers_that_float64_does_not_hold_are_cut_exactly(
+    monkeypatch: pytest.MonkeyPatch, dtype: type, window: int
+) -> None:
+    monkeypatch.setattr(windows, "WINDOW_EVENTS", window)
+    values = np.array([5, 1, 3, 7, 9], dtype) + dtype(2**62)
+    run = memory_run({"n": values, "x": np.arange(5.0)})
+    cuts = {
+        "min: 0 %, max: 100 %": [0, 1, 2, 3, 4],
+        "max: 100 %": [0, 1, 2, 3, 4],
+        "min: 25 %": [1, 2, 3, 4],
+        "min: 50 %, max: 50 %": [2],
+        "max: 75 %": [0, 1, 2, 3],
+    }
+    for cut, ranks in cuts.items():
+        wanted = np.isin(values, np.sort(values)[ranks])
+        np.testing.assert_array_equal(kept(f"m: [{{field: n, {cut}}}]", run=run), wanted, err_msg=cut)
