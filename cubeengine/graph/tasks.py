@@ -307,8 +307,9 @@ def _still_empty(job: LeafJob, reader: Reader, rows: IntArray, empty: BoolArray)
     for low in range(seen, n_elements if empty.any() else seen, max(width, 1)):
         suspects, part = np.flatnonzero(still), slice(low, min(low + width, n_elements))
         for block in reader.blocks(rows[suspects], elements=part, block_nbytes=job.block_nbytes):
-            wanted = suspects[block.start : block.stop]
-            still[wanted] = _no_finite(block, np.ones(len(wanted), bool))
+            # A formula may mark what it cannot compute for these rows, and have NaN beside other rows.
+            there = np.ones(len(block.take), bool) if block.valid is None else block.valid
+            still[suspects[block.start : block.stop]] = ~there | _no_finite(block, there)
     return still
 
 

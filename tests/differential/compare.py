@@ -106,7 +106,8 @@ def _equal(what: str, expected: Any, found: Any) -> Iterator[str]:
 
 def _close(what: str, expected: NDArray[Any], found: NDArray[Any], bound: Any) -> Iterator[str]:
     with np.errstate(invalid="ignore", over="ignore"):
-        off = ~(np.abs(expected - found.astype(float)) <= bound) & (expected != found)
+        least = np.finfo(np.float32).tiny if found.dtype == np.float32 else 0.0  # what is smaller underflows
+        off = ~(np.abs(expected - found.astype(float)) <= bound + least) & (expected != found)
         if found.dtype == np.float32:  # beyond its range a mean is infinite, and NaN where such are merged
             off &= ~(np.isinf(expected.astype(np.float32)) & ~np.isfinite(found))
     off &= ~(np.isnan(expected) & np.isnan(found))

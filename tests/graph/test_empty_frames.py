@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from cubeengine import cube_facts, open_cube, pick
+from cubeengine.events.run import Run
 from cubeengine.graph import tasks
 from cubeengine.picking.spec import PickSpec
 from cubeengine.sources import memory
-from cubeengine.sources.memory import array_blocks
+from cubeengine.sources.memory import MemorySource, array_blocks
+from cubeengine.spec.model import CubeSpec
 from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays, memory_run, write_frames
 
 N = 240
@@ -96,3 +98,27 @@ def test_picked_events_without_a_finite_element_are_told(tmp_path):
     np.testing.assert_array_equal(
         picked["frame"].values[..., :, :, :].reshape(N, 16, 20), arrays["det/volts"]
     )
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("block_nbytes", [1, 2**20])
+def test_events_of_which_a_formula_of_whole_numbers_is_unknown_are_counted_once(strategy, block_nbytes):
+    random = np.random.default_rng(3)
+    there, frame = random.random(N) < 0.8, random.integers(0, 3, (N, 4, 5))
+    frame[random.choice(N, 60, replace=False)] = 0
+    valid, arrays = {"n": there}, {"x": random.random(N) * 10, "frame": frame, "n": np.arange(N)}
+    text = """
+        cube: c
+        derive: {d: 'where(`frame` > 0, `frame`, `n`)'}
+        axes: [{field: x, edges: [0, 5, 10], unit: ''}]
+        signals: [d, frame]
+    """
+    run = Run(MemorySource(arrays, valid=valid))
+    spec = CubeSpec.loads(text)
+    plan = forced_plan(run, strategy, spec=spec, frames="frame", block_nbytes=block_nbytes)
+    cube = plan.compute(workers=1)
+    known = there[:, None, None] | (frame > 0)
+    unknown = ~known.any(axis=(1, 2))
+    assert 0 < unknown.sum() < (~there).sum()
+    assert cube_facts(cube)["left_out"]["d"]["all"]["missing"] == unknown.sum()
+    np.testing.assert_array_equal(cube["d_count"].sum("x").squeeze(), known.sum(axis=0))

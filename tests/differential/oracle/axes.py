@@ -71,11 +71,10 @@ def place(written: dict[str, Any], columns: Any, kept: list[bool]) -> Axis:
         MISSING if v is None else NAN if not finite(v) else TRUE if i >= 0 else FALSE
         for v, i in zip(readings, index, strict=True)
     ]
-    # Recipes such as running means may differ in the last bit, and so do edges that come from their values.
-    found = ("quantiles" in written or "steps" in written) and isinstance(
-        columns.spec.get("derive", {}).get(name), dict
+    # Means and other computed values may differ in the last bit, and so do edges that come from them.
+    exact = exact and not (
+        ("quantiles" in written or "steps" in written) and name in columns.spec.get("derive", {})
     )
-    exact = exact and not found
     return Axis(name.replace("/", "__"), name, unit, edges, labels, index, answers, values, exact)
 
 

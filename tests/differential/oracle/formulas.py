@@ -103,7 +103,8 @@ def whole(text: str, fields: Callable[[str], bool]) -> bool:
             case ast.BinOp(op=ast.Div()):
                 return False
             case ast.BinOp(op=ast.Pow()):
-                return of(node.left) and isinstance(node.right, ast.Constant) and of(node.right)
+                fixed = not any(isinstance(part, ast.Name) for part in ast.walk(node.right))
+                return of(node.left) and fixed and of(node.right)
             case ast.BinOp():
                 return of(node.left) and of(node.right)
             case ast.Subscript():
