@@ -113,7 +113,8 @@ def test_new_spec_runs_as_it_is(call: Call, folder: Path) -> None:
 
 
 def test_warnings_are_told_before_the_run(call: Call, folder: Path) -> None:
-    outcome = call("run", "delay.yaml", "--set", "axes.0.centers={start: 100, stop: 101, step: 0.5}")
+    beside = "axes.0.centers={start: 100, stop: 101, step: 0.5}"
+    outcome = call("run", "delay.yaml", "--set", beside, "--force")
 
     assert outcome.code == 0
     assert "warning" in outcome.err.splitlines()[0]

@@ -53,7 +53,8 @@ def test_missing_frames_are_not_drawn_as_numbers():
 
 def test_empty_store_says_so():
     run, _ = made_run()
-    empty = ce.pick(run, spec_of("largest", 1, axes=[{"field": "x", "edges": [50, 60]}])).compute(workers=1)
+    spec = spec_of("largest", 1, axes=[{"field": "x", "edges": [50, 60]}])
+    empty = ce.pick(run, spec, force=True).compute(workers=1)
 
     assert int(empty["n_picked"].sum()) == 0
     assert "picked events 'test'" in ce.describe_cube(empty)
