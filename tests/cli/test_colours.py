@@ -153,6 +153,7 @@ def test_no_escape_reaches_a_pipe(
         assert "\x1b" not in shown, arguments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_escape_reaches_a_dumb_terminal(
     command: str, seen: Callable[..., str], monkeypatch: pytest.MonkeyPatch
@@ -164,6 +165,7 @@ def test_no_escape_reaches_a_dumb_terminal(
         assert "\x1b" not in shown, arguments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_color_leaves_neither_colours_nor_bold(
     command: str, seen: Callable[..., str], monkeypatch: pytest.MonkeyPatch

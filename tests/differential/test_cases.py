@@ -15,7 +15,7 @@ from tests.differential.shrink import shrink
 from tests.differential.trial import trial
 
 CASES, CHUNK = 300, 10
-QUICK = 70
+QUICK = 30
 """Cases of the quick tests; the others are marked slow."""
 
 FOLDER = Path(__file__).parent
