@@ -157,9 +157,9 @@ def _ratio(dataset: xr.Dataset, bound: Bound, signal: str, over: str) -> Drawabl
     """Return the ratio over the events that have both signals, in every bin of every selection."""
     _check_bins(dataset, bound)
     run, (top, base) = _looked_at(dataset, bound, (signal, over))
-    for name, source in ((signal, top), (over, base)):
-        _check_same_numbers(dataset, name, _moments(run, (source,), bound.grouping))
-    found = _moments(run, (top, base), bound.grouping)
+    above, below, found = _moments(run, ((top,), (base,), (top, base)), bound.grouping)
+    _check_same_numbers(dataset, signal, above)
+    _check_same_numbers(dataset, over, below)
     ratios = [ratio_of_means(moments) for moments in found]
     count = found[0].count.reshape(bound.n_events.shape).sum(axis=1).tolist()
     value, error = (_as_drawn(dataset, signal, [ratio[part] for ratio in ratios]) for part in (0, 1))
@@ -252,32 +252,38 @@ def _check_same_numbers(dataset: xr.Dataset, signal: str, found: Sequence[Moment
         )
 
 
-def _moments(run: Run, names: Sequence[str], grouping: Grouping) -> list[Moments]:
-    """Return moments of a signal, for each of its elements, by selection and bin.
+def _moments(run: Run, wanted: Sequence[Sequence[str]], grouping: Grouping) -> list[list[Moments]]:
+    """Return moments of signals, for each of their elements, by selection and bin; reads the run once.
 
     Parameters
     ----------
     run : Run
         The run.
-    names : sequence of one or two str
-        The signal; and a scalar whose events it must have, and vary with.
+    wanted : sequence of one or two names
+        A signal; and a scalar whose events it must have, and vary with.
     grouping : Grouping
         Where the events are.
     """
-    nothing = no_moments(len(names), grouping.n_groups)
-    found = [nothing] * math.prod(run.fields[names[0]].shape)
+    found = [
+        [no_moments(len(names), grouping.n_groups)] * math.prod(run.fields[names[0]].shape)
+        for names in wanted
+    ]
     for window in run.windows():
         first, stop = np.searchsorted(grouping.events, (window.events.start, window.events.stop))
         rows = np.asarray(grouping.events[first:stop]) - window.events.start
         groups = np.asarray(grouping.groups[first:stop])
-        above, *below = (window.column(name) for name in names)
-        for number in range(len(found)):
-            one = replace(above, data=above.data[:, number]) if above.data.ndim > 1 else above
-            there = np.logical_and.reduce([has_value(each) & in_reach(each.data) for each in (one, *below)])
-            kept = there[rows]
-            values = np.stack([floats(each, rows[kept]) for each in (one, *below)])
-            found[number] += moments_of(values, groups[kept], grouping.n_groups)
-    return [_by_selection(moments, grouping) for moments in found]
+        columns = {name: window.column(name) for names in wanted for name in names}
+        for moments, (top, *base) in zip(found, wanted, strict=True):
+            above, below = columns[top], [columns[name] for name in base]
+            for number in range(len(moments)):
+                one = replace(above, data=above.data[:, number]) if above.data.ndim > 1 else above
+                there = np.logical_and.reduce(
+                    [has_value(each) & in_reach(each.data) for each in (one, *below)]
+                )
+                kept = there[rows]
+                values = np.stack([floats(each, rows[kept]) for each in (one, *below)])
+                moments[number] += moments_of(values, groups[kept], grouping.n_groups)
+    return [[_by_selection(each, grouping) for each in moments] for moments in found]
 
 
 def _by_selection(moments: Moments, grouping: Grouping) -> Moments:

@@ -139,12 +139,17 @@ def test_a_selection_with_all_events_outside_is_refused_unless_forced():
     assert plan_of(few, text).bound.n_events.tolist() == [[0, 0]]
 
 
-def test_all_events_of_one_selection_may_be_outside_where_another_spreads():
+def on_spread_off_at(x):
+    """Return a run whose laser-on events fill two bins while the others are at x, and a spec's text."""
     laser = np.arange(600) % 2
-    run = memory_run({"x": np.where(laser == 1, np.linspace(0.1, 1.9, 600), 7), "lightStatus/laser": laser})
-    text = UNIT + (
+    run = memory_run({"x": np.where(laser == 1, np.linspace(0.1, 1.9, 600), x), "lightStatus/laser": laser})
+    return run, UNIT + (
         "select: {on: {laser: on}, off: {laser: off}}\ncubes: [%s]\naxes: [{field: x, edges: [0, 1, 2]}]"
     )
+
+
+def test_all_events_of_one_selection_may_be_outside_where_another_spreads():
+    run, text = on_spread_off_at(7)
     assert has(warnings_of(run, text % "on, off"), "selection 'off': 300 of 300 events lie outside the bins")
     assert plan_of(run, text % "on, off").bound.n_events.sum(axis=1).tolist() == [300, 0]
     with pytest.raises(SpecError, match="selection 'off': 300 of 300 events lie outside"):
@@ -174,11 +179,7 @@ def test_few_events_and_quick_tries_may_be_in_one_bin():
 
 def test_one_selection_may_be_in_one_bin_where_another_spreads():
     """As laser-off events of a run at one delay, which have no time tool."""
-    laser = np.arange(600) % 2
-    run = memory_run({"x": np.where(laser == 1, np.linspace(0.1, 1.9, 600), 0.3), "lightStatus/laser": laser})
-    text = UNIT + (
-        "select: {on: {laser: on}, off: {laser: off}}\ncubes: [%s]\naxes: [{field: x, edges: [0, 1, 2]}]"
-    )
+    run, text = on_spread_off_at(0.3)
     assert has(warnings_of(run, text % "on, off"), "selection 'off': 300 of 300 events are in one bin")
     with pytest.raises(SpecError, match="selection 'off'"):
         plan_of(run, text % "off")
