@@ -186,6 +186,7 @@ def test_demo_ends_with_a_cube_and_a_picture(
     assert run_command(["demo", "--events", "3000"]) == 0
 
 
+@pytest.mark.slow
 def test_commands_that_the_demo_names_work(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

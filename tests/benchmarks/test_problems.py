@@ -96,6 +96,7 @@ def test_limit_reads_every_layout(tmp_path: Path, layout: str) -> None:
     assert limit_seconds(problem.write(tmp_path / "run.h5"), problem, n_processes=2) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "dtype"), [("contiguous", "uint16"), ("bitshuffle", "float32")])
 def test_cubeengine_agrees_with_plain_numpy(tmp_path: Path, layout: str, dtype: str) -> None:
     pytest.importorskip("hdf5plugin")

@@ -167,7 +167,7 @@ def check_against_geometry(
     assert_allclose(stage.coordinates()[0].values, middles, rtol=1e-12 if "range" in options else 1e-5)
 
 
-@pytest.mark.parametrize("split", ["none", "bbox", "full"])
+@pytest.mark.parametrize("split", ["none", pytest.param("bbox", marks=pytest.mark.slow), "full"])
 @pytest.mark.parametrize(
     ("unit", "options"),
     [

@@ -55,6 +55,7 @@ def test_events_without_a_finite_element_are_counted_as_missing(tmp_path, strate
     assert set(result.left_out) == {"det__volts", "i0"}
 
 
+@pytest.mark.slow
 def test_sums_are_those_of_before(tmp_path, monkeypatch):
     """What is counted is not taken out of the sums: their bits, and the order of adding, stay."""
     run = write_frames(tmp_path / "frames.h5", arrays_with_gaps())

@@ -108,6 +108,7 @@ def field_of(dtype: str) -> str:
     return f"d/{np.dtype(dtype).str[1:]}_{'big' if dtype[0] == '>' else 'little'}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_of_every_type_is_that_of_numpy(run: Run, name: str) -> None:
     stages, work = STAGES[name]

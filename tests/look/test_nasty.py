@@ -194,6 +194,7 @@ PICTURES: dict[str, Picture] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", PICTURES)
 def test_whatever_the_values_there_is_a_picture(picture: str) -> None:
     for name in DRAWN:

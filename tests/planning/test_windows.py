@@ -80,7 +80,7 @@ def facts(plan) -> dict:
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
-@pytest.mark.parametrize("n_events", [1, 37, 399])
+@pytest.mark.parametrize("n_events", [pytest.param(1, marks=pytest.mark.slow), 37, 399])
 @pytest.mark.parametrize("text", SPECS)
 def test_windows_change_neither_plan_nor_bits(monkeypatch, text, n_events, shuffled):
     run = odd_run(shuffled=shuffled)
