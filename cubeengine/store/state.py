@@ -23,7 +23,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -109,7 +109,10 @@ class RunState:
 
     def most_begun(self) -> str | None:
         """Give the task that was begun most often without coming to its end; None where none was."""
-        begun = [(file.stat().st_size, file.name) for file in (self.folder / "running").iterdir()]
+        begun = []
+        for mark in (self.folder / "running").iterdir():
+            with suppress(FileNotFoundError):  # its task came to its end meanwhile
+                begun.append((mark.stat().st_size, mark.name))
         return max(begun)[1] if begun else None
 
     @property
@@ -178,13 +181,14 @@ def held_state(target: Path, key: str, facts: Facts, *, resume: bool) -> Iterato
         If the file system fails.
     """
     folder = target.with_name(f".{target.name}.state-{key}")
-    with files.writing(folder, "saving the state of the run"):
-        for other in _states(target):
-            if other != folder:
-                _deal_with(other, target, facts, resume=resume)
-        folder.mkdir(exist_ok=True)
-        with _locked(folder, target):
-            state = RunState(folder)
+    state = RunState(folder)
+    with ExitStack() as held:  # what goes wrong while the state is held is no fault of its files
+        with files.writing(folder, "saving the state of the run"):
+            for other in _states(target):
+                if other != folder:
+                    _deal_with(other, target, facts, resume=resume)
+            folder.mkdir(exist_ok=True)
+            held.enter_context(_locked(folder, target))
             for litter in folder.glob(f"{WORK_PREFIX}*"):
                 shutil.rmtree(litter)
             if not (resume and state.is_begun):
@@ -192,7 +196,7 @@ def held_state(target: Path, key: str, facts: Facts, *, resume: bool) -> Iterato
             for mark in (folder / "running").iterdir():
                 mark.unlink(missing_ok=True)  # a worker that outlived its killed run may remove it as well
             files.replace_file(folder / _FACTS, json.dumps(dict(facts)).encode())
-            yield state
+        yield state
 
 
 def remove_state(state: RunState) -> None:

@@ -167,3 +167,12 @@ def test_an_unknown_launcher_is_an_error_of_the_user(name, workers, text):
 def test_no_scheduler_at_an_address_is_said():
     with pytest.raises(LaunchError, match="no scheduler answers"):
         launch("tcp://127.0.0.1:9", workers=None, budget=Budget())
+
+
+def test_an_error_of_the_caller_is_not_taken_for_one_of_the_disk(plans, tmp_path):
+    def fail(_progress: object) -> None:
+        raise FileNotFoundError("a file of the caller")
+
+    with pytest.raises(FileNotFoundError, match=r"^a file of the caller$"):
+        plans["stream"].to_zarr(tmp_path / "cube.zarr", on_progress=fail)
+    assert list(tmp_path.iterdir()) == []
