@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from tests.waiting import heed_signals
 
@@ -16,8 +18,9 @@ APART = {
 }
 """Marks of tests that run only when they are asked for, and how to ask."""
 
-settings.register_profile("default", deadline=None, print_blob=True)
-settings.load_profile("default")
+settings.register_profile("quick", max_examples=20, deadline=None, print_blob=True)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=150)
+settings.load_profile("quick")  # --hypothesis-profile=thorough takes the other
 
 heed_signals()  # here, so that the workers of pytest-xdist do so too
 
@@ -29,6 +32,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared folder of real files is not beside this checkout")
     return folder
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Give each file to one worker, which makes its fixtures and compiles its kernels once."""
+    return LoadFileScheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)  # after the folders' own conftest.py have marked their tests

@@ -53,6 +53,7 @@ def test_response_is_finite_far_from_time_zero() -> None:
     assert np.isfinite(response(np.array([-50.0, 50.0]))).all()
 
 
+@pytest.mark.slow
 def test_same_seed_writes_the_same_run(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,10 +80,15 @@ def part_of(module: str) -> str:
     return pieces[1] if len(pieces) > 1 else "cubeengine"
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports_of(path: Path) -> Iterator[str]:
     """Yield every module that is imported anywhere in a file."""
     package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -147,7 +153,7 @@ def test_light_parts_import_no_heavy_package() -> None:
 
 def at_once(path: Path) -> list[str]:
     """Give what a module imports when it is imported itself."""
-    return [name for node in ast.parse(path.read_text()).body for name in names_of(node)]
+    return [name for node in parsed(path).body for name in names_of(node)]
 
 
 def names_of(node: ast.stmt) -> list[str]:
@@ -173,14 +179,14 @@ def test_only_the_command_line_prints() -> None:
     for path in MODULES:
         if part_of(module_name(path)) == "cli" or module_name(path) in PRINTING:
             continue
-        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
         printing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
         assert not printing, f"{module_name(path)} prints"
 
 
 def test_nothing_is_executed_or_unpickled() -> None:
     for path in MODULES:
-        tree = ast.parse(path.read_text())
+        tree = parsed(path)
         calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
         names = {func.id for func in calls if isinstance(func, ast.Name)}
         assert not names & {"eval", "exec", "compile", "__import__"}, module_name(path)

@@ -65,6 +65,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert f'python" -m {command}\n' in (ROOT / ".ci" / "run").read_text()
 
 
+@pytest.mark.slow
 def test_shell_examples_run(folder: Path, environment: Mapping[str, str]) -> None:
     examples = [block for block in blocks(README, "sh") if "venv" not in block]
     assert len(examples) == 3

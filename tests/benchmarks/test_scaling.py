@@ -17,6 +17,7 @@ def row(frames: str, workers: int, **figures: float) -> Scheduled:
     return Scheduled("processes", workers, frames, partial, 100, 300, 0.0, **figures)
 
 
+@pytest.mark.slow
 def test_model_takes_the_scheduler_of_the_most_workers() -> None:
     rows = [row("small", 8, leader=0.6), row("large", 8, leader=9.0), row("small", 2, leader=6.0)]
     model = model_of(rows, 1e9)
@@ -34,6 +35,7 @@ def test_workers_share_the_reading_and_nothing_else() -> None:
     assert many == {**few, "reading": 2.0}
 
 
+@pytest.mark.slow
 def test_tables_are_of_graphs_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "SLEEP_SECONDS", 0.005)
     quick, slow = schedule(launch("threads", workers=2, budget=Budget()), "threads", 2, "small", tmp_path)

@@ -108,6 +108,7 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal(call: Call) -> N
     assert "\x1b" not in call("fields", "\x1b[31mred.h5").err
 
 
+@pytest.mark.slow
 def test_closed_pipe_is_quiet(folder: Path) -> None:
     process = start("fields", "xpptest01_Run0007.h5", cwd=folder)
     assert process.stdout is not None

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import SPEC, Call
+from tests.quick import first_quick
 
 
 def test_right_spec_has_no_errors(call: Call, folder: Path) -> None:
@@ -49,7 +50,7 @@ STAGES = [
 ]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", first_quick(STAGES, 2))
 def test_a_damaged_file_that_a_spec_names_is_no_fault_of_the_spec(
     call: Call, folder: Path, stage: str
 ) -> None:

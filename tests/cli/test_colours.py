@@ -50,6 +50,9 @@ CALLS: dict[str, Sequence[Sequence[str]]] = {
 }  # fmt: skip
 """Of each command calls: the first ends well, others do not."""
 
+LONG = {"demo", "pedestal", "pick", "merge", "report"}
+"""Commands whose calls take seconds."""
+
 
 @dataclass
 class Terminal:
@@ -137,7 +140,10 @@ def calls_of(command: str) -> list[Sequence[str]]:
     return [*CALLS[command], (command, "--help"), (command, "--no-such-option")]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in COMMANDS],
+)
 def test_no_escape_reaches_a_pipe(
     command: str, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +206,7 @@ def test_elsewhere_there_are_colours_and_a_bar(
     assert "\x1b[2K" in bar  # it is drawn over, only without colours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("value", "coloured"), [("", True), ("1", False)])
 def test_errors_of_a_process_of_its_own_are_coloured_unless_no_color_is_set(
     value: str, coloured: bool, monkeypatch: pytest.MonkeyPatch

@@ -33,6 +33,7 @@ def test_merged_runs_hold_the_events_of_both(call: Call, cubes: tuple[str, str])
     np.testing.assert_allclose(sums[2], sums[0] + sums[1], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_merged_cube_is_shown_and_merged_again(call: Call, cubes: tuple[str, str], folder: Path) -> None:
     write_lcls1(folder / "xpptest01_Run0009.h5", n_events=200)
     assert call("run", "delay.yaml", "-r", 9, "-o", "r9.zarr").code == 0

@@ -9,6 +9,7 @@ import xarray as xr
 
 from cubeengine.store.read import cube_facts, open_cube
 from tests.cli.conftest import SPEC, Call
+from tests.quick import first_quick
 
 PICK = SPEC.replace("cube: delay", "cube: best") + "pick: {field: ipm2/sum, which: largest, events: 2}\n"
 STORE = "xpptest01_r0007_best.zarr"
@@ -116,7 +117,7 @@ def test_what_is_wrong_with_a_pick_is_told_with_its_line(
     assert "1 error\n" in checked
 
 
-@pytest.mark.parametrize("signal", ["roi", "ipm2__sum_value", "ipm2/sum", "delay"])
+@pytest.mark.parametrize("signal", first_quick(["roi", "ipm2__sum_value", "ipm2/sum", "delay"]))
 def test_show_tells_what_it_is_and_draws_it(call: Call, picking: Path, signal: str) -> None:
     assert call("pick", "pick.yaml", "-o", "p.zarr").code == 0
     shown, drawn = call("show", "p.zarr"), call("show", "p.zarr", "--plot", "p.png", "--signal", signal)

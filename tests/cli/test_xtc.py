@@ -85,6 +85,7 @@ def test_new_check_plan_run_and_show_of_raw_data(call: Call, raw: Path, tmp_path
     assert ["jungfrau__raw__raw", "off", "0", "1", "0"] in lines
 
 
+@pytest.mark.slow
 def test_new_and_run_of_smalldata_and_raw_data(call: Call, raw: Path, small: Path, tmp_path: Path) -> None:
     made = call("new", small, "--xtc", raw / "x21")
     (tmp_path / "cube.yaml").write_text(made.out)

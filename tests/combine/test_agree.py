@@ -12,6 +12,7 @@ import xarray as xr
 import cubeengine as ce
 from cubeengine.combine.merge import merge_cubes
 from tests.combine.cubes import X_EDGES, Events, dataset_of, split, write_parts
+from tests.quick import first_quick
 from tests.store.handmade import save
 
 EVENTS = Events.random(60, seed=8)
@@ -82,7 +83,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", first_quick(REFUSED, 4))
 def test_difference_is_named(tmp_path: Path, name: str) -> None:
     change, message = REFUSED[name]
 

@@ -13,12 +13,13 @@ from cubeengine.combine.merge import merge_cubes
 from cubeengine.store.read import cube_facts
 from cubeengine.store.write import leftovers
 from tests.combine.cubes import Events, assert_same_cube, dataset_of, save_chunked, split, write_parts
+from tests.quick import first_quick
 from tests.store.handmade import save
 
 EVENTS = Events.random(400, seed=3)
 
 
-@pytest.mark.parametrize("n_parts", [1, 2, 5])
+@pytest.mark.parametrize("n_parts", first_quick([2, 1, 5]))
 def test_merged_cube_is_that_of_all_events(tmp_path: Path, n_parts: int) -> None:
     merge_cubes(write_parts(tmp_path, EVENTS, n_parts), tmp_path / "all.zarr")
 
@@ -81,6 +82,7 @@ def test_merging_merged_cubes_is_merging_all(tmp_path: Path) -> None:
     assert merged.attrs["run"] == "xpptest01:1, xpptest01:2, xpptest01:3"
 
 
+@pytest.mark.slow
 def test_chunks_of_cubes_need_not_be_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = split(EVENTS, 2)
     paths = [save(dataset_of(one, run=1), tmp_path / "1.zarr")]
@@ -93,6 +95,7 @@ def test_chunks_of_cubes_need_not_be_alike(tmp_path: Path, monkeypatch: pytest.M
         assert_same_cube(ce.open_cube(tmp_path / name), dataset_of(EVENTS), n_parts=2)
 
 
+@pytest.mark.slow
 def test_number_of_threads_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, *others = split(EVENTS, 3)
     paths = [save_chunked(dataset_of(one, run=9), tmp_path / "first.zarr")]

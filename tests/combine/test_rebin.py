@@ -92,6 +92,7 @@ def test_all_axes_can_be_summed_over(fine: Path) -> None:
     assert_same_cube(ce.open_cube(fine.with_name("c.zarr")), wanted, n_parts=12)
 
 
+@pytest.mark.slow
 def test_chunks_change_rounding_only_and_threads_not_even_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

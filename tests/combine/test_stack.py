@@ -74,6 +74,7 @@ def test_runs_are_added_to_a_stack(tmp_path: Path) -> None:
     assert ce.cube_hash(tmp_path / "longer.zarr") == ce.cube_hash(tmp_path / "abc.zarr")
 
 
+@pytest.mark.slow
 def test_stacks_of_the_same_runs_are_added(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -30,6 +30,7 @@ from tests.detectors.scattering import (
     shares,
 )
 from tests.makers.geometry import camera
+from tests.quick import first_quick
 from tests.suites.stages import StageSuite, applied, built, context, some_frames
 
 IMAGE = Frame((40, 50), np.dtype("f4"), "keV")
@@ -83,7 +84,7 @@ def by_numpy(frames: np.ndarray, dense: np.ndarray, norm: np.ndarray) -> np.ndar
 
 
 class TestAzavOfAnyMatrix(StageSuite):
-    @pytest.fixture(params=["f4", "u2", "f8", "i4", "?"])
+    @pytest.fixture(params=first_quick(["f4", "u2", "f8", "i4", "?"]))
     def stage(self, request: pytest.FixtureRequest) -> Stage:
         frame = Frame((20, 30), np.dtype(request.param))
         means, _, _ = matrix_of(frame, 11)
@@ -91,7 +92,6 @@ class TestAzavOfAnyMatrix(StageSuite):
         return Azav(frame, output, means, SharedArray(np.arange(11.0)), "r_mm", (("pixels_used", 600),))
 
 
-@settings(max_examples=40)
 @given(st.integers(0, 20), st.integers(1, 700), st.integers(1, 9), st.sampled_from(["f4", "u2", "f8"]))
 def test_means_agree_with_numpy(n: int, n_elements: int, n_means: int, dtype: str) -> None:
     frame = Frame((n_elements,), np.dtype(dtype))
@@ -120,11 +120,13 @@ def test_bin_whose_pixels_are_all_missing_is_missing() -> None:
 
 class TestAzavOfPyfai(StageSuite):
     @pytest.fixture(
-        params=[
-            {},
-            {"split": "none", "unit": "2th_deg"},
-            {"split": "full", "unit": "r_mm", "range": [1, 5]},
-        ],
+        params=first_quick(
+            [
+                {"split": "full", "unit": "r_mm", "range": [1, 5]},
+                {},
+                {"split": "none", "unit": "2th_deg"},
+            ]
+        ),
         ids=str,
     )
     def stage(self, request: pytest.FixtureRequest, pyfai: Any) -> Stage:
@@ -167,7 +169,7 @@ def check_against_geometry(
     assert_allclose(stage.coordinates()[0].values, middles, rtol=1e-12 if "range" in options else 1e-5)
 
 
-@pytest.mark.parametrize("split", ["none", pytest.param("bbox", marks=pytest.mark.slow), "full"])
+@pytest.mark.parametrize("split", first_quick(["full", "none", "bbox"]))
 @pytest.mark.parametrize(
     ("unit", "options"),
     [
@@ -191,7 +193,7 @@ def test_averages_are_those_of_plain_geometry(
     check_against_geometry(built("azav", options, IMAGE), options)
 
 
-@pytest.mark.parametrize("split", ["none", "bbox", "full"])
+@pytest.mark.parametrize("split", first_quick(["full", "none", "bbox"]))
 def test_pixels_count_for_the_part_of_them_that_lies_in_the_range(pyfai: Any, split: str) -> None:
     options = {**SIMPLE, "bins": 3, "unit": "r_mm", "range": [1.2, 3.1], "split": split, "solid_angle": False}
     radius = abscissa(CAMERA.points(), "r_mm", 1)
@@ -205,7 +207,10 @@ def test_pixels_count_for_the_part_of_them_that_lies_in_the_range(pyfai: Any, sp
 
 
 @pytest.mark.parametrize(
-    "sector", [[-180, 180], [0, 360], [30, 60], [150, 210], [-200, -170], [300, 420], [725, 800], [-95, 300]]
+    "sector",
+    first_quick(
+        [[150, 210], [0, 360], [-180, 180], [30, 60], [-200, -170], [300, 420], [725, 800], [-95, 300]], 2
+    ),
 )
 def test_sectors_go_beyond_180_degrees(pyfai: Any, sector: list[float]) -> None:
     options = {**SIMPLE, "bins": 6, "unit": "r_mm", "range": [0.6, 3.4], "azimuth": sector, "split": "none"}
@@ -304,7 +309,7 @@ PANELS = camera("MTRX:V2:20:30:200:200", [(0, 0), (5000, 200, 0, 90), (-400, 700
 
 
 @pytest.mark.parametrize("azimuth", [{}, {"azimuth": [100, 260]}], ids=str)
-@pytest.mark.parametrize("split", ["none", "bbox", "full"])
+@pytest.mark.parametrize("split", first_quick(["full", "none", "bbox"]))
 def test_panels_give_what_their_image_gives(
     pyfai: Any, tmp_path: Path, split: str, azimuth: dict[str, Any]
 ) -> None:
@@ -396,6 +401,7 @@ def test_options_that_are_none_are_refused(changes: dict[str, Any], message: str
         stage_options("azav")(**{**SIMPLE, **changes})
 
 
+@pytest.mark.slow
 def test_pixels_on_the_edges_of_a_sector_lie_in_it(pyfai: Any) -> None:
     options = {**SIMPLE, "center": [20, 25], "bins": 1, "unit": "r_mm", "range": [1.9, 2.1], "split": "none"}
 

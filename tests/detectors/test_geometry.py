@@ -117,6 +117,7 @@ WORDS = st.sampled_from(
 ROWS = st.lists(WORDS, min_size=12, max_size=14).map(" ".join)
 
 
+@pytest.mark.slow
 @given(st.lists(ROWS, max_size=4).map("\n".join) | st.text(max_size=200))
 def test_any_text_is_a_geometry_or_a_clear_error(text: str) -> None:
     message = "geometry"

@@ -15,6 +15,7 @@ from cubeengine.detectors.constants import write_constants
 from cubeengine.detectors.mask import StageOptions
 from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.types import DetectorInfo
+from tests.quick import first_quick
 from tests.suites.stages import StageSuite, built, context, shaped, some_frames
 
 SHAPE = (3, 6, 8)
@@ -161,7 +162,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 class TestMaskStage(StageSuite):
-    @pytest.fixture(params=["u1", "u2", "i4", "u8", "f4", "f8", "bool"])
+    @pytest.fixture(params=first_quick(["u1", "u2", "i4", "u8", "f4", "f8", "bool"], 2))
     def stage(self, request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
         save(tmp_path / "m.npy", GOOD)
         return built("mask", "m.npy", frame(request.param), context(None, tmp_path))

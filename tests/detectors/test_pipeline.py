@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -56,7 +56,6 @@ def one_by_one(pipeline: Pipeline, frames: np.ndarray) -> np.ndarray:
     return frames
 
 
-@settings(max_examples=120)
 @given(data=st.data())
 def test_any_part_in_any_blocks_is_what_the_stages_give_one_by_one(folder: Path, data: st.DataObject) -> None:
     pipeline = piped(data.draw(st.sampled_from(CHAINS)), folder)

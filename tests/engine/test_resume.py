@@ -18,6 +18,7 @@ from cubeengine.errors import SourceFormatError, StoreMismatch, WorkerLost
 from cubeengine.graph import tasks
 from cubeengine.store.read import cube_facts, cube_hash, open_cube
 from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays, write_frames
+from tests.quick import first_quick
 
 LEAVES = 24
 
@@ -61,7 +62,7 @@ def end_after(monkeypatch, n_leaves):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("n_leaves", [0, 1, 11, 17])
+@pytest.mark.parametrize("n_leaves", first_quick([11, 0, 1, 17]))
 def test_resumed_cube_has_the_same_bits_and_reads_only_the_rest(
     plans, hashes, tmp_path, monkeypatch, strategy, n_leaves
 ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cubeengine.errors import SpecError
@@ -85,7 +85,6 @@ def conditions(depth: int) -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=80)
 @given(numbers(3) | conditions(3))
 def test_any_expression_is_what_the_rule_says_or_refused_before_a_run(text):
     try:

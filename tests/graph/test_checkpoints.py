@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cubeengine.errors import StoreMismatch
@@ -85,7 +85,6 @@ def test_a_file_that_says_anything_else_of_itself_is_passed_over(tmp_path, place
     assert latest_checkpoint(tmp_path, "a") is None
 
 
-@settings(max_examples=60, deadline=None)
 @given(place=st.integers(0, 10**6), flip=st.integers(1, 255))
 def test_a_file_with_any_other_byte_is_passed_over(tmp_path_factory, place, flip):
     folder = tmp_path_factory.mktemp("sums")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cubeengine.graph import tasks
 from tests.makers.frames import N_BINS, STRATEGIES, forced_plan, frame_arrays, memory_run, write_frames
+from tests.quick import first_quick
 
 
 def expected(arrays, signal, selection):
@@ -50,7 +51,7 @@ def assert_right(cube, arrays):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("order", ["storage", "group"])
-@pytest.mark.parametrize("filters", [{}, {"compression": "gzip", "shuffle": True}])
+@pytest.mark.parametrize("filters", first_quick([{"compression": "gzip", "shuffle": True}, {}]))
 def test_every_strategy_gives_the_plain_answer(tmp_path, strategy, order, filters):
     arrays = frame_arrays(400)
     run = write_frames(tmp_path / "frames.h5", arrays, chunk_events=7, **filters)
@@ -68,7 +69,7 @@ def test_every_strategy_gives_the_plain_answer(tmp_path, strategy, order, filter
     tile=st.integers(1, 40),
     chunk=st.integers(1, 9),
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_any_split_order_block_and_chunk_gives_the_plain_answer(
     tmp_path_factory, seed, n_events, strategy, order, leaves, block, tile, chunk
 ):

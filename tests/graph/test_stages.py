@@ -14,6 +14,7 @@ from cubeengine.spec.model import CubeSpec
 from cubeengine.store.read import cube_facts, open_cube
 from tests.makers.frames import N_BINS, STRATEGIES, forced_plan, frame_arrays, memory_run, write_frames
 from tests.makers.stages import offsets
+from tests.quick import first_quick
 
 SPEC = """
 cube: frames
@@ -57,7 +58,7 @@ def assert_right(cube, arrays, stages):
 
 @pytest.mark.parametrize("stages", WORK)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("filters", [{}, {"chunk_events": 7, "compression": "gzip"}])
+@pytest.mark.parametrize("filters", first_quick([{"chunk_events": 7, "compression": "gzip"}, {}]))
 def test_every_strategy_gives_the_answer_of_working_on_each_frame(tmp_path, stages, strategy, filters):
     arrays = frame_arrays(300)
     run = write_frames(tmp_path / "frames.h5", arrays, **filters)
@@ -92,6 +93,7 @@ def test_missing_events_are_left_out_and_counted(tmp_path):
     assert_right(cube, {name: array[~missing] for name, array in arrays.items()}, "[test_rows]")
 
 
+@pytest.mark.slow
 def test_sum_that_does_not_fit_is_an_error_about_its_event(tmp_path):
     frames = np.zeros((30, 2, 8), np.int64)
     frames[:, 0, :2] = 2**62, -(2**62)  # fits

@@ -16,6 +16,7 @@ from cubeengine.spec.derived import Derived
 from cubeengine.spec.model import CubeSpec, Signal
 from cubeengine.spec.starter import starter
 from cubeengine.store.read import cube_facts, open_cube, sem
+from tests.quick import first_quick
 
 pytestmark = pytest.mark.realdata
 
@@ -39,7 +40,7 @@ RUNS = (12, 13)
 _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", first_quick(FILES))
 def test_starter_runs_unmodified(shared_data, tmp_path, capfd, file):
     spec, out = tmp_path / "cube.yaml", tmp_path / "cube.zarr"
     assert run_command(["new", str(shared_data / file)]) == 0

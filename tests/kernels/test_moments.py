@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cubeengine.kernels.moments import GroupedMoments, merge, regroup, scratch_nbytes
@@ -26,7 +26,6 @@ class TestNumba(MomentsSuite):
             _, mean, _ = self.mean_and_std(self.of_column(values, block=block))
             assert abs(mean[0, 0] - exact) <= 1e-14 * exact
 
-    @settings(max_examples=200)
     @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=6), st.integers(0, 28))
     def test_finish_of_long_integers_is_within_one_ulp(self, values, doublings):
         partial = self.of_column(np.array(values, np.int64))

@@ -30,10 +30,12 @@ def test_drawing_does_not_load_pyplot_in_a_script():
     assert in_python(code + "print('matplotlib.pyplot' in sys.modules)") == "False"
 
 
+@pytest.mark.slow
 def test_import_of_the_package_loads_no_matplotlib():
     assert in_python("import sys; from cubeengine import look; print('matplotlib' in sys.modules)") == "False"
 
 
+@pytest.mark.slow
 def test_pyplot_without_a_display_keeps_no_figures():
     code = "import matplotlib; matplotlib.use('agg'); import matplotlib.pyplot as plt; " + RUN
     code += "[look.plot_histogram(run, 'x') for _ in range(3)]; print(plt.get_fignums())"

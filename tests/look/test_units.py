@@ -36,7 +36,13 @@ def times(scale: float) -> ce.Run:
 
 @pytest.mark.parametrize(
     ("scale", "unit", "factor"),
-    [(1e-12, "ps", 1e12), (1e-9, "ps", 1e12), (1e-13, "fs", 1e15), (1e-5, "s", 1), (1.0, "s", 1)],
+    [
+        (1e-12, "ps", 1e12),
+        pytest.param(1e-9, "ps", 1e12, marks=pytest.mark.slow),
+        pytest.param(1e-13, "fs", 1e15, marks=pytest.mark.slow),
+        (1e-5, "s", 1),
+        pytest.param(1.0, "s", 1, marks=pytest.mark.slow),
+    ],
 )
 def test_seconds_are_shown_as_pictures_of_cubes_show_them(scale: float, unit: str, factor: float) -> None:
     run = times(scale)

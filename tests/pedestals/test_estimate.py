@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -47,7 +47,7 @@ def estimates_of(
     return mean, noise
 
 
-@settings(max_examples=60)
+@pytest.mark.slow
 @given(
     values=st.lists(st.integers(0, 2**16 - 1), min_size=2, max_size=60),
     clip=st.floats(3, 10),
@@ -63,7 +63,6 @@ def test_window_is_made_of_median_and_median_deviation(values: list[int], clip: 
     assert half[0, 0] == np.ceil(clip * (1.4826 * (deviation + 0.5)))
 
 
-@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), n_events=st.integers(1, 40), n_pixels=st.integers(1, 50))
 def test_sums_are_those_of_plain_numpy(seed: int, n_events: int, n_pixels: int) -> None:
     rng = np.random.default_rng(seed)

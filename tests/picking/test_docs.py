@@ -50,6 +50,7 @@ def test_commands_run_on_the_spec(home: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_python_examples_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     names: dict[str, Any] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import cubeengine as ce
@@ -14,6 +14,7 @@ from cubeengine.sources.times import pack
 from cubeengine.store.read import cube_facts
 from tests.picking.loops import pick_loop
 from tests.planning.runs import memory_run
+from tests.quick import first_quick
 
 WHICH = ["largest", "smallest", "first", {"nearest": 0.5}, {"percentile": 40}, {"random": 7}]
 EDGES = [0.0, 1.0, 2.0, 3.0, 4.0]
@@ -81,7 +82,7 @@ def test_any_byte_order_is_stored_as_it_is_read(tmp_path, order):
 
 
 @pytest.mark.parametrize("which", WHICH, ids=str)
-@pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.parametrize("most", first_quick([3, 1]))
 def test_picked_events_are_those_of_a_loop(which, most):
     run, arrays = made_run()
     picked = ce.pick(run, spec_of(which, most)).compute(workers=2)
@@ -261,7 +262,6 @@ def test_chunks_and_workers_change_nothing(tmp_path, tuning):
     xr.testing.assert_equal(plain, ce.open_cube(tmp_path / "cut.zarr").load())
 
 
-@settings(max_examples=60)
 @given(
     events=st.lists(
         st.tuples(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import cubeengine as ce
@@ -166,7 +166,6 @@ def test_a_tolerance_as_wide_as_all_steps_is_warned_of(wide):
 READINGS = st.one_of(st.integers(-12, 12).map(lambda n: n * 0.1), st.floats(-2, 2), st.just(float("nan")))
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(READINGS, st.booleans()), min_size=1, max_size=30), st.floats(0, 1.5))
 def test_settings_of_selected_events_are_no_wider_than_the_tolerance(events, tolerance):
     """By plain Python: each bin is one of the windows that no denser one overlaps; all others are outside."""

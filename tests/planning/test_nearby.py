@@ -95,7 +95,10 @@ signals: [time, count, next, nearest, both]"""
             np.testing.assert_allclose(run.column(name).data, values, err_msg=name)
 
 
-@pytest.mark.parametrize(("n_events", "look"), [(4, 1), (4, 50), (37, 7), (299, 1000)])
+@pytest.mark.parametrize(
+    ("n_events", "look"),
+    [*(pytest.param(4, look, marks=pytest.mark.slow) for look in (1, 50)), (37, 7), (299, 1000)],
+)
 def test_windows_change_no_bit(monkeypatch, n_events, look):
     plain = plan_of(off_run(), ALL)
     tiny_windows(monkeypatch, n_events)

@@ -28,6 +28,7 @@ from cubeengine.spec.resolve import resolve_selection
 from cubeengine.types import Column
 from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays
 from tests.planning.runs import DELAY, bound_of, delay_scan, memory_run, plan_of
+from tests.quick import first_quick
 from tests.waiting import PATIENCE
 
 N_EVENTS = 400
@@ -79,8 +80,8 @@ def facts(plan) -> dict:
     return found
 
 
-@pytest.mark.parametrize("shuffled", [False, True])
-@pytest.mark.parametrize("n_events", [pytest.param(1, marks=pytest.mark.slow), 37, 399])
+@pytest.mark.parametrize("shuffled", first_quick([True, False]))
+@pytest.mark.parametrize("n_events", first_quick([37, 1, 399]))
 @pytest.mark.parametrize("text", SPECS)
 def test_windows_change_neither_plan_nor_bits(monkeypatch, text, n_events, shuffled):
     run = odd_run(shuffled=shuffled)

@@ -90,6 +90,7 @@ def test_page_of_any_number_of_axes_needs_nothing_else(n_bins: tuple[int, ...], 
     assert ("The cube has 3 axes; pictures have two." in checker.data) == (not n_images)
 
 
+@pytest.mark.slow
 def test_whatever_a_cube_says_is_text() -> None:
     attrs = {
         "title": EVIL,

@@ -15,6 +15,7 @@ from cubeengine.sources.pieces import converted
 from cubeengine.sources.registry import open_source
 from cubeengine.types import FieldKind
 from tests.makers.smalldata import write_joined, write_lcls1, write_lcls2
+from tests.quick import first_quick
 
 N, MARK = 12, -99_999
 TYPES = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8")
@@ -64,7 +65,7 @@ def edge_values(dtype: str) -> NDArray[np.generic]:
     return np.resize(np.array(few, kind), N)
 
 
-@pytest.mark.parametrize("whole", TYPES)
+@pytest.mark.parametrize("whole", first_quick(TYPES, 3))
 def test_parts_of_another_type_are_read_as_h5py_reads_the_joined_field(tmp_path: Path, whole: str) -> None:
     for number, part in enumerate(TYPES):
         values = edge_values(part)

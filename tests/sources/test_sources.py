@@ -17,6 +17,7 @@ from cubeengine.sources import coded
 from cubeengine.sources.memory import MemorySource
 from cubeengine.sources.registry import open_source
 from tests.makers.smalldata import Truth, write_joined, write_lcls1, write_lcls2
+from tests.quick import first_quick
 from tests.suites.sources import SourceCase, SourceSuite
 
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -45,7 +46,7 @@ def case_of(truth: Truth) -> SourceCase:
 
 
 class TestLcls1(SourceSuite):
-    @pytest.fixture(scope="class", params=LAYOUTS.values(), ids=LAYOUTS.keys())
+    @pytest.fixture(scope="class", params=first_quick(LAYOUTS.values(), 4), ids=LAYOUTS.keys())
     @classmethod
     def case(cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SourceCase:
         path = tmp_path_factory.mktemp("lcls1") / "run.h5"

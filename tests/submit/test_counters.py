@@ -46,6 +46,7 @@ def test_only_the_newest_values_are_posted_and_not_all_the_time(log_book: LogBoo
     assert log_book.bodies[-1][1] == [{"key": "progress", "value": "1000"}]
 
 
+@pytest.mark.slow
 def test_run_does_not_wait_for_a_server_that_hangs(log_book: LogBook) -> None:
     log_book.release.clear()
     counters = Counters(log_book.url, timeout=PATIENCE)

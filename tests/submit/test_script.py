@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cubeengine.errors import SpecError
@@ -97,7 +97,6 @@ TEXTS = st.text(
 NAMES = TEXTS.filter(lambda text: "/" not in text and text not in (".", ".."))
 
 
-@settings(max_examples=120)
 @given(folder=NAMES, value=TEXTS, account=NAMES, logs=NAMES, data=TEXTS)
 def test_words_arrive_as_they_are_or_are_refused(
     fake: Path, folder: str, value: str, account: str, logs: str, data: str

@@ -143,13 +143,13 @@ class MomentsSuite:
 
     # any values, split, order and tree
 
-    @settings(max_examples=150, suppress_health_check=INHERITED)
+    @settings(suppress_health_check=INHERITED)
     @given(problems(["?", *INTEGERS, *FLOATS]))
     def test_any_split_agrees_with_exact_arithmetic(self, problem):
         data, take, groups, cuts = problem
         self.check(self.moments(data, take, groups, cuts), data, take, groups)
 
-    @settings(max_examples=80, suppress_health_check=INHERITED)
+    @settings(suppress_health_check=INHERITED)
     @given(problems([*INTEGERS, *FLOATS]), st.lists(st.integers(0, 5)))
     def test_any_merge_tree_agrees_with_exact_arithmetic(self, problem, order):
         data, take, groups, cuts = problem
@@ -157,7 +157,7 @@ class MomentsSuite:
         leaves = [self.moments(data, take[piece], groups[piece]) for piece in pieces]
         self.check(self.tree(leaves, order), data, take, groups)
 
-    @settings(max_examples=60, suppress_health_check=INHERITED)
+    @settings(suppress_health_check=INHERITED)
     @given(problems(INTEGERS), st.lists(st.integers(0, 5)), st.randoms(use_true_random=False))
     def test_integers_have_the_same_bits_for_any_split_order_and_tree(self, problem, order, random):
         data, take, groups, cuts = problem
@@ -166,13 +166,13 @@ class MomentsSuite:
         leaves = [self.moments(data, take[piece], groups[piece]) for piece in pieces]
         assert same_bits(self.tree(leaves, order), self.moments(data, take, groups))
 
-    @settings(max_examples=40, suppress_health_check=INHERITED)
+    @settings(suppress_health_check=INHERITED)
     @given(problems(FLOATS))
     def test_same_calls_give_the_same_bits(self, problem):
         data, take, groups, cuts = problem
         assert same_bits(self.moments(data, take, groups, cuts), self.moments(data, take, groups, cuts))
 
-    @settings(max_examples=40, suppress_health_check=INHERITED)
+    @settings(suppress_health_check=INHERITED)
     @given(problems([*INTEGERS, *FLOATS]))
     def test_merging_with_an_empty_partial_changes_nothing(self, problem):
         data, take, groups, _ = problem
@@ -181,7 +181,7 @@ class MomentsSuite:
         for merged in (merge(full, empty, backend=self.backend), merge(empty, full, backend=self.backend)):
             assert all(np.array_equal(merged.arrays[name], full.arrays[name]) for name in full.arrays)
 
-    @settings(max_examples=40, suppress_health_check=INHERITED)
+    @settings(suppress_health_check=INHERITED)
     @given(
         problems([*INTEGERS, *FLOATS]),
         st.lists(st.lists(st.integers(0, N_GROUPS - 1), unique=True), max_size=4),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -103,7 +103,6 @@ class SourceSuite:
         with pytest.raises(FieldNotFound):
             case.source.reader(name + "x")
 
-    @settings(max_examples=60)
     @given(data=st.data())
     def test_blocks_agree_with_columns_for_any_rows_elements_and_block_size(
         self, case: SourceCase, data: st.DataObject

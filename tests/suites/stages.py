@@ -31,7 +31,6 @@ from cubeengine.shared import held_nbytes, in_files
 from cubeengine.types import DetectorInfo
 
 ANY_RANGE = settings(
-    max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
 )
 SMALL = 2**15  # bytes of views and other small objects, generously

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cubeengine.errors import SourceFormatError, SpecError
@@ -239,7 +239,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallRun, Xtc2Source]
     return made, open_xtc2(made.folder)
 
 
-@settings(max_examples=60)
 @given(
     rows=st.lists(st.integers(0, 59), min_size=1, max_size=60),
     ends=st.tuples(st.integers(0, 384), st.integers(0, 384)).map(sorted),
