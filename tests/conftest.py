@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ APART = {
     "slow": "takes long: python -m pytest -m slow",
 }
 """Marks of tests that run only when they are asked for, and how to ask."""
+
+QUICK_CASES = 3
+"""Cases of a test that are no long tests."""
 
 settings.register_profile("quick", max_examples=20, deadline=None, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=150)
@@ -39,9 +43,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     return LoadFileScheduling(config, log)
 
 
-@pytest.hookimpl(trylast=True)  # after the folders' own conftest.py have marked their tests
-def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+def mark_most_cases_slow(items: Sequence[pytest.Item]) -> None:
+    """Mark the cases of each test slow, but for some, evenly spaced, of those that are not."""
+    cases = defaultdict(list)
+    for item in items:
+        if not item.get_closest_marker("slow"):
+            cases[item.nodeid.partition("[")[0]].append(item)
+    for found in cases.values():
+        if len(found) > QUICK_CASES:
+            kept = {round(i * (len(found) - 1) / (QUICK_CASES - 1)) for i in range(QUICK_CASES)}
+            for number, item in enumerate(found):
+                if number not in kept:
+                    item.add_marker("slow")
+
+
+@pytest.hookimpl(wrapper=True)  # around the folders' own conftest.py, and the choice of -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Skip slow tests, and those that need a cluster, unless -m asks for them."""
+    mark_most_cases_slow(items)
+    yield
     for mark, reason in APART.items():
         if mark in config.getoption("markexpr"):
             continue

@@ -159,6 +159,7 @@ def test_comparison_without_deviation_is_good() -> None:
     assert not replace(same, frame_chi2=math.nan).good
 
 
+@pytest.mark.slow
 def test_demo_ends_with_a_cube_and_a_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

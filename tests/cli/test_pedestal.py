@@ -26,6 +26,7 @@ def home(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     assert not list(tmp_path.glob(".*"))  # nothing of the work is left
 
 
+@pytest.mark.slow
 def test_dark_run_becomes_constants_and_a_picture(home: Path, call: Call) -> None:
     gains = home / "constants" / "jungfrau.h5"
     done = call(

@@ -13,6 +13,7 @@ from cubeengine.detectors.base import Frame, Stage
 from cubeengine.errors import SourceFormatError, SpecError
 from cubeengine.types import DetectorInfo
 from tests.makers.geometry import EPIX_QUAD, JUNGFRAU_SQUARE, camera
+from tests.quick import first_quick
 from tests.suites.stages import StageSuite, applied, built, context, shaped, some_frames
 
 PANELS = [(0.0, 0.0, 0.0), (62.0, 5.0, 0.0, 90.0), (-45.0, 28.0, 0.0, 180.0, 0.0, 180.0, 1.0)]
@@ -27,13 +28,16 @@ def assembled(folder: Path, text: str, frame: Frame, detector: DetectorInfo | No
 
 class TestAssemble(StageSuite):
     @pytest.fixture(
-        params=[
-            FRAME,
-            Frame(FRAME.shape, np.dtype("f4")),
-            Frame(FRAME.shape, np.dtype("i4")),
-            Frame(FRAME.shape, np.dtype("f8")),
-            Frame(FRAME.shape, np.dtype("?")),
-        ],
+        params=first_quick(
+            [
+                FRAME,
+                Frame(FRAME.shape, np.dtype("f4")),
+                Frame(FRAME.shape, np.dtype("i4")),
+                Frame(FRAME.shape, np.dtype("f8")),
+                Frame(FRAME.shape, np.dtype("?")),
+            ],
+            2,
+        ),
         ids=str,
     )
     def stage(self, request: pytest.FixtureRequest, tmp_path: Path) -> Stage:

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from cubeengine.detectors.base import Frame, Stage
 from cubeengine.detectors.registry import stage_options
 from cubeengine.errors import SpecError
+from tests.quick import first_quick
 from tests.suites.stages import StageSuite, built, shaped, some_frames
 
 IMAGE = Frame((12, 9), np.dtype("u2"), "ADU")
@@ -17,14 +18,17 @@ PANELS = Frame((3, 6, 70), np.dtype("f4"))
 
 class TestProject(StageSuite):
     @pytest.fixture(
-        params=[
-            (IMAGE, "rows"),
-            (IMAGE, {"onto": "columns", "how": "mean"}),
-            (PANELS, "columns"),
-            (PANELS, {"onto": "rows", "how": "mean"}),
-            (PANELS, 0),
-            (Frame((9,), np.dtype("f8")), 0),
-        ],
+        params=first_quick(
+            [
+                (IMAGE, "rows"),
+                (IMAGE, {"onto": "columns", "how": "mean"}),
+                (PANELS, "columns"),
+                (PANELS, {"onto": "rows", "how": "mean"}),
+                (PANELS, 0),
+                (Frame((9,), np.dtype("f8")), 0),
+            ],
+            2,
+        ),
         ids=str,
     )
     def stage(self, request: pytest.FixtureRequest) -> Stage:

@@ -10,6 +10,7 @@ from cubeengine.detectors.base import Frame, Stage
 from cubeengine.detectors.registry import stage_options
 from cubeengine.errors import SpecError
 from cubeengine.types import DetectorInfo
+from tests.quick import first_quick
 from tests.suites.stages import StageSuite, built, context, shaped, some_frames
 
 IMAGE = Frame((12, 9), np.dtype("u2"), "ADU")
@@ -20,17 +21,20 @@ JUNGFRAU = DetectorInfo("jungfrau", "jungfrau", segments=(1, 4, 6))
 
 class TestRoi(StageSuite):
     @pytest.fixture(
-        params=[
-            (IMAGE, [[2, 7], [3, 4]]),
-            (IMAGE, [[0, 12], [0, 9]]),
-            (IMAGE, [[1, 9]]),
-            (PANELS, {"ranges": [[1, 4], [0, 5]], "segment": 2}),
-            (PANELS, [[1, 3], [2, 6], [1, 4]]),
-            (IMAGE, {"regions": {"late": [[8, 10], [1, 4]], "early": [[0, 2], [6, 9]]}}),
-            (TRACE, [5, 30]),
-            (Frame((5, 4), np.dtype("?")), [[1, 3]]),
-            (Frame((5, 4), np.dtype("u2")), [[1, 3], [0, 2]]),
-        ],
+        params=first_quick(
+            [
+                (IMAGE, [[2, 7], [3, 4]]),
+                (IMAGE, [[0, 12], [0, 9]]),
+                (IMAGE, [[1, 9]]),
+                (PANELS, {"ranges": [[1, 4], [0, 5]], "segment": 2}),
+                (PANELS, [[1, 3], [2, 6], [1, 4]]),
+                (IMAGE, {"regions": {"late": [[8, 10], [1, 4]], "early": [[0, 2], [6, 9]]}}),
+                (TRACE, [5, 30]),
+                (Frame((5, 4), np.dtype("?")), [[1, 3]]),
+                (Frame((5, 4), np.dtype("u2")), [[1, 3], [0, 2]]),
+            ],
+            2,
+        ),
         ids=str,
     )
     def stage(self, request: pytest.FixtureRequest) -> Stage:

@@ -113,6 +113,7 @@ def test_cut_values_give_the_whole_distribution(sigmas: float, shift: float, noi
     assert abs(found.mean() / truth.rounded_noise[0] - 1) < 4e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", [3.0, 5.0])
 @pytest.mark.parametrize("noise", [0.3, 0.7, 1.0, 2.0, 8.0])
 def test_windows_of_samples_bias_nothing(clip: float, noise: float) -> None:

@@ -30,6 +30,7 @@ def is_close(found: Pedestal, number: int, truth: Truth, where: NDArray[np.bool_
     return bool(np.abs(means).max() < 6 and np.abs(noises).max() < 6)
 
 
+@pytest.mark.slow
 def test_single_gain_camera_keeps_its_shape(tmp_path: Path) -> None:
     truth = Truth.of((ROWS, COLUMNS), mean=40_000)
     found = pedestal(run_of(truth.frames(300), "opal"), "cam")

@@ -21,6 +21,7 @@ from cubeengine.store import files, write
 from cubeengine.store.files import StoreWriteError
 from cubeengine.store.layout import ArrayLayout, CubeLayout
 from cubeengine.store.read import cube_hash, open_cube
+from tests.quick import first_quick
 
 SHAPE = (40, 64)
 LAYOUT = CubeLayout((ArrayLayout("m", ("x", "y"), SHAPE, (2, 64), "float64"),))
@@ -31,8 +32,6 @@ import sys
 from pathlib import Path
 import numpy as np
 from cubeengine.store import write
-from tests.quick import first_quick
-from tests.quick import first_quick
 from tests.store.test_faults import LAYOUT, SHAPE
 target = Path(sys.argv[1])
 print("ready", flush=True)

@@ -81,6 +81,7 @@ def die(folder: Path) -> None:
         os.abort()
 
 
+@pytest.mark.slow
 def test_the_limits_are_real() -> None:
     greedy = mutations.in_child(f"{__name__}:take_too_much", 4, 5)
     dying = mutations.in_child(f"{__name__}:die", 4, 5)
