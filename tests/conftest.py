@@ -13,11 +13,8 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.waiting import heed_signals
 
-APART = {
-    "cluster": "needs a Slurm, or mpirun: python -m pytest -m cluster",
-    "slow": "takes long: python -m pytest -m slow",
-}
-"""Marks of tests that run only when they are asked for, and how to ask."""
+APART = ("cluster", "slow")
+"""Marks of tests that run only when they are asked for: `python -m pytest -m slow`."""
 
 QUICK_CASES = 3
 """Cases of a test that are no long tests."""
@@ -59,12 +56,12 @@ def mark_most_cases_slow(items: Sequence[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)  # around the folders' own conftest.py, and the choice of -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
-    """Skip slow tests, and those that need a cluster, unless -m asks for them."""
+    """Leave out slow tests, and those that need a cluster, unless -m or the test's own name asks for them."""
     mark_most_cases_slow(items)
     yield
-    for mark, reason in APART.items():
-        if mark in config.getoption("markexpr"):
-            continue
-        for item in items:
-            if item.get_closest_marker(mark):
-                item.add_marker(pytest.mark.skip(reason=reason))
+    apart = [mark for mark in APART if mark not in config.getoption("markexpr")]
+    named = any("::" in argument for argument in config.args)
+    left_out = [item for item in items if not named and any(item.get_closest_marker(mark) for mark in apart)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]

@@ -268,6 +268,7 @@ def test_missing_matplotlib_names_the_extra(cube: xr.Dataset, monkeypatch: pytes
         plot_cube(cube)
 
 
+@pytest.mark.slow
 def test_importing_the_module_loads_no_matplotlib_and_drawing_no_pyplot() -> None:
     code = (
         "import sys, cubeengine.plots; assert 'matplotlib' not in sys.modules; "

@@ -16,6 +16,8 @@ from tests.combine.cubes import Events, dataset_of, split
 from tests.quick import first_quick
 from tests.store.handmade import save
 
+pytestmark = pytest.mark.slow
+
 EVENTS = Events.random(300, seed=4)
 
 

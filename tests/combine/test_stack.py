@@ -17,6 +17,8 @@ from tests.combine.cubes import Events, assert_same_cube, dataset_of, split, wri
 from tests.planning.runs import memory_run
 from tests.store.handmade import save
 
+pytestmark = pytest.mark.slow
+
 EVENTS = Events.random(300, seed=4)
 
 

@@ -17,7 +17,10 @@ from cubeengine.compat.differences import Teller
 from cubeengine.demo import write_run as write_demo
 from tests.compat.files import in_bins, open_ana, told, write_run
 
-pytestmark = pytest.mark.filterwarnings("ignore::cubeengine.compat.differences.SmallDataAnaWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::cubeengine.compat.differences.SmallDataAnaWarning"),
+]
 
 
 def cube_over(ana, variable, bins, **options):

@@ -26,8 +26,7 @@ class TestProject(StageSuite):
                 (PANELS, {"onto": "rows", "how": "mean"}),
                 (PANELS, 0),
                 (Frame((9,), np.dtype("f8")), 0),
-            ],
-            2,
+            ]
         ),
         ids=str,
     )
@@ -48,6 +47,7 @@ def test_onto_rows_is_one_value_per_row(onto: str, axis: int) -> None:
     assert_array_equal(coordinate.values, np.arange(stage.output.shape[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 @pytest.mark.parametrize("how", ["sum", "mean"])
 def test_axis_counts_as_in_numpy(axis: int, how: str) -> None:

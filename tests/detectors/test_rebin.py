@@ -29,8 +29,7 @@ class TestRebin(StageSuite):
                 (Frame((30,), np.dtype("?")), 3),
                 (Frame((4, 6), np.dtype("u8")), 2),
                 (Frame((4, 6), np.dtype("i8")), 2),
-            ],
-            2,
+            ]
         ),
         ids=str,
     )
@@ -45,7 +44,7 @@ def blocks_of(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return np.moveaxis(cut, -3, -2).reshape(*before, height // rows, width // columns, rows * columns)
 
 
-@pytest.mark.parametrize("dtype", first_quick(["u1", "i2", "u2", "i4", "u4", "i8", "?"], 2))
+@pytest.mark.parametrize("dtype", first_quick(["u2", "u1", "i2", "i4", "u4", "i8", "?"]))
 def test_sums_of_integers_are_exact(dtype: str) -> None:
     frame = Frame((12, 8), np.dtype(dtype))
     frames = some_frames(frame, 4)

@@ -32,8 +32,7 @@ class TestRoi(StageSuite):
                 (TRACE, [5, 30]),
                 (Frame((5, 4), np.dtype("?")), [[1, 3]]),
                 (Frame((5, 4), np.dtype("u2")), [[1, 3], [0, 2]]),
-            ],
-            2,
+            ]
         ),
         ids=str,
     )

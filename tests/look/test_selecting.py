@@ -56,6 +56,7 @@ def test_mistakes_in_selections_are_answered():
         look.histogram(odd_run(), "y", select="`z` > 1")
 
 
+@pytest.mark.slow
 def test_laser_is_told_by_event_codes_where_there_is_no_status(demo_folder):
     from cubeengine.api import open_run
 

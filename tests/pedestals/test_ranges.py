@@ -43,6 +43,7 @@ def test_single_gain_camera_keeps_its_shape(tmp_path: Path) -> None:
     np.testing.assert_array_equal(file.read("pixel_rms"), found.noise[0, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", first_quick(["u1", "i2", "u4"]))
 def test_whole_numbers_of_any_type_do(dtype: str) -> None:
     truth = Truth.of((ROWS, COLUMNS), mean=0, noise=4)

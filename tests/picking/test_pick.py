@@ -286,6 +286,7 @@ def test_any_events_are_picked_as_a_loop_does(events, which, most):
     assert found.events[0].tolist() == pick_loop(bins, values, 4, most, which, run.timestamps)
 
 
+@pytest.mark.slow
 def test_events_are_in_the_order_of_time_and_rows_in_that_of_storage():
     run, arrays = made_run()
     order = np.random.default_rng(2).permutation(200)  # row r holds event order[r]

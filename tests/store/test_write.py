@@ -163,6 +163,7 @@ def _write_every_other(store: Path, first: int) -> None:
             write.write_region(store, "m", region, np.arange(64.0 * 64).reshape(64, 64)[region])
 
 
+@pytest.mark.slow
 def test_two_processes_write_neighbouring_chunks_without_loss(tmp_path: Path) -> None:
     layout = CubeLayout((ArrayLayout("m", ("x", "y"), (64, 64), (4, 64), "float64"),))
     store = write.create(tmp_path / "c.zarr", layout, {})
