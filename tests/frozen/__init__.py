@@ -1,1 +1,1 @@
-"""Problems whose answers, task counts and projected memory stay as they are, whatever moves inside the package."""
+"""Problems whose answers, task counts and projected memory stay, whatever moves inside the package."""
