@@ -20,7 +20,7 @@ QUICK_CASES = 3
 """Cases of a test that are no long tests."""
 
 settings.register_profile("quick", max_examples=20, deadline=None, print_blob=True)
-settings.register_profile("thorough", settings.get_profile("quick"), max_examples=150)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=100)
 settings.load_profile("quick")  # --hypothesis-profile=thorough takes the other
 
 heed_signals()  # here, so that the workers of pytest-xdist do so too
