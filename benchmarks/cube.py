@@ -165,7 +165,7 @@ def _close(cube: Cube, other: Cube, tolerance: float) -> bool:
 
 
 def _pythons(peers: Sequence[str], escape_venv: Path | None) -> dict[str, str]:
-    """Give the interpreter of every peer that is wanted."""
+    """Return the interpreter of every peer that is wanted."""
     pythons = dict.fromkeys(peers, sys.executable)
     if "escape" in pythons and escape_venv is None:
         del pythons["escape"]

@@ -12,7 +12,7 @@ PACKAGES = ("escape-fel==0.2.16", "hdf5plugin>=5")
 
 
 def escape_python(directory: Path) -> str:
-    """Give the interpreter of the environment, which is made if it is not there.
+    """Return the interpreter of the environment, which is made if it is not there.
 
     Raises
     ------

@@ -25,7 +25,7 @@ from cubeengine.planning.planner import STRATEGIES
 
 
 def spec(n_bins: int) -> ce.CubeSpec:
-    """Give the spec: bins of `beam/raw/x`, in which events come in random order."""
+    """Return the spec: bins of `beam/raw/x`, in which events come in random order."""
     return ce.CubeSpec.from_dict(
         {
             "cube": "frames",
@@ -37,7 +37,7 @@ def spec(n_bins: int) -> ce.CubeSpec:
 
 
 def forced(plan: ce.Plan, strategy: str, budget: Budget) -> ce.Plan:
-    """Give the plan with all frames done by one strategy."""
+    """Return the plan with all frames done by one strategy."""
     signals = [
         STRATEGIES[strategy](forms[0], budget, Tuning()) if forms[0].n_elements > 1 else chosen
         for forms, chosen in zip(signal_forms(plan.bound), plan.work.signals, strict=True)

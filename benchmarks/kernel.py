@@ -67,7 +67,7 @@ def read(words: NDArray[np.uint64]) -> np.uint64:
 
 
 def measure(problem: Problem, n_threads: int, rounds: int) -> tuple[float, float, float]:
-    """Give reading and adding in bytes per second, and the ratio of adding to reading."""
+    """Return reading and adding in bytes per second, and the ratio of adding to reading."""
     blocks = [problem.block(seed) for seed in range(n_threads)]
     groups = [problem.groups(seed) for seed in range(n_threads)]
     states = [GroupedMoments(problem.code, problem.n_bins, problem.side**2) for _ in blocks]
@@ -105,7 +105,7 @@ def timed(work: Sequence[Callable[[], Any]], repeats: int) -> float:
 
 
 def problems(size: str) -> list[Problem]:
-    """Give the rows of the table."""
+    """Return the rows of the table."""
     rows = []
     for side in SIDES[size]:
         for code, share in (("u2", 0.0), ("f4", 0.0), ("f4", 0.01), ("f8", 0.0), ("i4", 0.0)):

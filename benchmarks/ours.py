@@ -42,7 +42,7 @@ def measure(path: Path, problem: Problem, request: dict[str, Any]) -> dict[str, 
 
 @contextmanager
 def _launcher(launcher: str, workers: int, warm: Callable[[], None]) -> Iterator[dict[str, Any]]:
-    """Give the settings of `to_zarr`; where start-up shall not count, starts and warms up the workers.
+    """Return the settings of `to_zarr`; where start-up shall not count, starts and warms up the workers.
 
     They are started as the launchers of cubeengine start theirs.
     """
@@ -123,7 +123,7 @@ class _Tasks(Callback):  # type: ignore[misc]  # dask has no types
         self._wall += time.perf_counter()
 
     def facts(self, began: float) -> dict[str, Any]:
-        """Give when the first leaf started, and where the time went."""
+        """Return when the first leaf started, and where the time went."""
         leaves = [when for key, when in self._started.items() if key.startswith("leaf-")]
         return {
             "first_task_seconds": min(leaves) - began if leaves else None,

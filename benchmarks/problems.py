@@ -147,7 +147,7 @@ class Problem:
         )
 
     def bin_index(self, columns: Columns) -> NDArray[np.int64]:
-        """Give each event the number of its bin, -1 where it is not selected."""
+        """Return each event the number of its bin, -1 where it is not selected."""
         index = np.digitize(columns.delay, self.edges) - 1
         return np.where(columns.good & (index < self.n_bins), index, -1)
 

@@ -37,7 +37,7 @@ class _Usage:
         return cls(time.monotonic(), busy / os.sysconf("SC_CLK_TCK"), sum(os.times()[:4]))
 
     def others_since(self, before: _Usage) -> float:
-        """Give the share of all cores that others used."""
+        """Return the share of all cores that others used."""
         spent = (self.everyone - before.everyone) - (self.own - before.own)
         return max(spent, 0.0) / ((self.when - before.when) * (os.cpu_count() or 1))
 

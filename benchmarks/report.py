@@ -105,7 +105,7 @@ def title(problem: Problem) -> str:
 
 
 def middle(runs: Sequence[Measurement]) -> float:
-    """Give the median time."""
+    """Return the median time."""
     return median(run.seconds for run in runs)
 
 

@@ -124,7 +124,7 @@ def schedule(executor: Executor, launcher: str, workers: int, frames: str, folde
 
 
 def _processor_seconds() -> tuple[float, float]:
-    """Give those of this process, and of all below it."""
+    """Return those of this process, and of all below it."""
     children = psutil.Process().children(recursive=True)
     return time.process_time(), sum(sum(child.cpu_times()[:2]) for child in children)
 
@@ -164,7 +164,7 @@ class Model:
     rate: float
 
     def parts(self, workers: int, nbytes: float, partial: float, leaves: int) -> dict[str, float]:
-        """Give the seconds of reading, of folding and of scheduling; they overlap."""
+        """Return the seconds of reading, of folding and of scheduling; they overlap."""
         return {
             "reading": math.ceil(leaves / workers) * nbytes / leaves / self.rate,
             "folding": leaves * partial * self.per_nbyte,

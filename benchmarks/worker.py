@@ -25,7 +25,7 @@ PEERS = ("handloop", "flox", "xarray", "escape")
 
 
 def peer(name: str) -> Callable[[Path, Problem], Cube]:
-    """Give the function of a peer."""
+    """Return the function of a peer."""
     if name in ("flox", "xarray"):
         module = importlib.import_module("benchmarks.peers.xarray_dask")
         return partial(module.cube, flox=name == "flox")
@@ -58,7 +58,7 @@ def _peer(
 
 
 def tiny(problem: Problem) -> Problem:
-    """Give a problem of the same kind that takes no time."""
+    """Return a problem of the same kind that takes no time."""
     return replace(problem, n_events=40 * problem.n_bins, frame_shape=tuple(4 for _ in problem.frame_shape))
 
 

@@ -76,7 +76,7 @@ FRAMES = (
 
 
 def stamp(tick: int) -> int:
-    """Give the packed time of a tick; there are 120 in a second."""
+    """Return the packed time of a tick; there are 120 in a second."""
     return (tick // 120) << 32 | (tick % 120) * 8_333_333
 
 

@@ -150,7 +150,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _sides(folder: Path, out: Path, options: argparse.Namespace) -> dict[str, Callable[[], float]]:
-    """Give what is measured, by name."""
+    """Return what is measured, by name."""
     bins, paths = options.bins, sorted(folder.glob("*.xtc2"))
     sides: dict[str, Callable[[], float]] = {
         "plain read": lambda: limit_seconds(paths),

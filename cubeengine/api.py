@@ -100,7 +100,7 @@ def _opened(spec: CubeSpec, paths: RunPaths, path: str | Path) -> Run:
 
 
 def _located(spec: CubeSpec, paths: RunPaths) -> Located:
-    """Give the files that a spec names, and the run it says they are of."""
+    """Return the files that a spec names, and the run it says they are of."""
     wanted = spec.run
     found = Located(None) if paths.smalldata is None else _locate(str(paths.smalldata))
     if paths.smalldata is not None and found.smalldata is None:
@@ -341,7 +341,7 @@ class Plan:
         return explain(self.bound, self.work, self.budget, self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the same facts as plain data."""
+        """Return the same facts as plain data."""
         return plan_facts(self.bound, self.work, self.budget, self.warnings)
 
     @cached_property
@@ -350,7 +350,7 @@ class Plan:
         return (*plan_warnings(self.bound), *large_cube(self.work))
 
     def lazy(self) -> xr.Dataset:
-        """Give the cube as dask arrays: nothing is read until they are computed.
+        """Return the cube as dask arrays: nothing is read until they are computed.
 
         Computing several of them together reads each byte once.
         """

@@ -83,7 +83,7 @@ class Compile(Protocol):
     """Makes the tasks of some work."""
 
     def __call__(self, folder: WorkFolder, *, window: int, writing: Writing) -> Compiled:
-        """Give the tasks that are not done; see `graph.compile.compile_plan`."""
+        """Return the tasks that are not done; see `graph.compile.compile_plan`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ def _kept_only(store: Path, state: RunState, *, resume: bool) -> Iterator[None]:
 
 
 def _facts(attrs: Mapping[str, Any]) -> dict[str, str]:
-    """Give what the answer rests on, by the names that a user knows."""
+    """Return what the answer rests on, by the names that a user knows."""
     return {
         "the software": json.dumps([attrs["cubeengine"], attrs["versions"]]),
         "the spec": attrs["spec_yaml"],
@@ -248,7 +248,7 @@ def _made_before(plan: Work, target: Path) -> Result:
 
 
 def window_of(executor: Executor, threads: int) -> int:
-    """Give how many leaves may be ahead of the finished work: those that run, and a few that wait.
+    """Return how many leaves may be ahead of the finished work: those that run, and a few that wait.
 
     Threads take up the next leaf at once. Worker processes hear of it after a round trip to the
     scheduler, so one more for every eight is let through; the projected memory counts them.
@@ -258,7 +258,7 @@ def window_of(executor: Executor, threads: int) -> int:
 
 
 def fitting_threads(plan: Work, executor: Executor, budget: Budget) -> int:
-    """Give how many tasks may run at a time in one process, so that their memory keeps to the budget.
+    """Return how many tasks may run at a time in one process, so that their memory keeps to the budget.
 
     Raises
     ------

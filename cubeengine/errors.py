@@ -109,7 +109,7 @@ class MissingExtra(CubeEngineError, ImportError):
 
 
 def nearest_names(name: str, known: Sequence[str], n: int = 3) -> tuple[str, ...]:
-    """Give the known names most like `name`, best first; compares without case.
+    """Return the known names most like `name`, best first; compares without case.
 
     Where there are none, those of which one part is like it, as `ipm2/sum` for "sum".
     """

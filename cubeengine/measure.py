@@ -55,7 +55,7 @@ def _tree(process: psutil.Process) -> list[int]:
 
 
 def anonymous_memory(pid: int) -> int:
-    """Give the anonymous resident memory of a process in bytes; 0 if it has just ended."""
+    """Return the anonymous resident memory of a process in bytes; 0 if it has just ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -182,7 +182,7 @@ class _NotebookOutput:
 
 @contextmanager
 def shown(on_progress: OnProgress) -> Iterator[OnProgress]:
-    """Give who hears of the progress: whoever is named; else, in IPython that somebody watches, a bar."""
+    """Return who hears of the progress: whoever is named; else, in IPython that somebody watches, a bar."""
     if on_progress is not None or not _is_watched():
         yield on_progress
         return
@@ -259,7 +259,7 @@ def progress_line(progress: Seen) -> str:
 
 
 def _is_watched() -> bool:
-    """Tell whether somebody sits at an IPython shell or a notebook: not where IPython writes into a pipe."""
+    """Return whether somebody sits at an IPython shell or a notebook: not if IPython writes into a pipe."""
     return _ipython() is not None and (_in_notebook() or takes_escapes(sys.stderr))
 
 

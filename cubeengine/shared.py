@@ -51,7 +51,7 @@ class SharedArray:
     path: Path | None = None
 
     def load(self) -> NDArray[Any]:
-        """Give the array; that of a file is mapped, not read."""
+        """Return the array; that of a file is mapped, not read."""
         if self.value is not None:
             return self.value
         if self.path is None:
@@ -72,7 +72,7 @@ class SharedArray:
 
 
 def in_files(item: T, save: Save, name: str) -> T:
-    """Give the same frozen value with every shared array in it, at any depth, put into a file.
+    """Return the same frozen value with every shared array in it, at any depth, put into a file.
 
     Parameters
     ----------
@@ -87,12 +87,12 @@ def in_files(item: T, save: Save, name: str) -> T:
 
 
 def held_nbytes(item: object) -> int:
-    """Give the bytes of all shared arrays that are in memory, at any depth."""
+    """Return the bytes of all shared arrays that are in memory, at any depth."""
     return sum(array.nbytes for array in _arrays(item))
 
 
 def content_digest(item: object) -> str:
-    """Give a hash of the values of all shared arrays, at any depth."""
+    """Return a hash of the values of all shared arrays, at any depth."""
     digest = hashlib.blake2b(digest_size=16)
     for array in _arrays(item):
         values = np.ascontiguousarray(array.load())

@@ -198,7 +198,7 @@ def _check_dimensions(source: Unit, target: Unit, from_unit: str, to_unit: str) 
 
 
 def same_dimension(a: str, b: str) -> bool:
-    """Tell whether two units measure the same thing."""
+    """Return whether two units measure the same thing."""
     return parse_unit(a).dimension == parse_unit(b).dimension
 
 

@@ -55,7 +55,7 @@ def main(arguments=None):
 
 
 def read_arguments(arguments):
-    """Give the options of the command line."""
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("experiment")
     parser.add_argument("run", type=int)
@@ -105,17 +105,17 @@ def constants_of(detector, experiment, run):
 
 
 def is_there(stored, name):
-    """Tell whether constants of this type exist."""
+    """Return whether constants of this type exist."""
     return stored.get(name) is not None and stored[name][0] is not None
 
 
 def interface_of(detector):
-    """Give the part of a psana detector that knows its segments: that of the raw data."""
+    """Return the part of a psana detector that knows its segments: that of the raw data."""
     return getattr(detector, "raw", None) or getattr(detector, "fex", None)
 
 
 def geometry_of(detector, stored):
-    """Give the text of the geometry: that of the data base, else psana's default for the type, else ""."""
+    """Return the text of the geometry: that of the data base, else psana's default for the type, else ""."""
     if is_there(stored, "geometry"):
         return str(stored["geometry"][0])
     default = getattr(interface_of(detector), "_det_geotxt_default", None)
@@ -126,7 +126,7 @@ def geometry_of(detector, stored):
 
 
 def validity(stored, arrays):
-    """Give the first and last run that all of the arrays are valid for, as far as that is known."""
+    """Return the first and last run that all of the arrays are valid for, as far as that is known."""
     about = [stored[name][1] or {} for name in arrays]
     first = [int(one["run"]) for one in about if is_number(one.get("run"))]
     last = [int(one["run_end"]) for one in about if is_number(one.get("run_end"))]
@@ -135,7 +135,7 @@ def validity(stored, arrays):
 
 
 def is_number(value):
-    """Tell whether a run is a number; an open end is the word "end"."""
+    """Return whether a run is a number; an open end is the word "end"."""
     return value is not None and str(value).isdigit()
 
 

@@ -36,7 +36,7 @@ def shared_data() -> Path:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    """Give each file to one worker, which makes its fixtures and compiles its kernels once."""
+    """Return each file to one worker, which makes its fixtures and compiles its kernels once."""
     return LoadFileScheduling(config, log)
 
 

@@ -30,7 +30,7 @@ Found = dict[str, Any]
 
 
 def ask_psana(*arguments: str | Path) -> Any:
-    """Give what psana reads."""
+    """Return what psana reads."""
     command = [os.environ[VARIABLE], str(READ), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     if done.returncode:
@@ -51,7 +51,7 @@ def differences(found: Any, wanted: Any, where: str = "") -> Iterator[str]:
 
 
 def described(value: Any) -> Any:
-    """Give a value as `psana_read` prints it."""
+    """Return a value as `psana_read` prints it."""
     if isinstance(value, np.ndarray):
         return {"dtype": value.dtype.str, "shape": list(value.shape), "crc32": zlib.crc32(value.tobytes())}
     return value.item() if isinstance(value, np.generic) else value
@@ -63,7 +63,7 @@ STREAMS = (0, 1, 4)
 
 
 def small_events(run: makers.SmallRun) -> list[Found]:
-    """Give the events of the small run as psana is to see them, without what it adds."""
+    """Return the events of the small run as psana is to see them, without what it adds."""
     epics = ("XPP:TEMP", "XPP:COUNT")
     return [
         {
@@ -82,7 +82,7 @@ def small_epics(run: makers.SmallRun, event: int, name: str) -> Any:
 
 
 def small_stream(run: makers.SmallRun, event: int, stream: int) -> Found | None:
-    """Give the datagram of one stream; what lies in a corrupted node cannot be seen."""
+    """Return the datagram of one stream; what lies in a corrupted node cannot be seen."""
     fate = makers.FATES.get(event, makers.Fate())
     held = [
         name

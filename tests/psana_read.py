@@ -40,7 +40,7 @@ def load_psana() -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Give a value as JSON: arrays as their type, shape and checksum."""
+    """Return a value as JSON: arrays as their type, shape and checksum."""
     if hasattr(value, "dtype"):
         return {"dtype": value.dtype.str, "shape": list(value.shape), "crc32": zlib.crc32(value.tobytes())}
     if hasattr(value, "names"):
@@ -70,7 +70,7 @@ def contributions(dgram: Any) -> Iterator[tuple[str, Any]]:
 
 
 def describe(dgram: Any) -> dict[str, Any]:
-    """Give everything in a datagram."""
+    """Return everything in a datagram."""
     held = list(contributions(dgram))
     return {
         "service": dgram.service(),
@@ -83,7 +83,7 @@ def describe(dgram: Any) -> dict[str, Any]:
 
 
 def describe_config(dgram: Any) -> dict[str, Any]:
-    """Give what a Configure says of the detectors."""
+    """Return what a Configure says of the detectors."""
     found = {}
     for detector, segments in vars(dgram.software).items():
         for number, segment in segments.items():

@@ -26,7 +26,7 @@ FUNCTIONS = [name for name in ce.__all__ if inspect.isfunction(getattr(ce, name)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder as users have it after `cubeengine demo` and `cubeengine run -o delay.zarr`."""
+    """Return a folder as users have it after `cubeengine demo` and `cubeengine run -o delay.zarr`."""
     folder = tmp_path_factory.mktemp("examples")
     home = folder / "cubeengine-demo"
     demo.write_run(home, n_events=1500)

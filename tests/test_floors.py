@@ -152,7 +152,7 @@ def test_light_parts_import_no_heavy_package() -> None:
 
 
 def at_once(path: Path) -> list[str]:
-    """Give what a module imports when it is imported itself."""
+    """Return what a module imports when it is imported itself."""
     return [name for node in parsed(path).body for name in names_of(node)]
 
 

@@ -22,7 +22,7 @@ SAID = {
 
 
 def texts(notebook) -> list[str]:
-    """Give what the cells of a notebook show as text."""
+    """Return what the cells of a notebook show as text."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     shown = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
     return [line for text in shown for line in text.splitlines()]

@@ -33,7 +33,7 @@ def cube(path: Path, problem: Problem, *, flox: bool) -> Cube:
 
 
 def _open(file: h5py.File, problem: Problem) -> xr.DataArray:
-    """Give the frames with their delays: NaN, which is in no bin, where the event is not selected."""
+    """Return the frames with their delays: NaN, which is in no bin, where the event is not selected."""
     step = max(10, BLOCK_NBYTES // problem.frame_nbytes // 10 * 10)
     data = da.from_array(file[FRAMES], chunks=(step, *problem.frame_shape))
     dims = ("event", *(f"dim{number}" for number in range(len(problem.frame_shape))))

@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
     """Commands by name; a command's module is imported when the command is looked up."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Give the names in the order of their use, not of the alphabet."""
+        """Return the names in the order of their use, not of the alphabet."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002

@@ -96,7 +96,7 @@ class Request:
 
     @property
     def launcher(self) -> str:
-        """Give the launcher in a batch job."""
+        """Return the launcher in a batch job."""
         return self.given["launcher"] or self.site.job.launcher
 
     def arguments(self, run: int) -> SpecArguments:
@@ -104,11 +104,11 @@ class Request:
         return SpecArguments.of(str(self.spec), self.experiment, self.own(run), self.given["settings"])
 
     def own(self, run: int) -> int | None:
-        """Give the number where it is not that of the spec."""
+        """Return the number where it is not that of the spec."""
         return None if run == self.base.run.run else run
 
     def command(self, run: int, spec: CubeSpec, opened: Run | None) -> RunCommand:
-        """Give the command that makes the cube of a run."""
+        """Return the command that makes the cube of a run."""
         from cubeengine.submit.job import RunCommand
 
         given = self.given
@@ -119,7 +119,7 @@ class Request:
         return RunCommand(self.spec, output, self.own(run), self.experiment, **passed)
 
     def script(self, run: int, spec: CubeSpec, opened: Run | None) -> JobScript:
-        """Give the batch script of a run."""
+        """Return the batch script of a run."""
         from cubeengine.submit.job import folder, run_script
 
         command = self.command(run, spec, opened)
@@ -137,7 +137,7 @@ class Request:
         )
 
     def output(self, run: int, spec: CubeSpec, opened: Run | None) -> Path:
-        """Give where the cube of a run goes."""
+        """Return where the cube of a run goes."""
         from cubeengine.cli.run import default_output
         from cubeengine.errors import SpecError
         from cubeengine.submit.job import folder

@@ -54,7 +54,7 @@ def command(
 
 
 def _against_run(arguments: SpecArguments, checked: Checked, *, force: bool) -> list[Problem]:
-    """Give the problems that show on the run only; plans where there are no errors so far."""
+    """Return the problems that show on the run only; plans where there are no errors so far."""
     from cubeengine.errors import SpecError
     from cubeengine.picking.api import plan_any
     from cubeengine.planning.bind import chosen_events, signal_problems

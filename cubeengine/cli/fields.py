@@ -97,7 +97,7 @@ def _heading(run: Run) -> str:
 
 
 def shown_fields(fields: Mapping[str, FieldInfo], *, settings: bool) -> dict[str, FieldInfo]:
-    """Give the fields to list: all, or without what is once per run where there is much of it."""
+    """Return the fields to list: all, or without what is once per run where there is much of it."""
     per_event = {name: info for name, info in fields.items() if info.kind.value != "run"}
     many = len(fields) - len(per_event) > MANY_SETTINGS
     return per_event if many and not settings else dict(fields)

@@ -94,7 +94,7 @@ def last_progress(record: Record) -> str:
 
 
 def last_line(log: Path) -> str:
-    """Give the last line of a log that is not empty; "" where there is none."""
+    """Return the last line of a log that is not empty; "" where there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - TAIL_BYTES, 0))

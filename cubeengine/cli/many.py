@@ -67,7 +67,7 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 
 def worst_code(outcomes: Sequence[Outcome]) -> int:
-    """Give the exit code: 0 if all is well, else the highest."""
+    """Return the exit code: 0 if all is well, else the highest."""
     return max((outcome.code for outcome in outcomes), default=0)
 
 

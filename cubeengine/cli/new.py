@@ -35,5 +35,5 @@ def command(source: str, xtc: tuple[str, ...]) -> None:
 
 
 def _full(path: Path) -> str:
-    """Give a full path that still goes through links: it may have the run's number in its name."""
+    """Return a full path that still goes through links: it may have the run's number in its name."""
     return str(path.absolute())

@@ -95,7 +95,7 @@ class ProgressDisplay:
 
 
 def _progress_file() -> ProgressFile | None:
-    """Give the file that a batch job names for its progress."""
+    """Return the file that a batch job names for its progress."""
     from cubeengine.submit.progress import VARIABLE, ProgressFile
 
     named = os.environ.get(VARIABLE, "")
@@ -103,7 +103,7 @@ def _progress_file() -> ProgressFile | None:
 
 
 def _counters() -> Counters | None:
-    """Give what posts to the log book that the environment names."""
+    """Return what posts to the log book that the environment names."""
     from cubeengine.submit.counters import VARIABLE, Counters
 
     named = os.environ.get(VARIABLE, "")

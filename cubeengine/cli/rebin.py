@@ -57,7 +57,7 @@ def command(
 
 
 def named(values: tuple[str, ...], option: str, cube: str, axis: str | None) -> dict[str, str]:
-    """Give values by axis: AXIS=VALUE, or VALUE for --axis, or for the only axis of the cube.
+    """Return values by axis: AXIS=VALUE, or VALUE for --axis, or for the only axis of the cube.
 
     Raises
     ------

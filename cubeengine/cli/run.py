@@ -96,7 +96,7 @@ def keeping(resume: bool) -> Iterator[None]:
 
 
 def default_output(spec: CubeSpec, run: Run) -> Path:
-    """Give the name of the cube in the working directory, e.g. `xpptut15_r0252_delay.zarr`."""
+    """Return the name of the cube in the working directory, e.g. `xpptut15_r0252_delay.zarr`."""
     named = spec.run.experiment is not None and spec.run.run is not None
     if named:
         start = f"{spec.run.experiment}_r{spec.run.run:04d}"

@@ -140,7 +140,7 @@ def _selection_matcher(shell: Any) -> Any:
 
 
 def _has_display() -> bool:
-    """Tell whether windows with pictures can be shown."""
+    """Return whether windows with pictures can be shown."""
     return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 

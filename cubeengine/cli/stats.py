@@ -29,7 +29,7 @@ class ColumnStats:
 
 
 def has_stats(info: FieldInfo) -> bool:
-    """Tell whether a field has one number per event."""
+    """Return whether a field has one number per event."""
     return info.kind is FieldKind.EVENT and not info.shape and info.dtype.kind in "biuf"
 
 

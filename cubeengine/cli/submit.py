@@ -52,7 +52,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _launcher_here(options: Mapping[str, Any]) -> str:
-    """Give the launcher of runs that are made here and now."""
+    """Return the launcher of runs that are made here and now."""
     return (options["launcher"] if options["interactive"] else None) or "threads"
 
 

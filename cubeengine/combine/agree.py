@@ -68,7 +68,7 @@ def _check_runs(cubes: Sequence[Cube]) -> None:
 
 
 def _sources(cube: Cube) -> Iterator[tuple[object, str]]:
-    """Give what a cube was made of: runs by name, files by name, size and time, wherever they lie now."""
+    """Return what a cube was made of: runs by name, files by name, size and time, wherever they lie now."""
     yield cube.path.resolve(), "its path"
     for run in run_names(cube):
         yield ("run", run), f"run {run}"
@@ -78,7 +78,7 @@ def _sources(cube: Cube) -> Iterator[tuple[object, str]]:
 
 
 def run_names(cube: Cube) -> tuple[str, ...]:
-    """Give the runs in a cube, e.g. ("xpptut15:252",); none where it does not say."""
+    """Return the runs in a cube, e.g. ("xpptut15:252",); none where it does not say."""
     merged = cube.attrs.get("merged_from")
     names = (
         [str(entry.get("run") or "") for entry in merged] if merged else [str(cube.attrs.get("run") or "")]
@@ -140,7 +140,7 @@ def check_bins(cubes: Sequence[Cube], *, beside: str | None = None) -> dict[str,
 
 
 def _check_axis(first: Cube, cube: Cube, axis: str) -> tuple[float, float]:
-    """Give the tolerance of an axis, and how far its edges and settings are from the first cube's."""
+    """Return the tolerance of an axis, and how far its edges and settings are from the first cube's."""
     place = f"{cube.path}: axis {axis!r}"
     if cube.unit(axis) != first.unit(axis):
         raise StoreMismatch(
@@ -247,7 +247,7 @@ def _common(cube: Cube) -> dict[str, Any]:
 
 
 def _flat(value: object, key: str = "") -> Iterator[tuple[str, object]]:
-    """Give the leaves of nested data by dotted key."""
+    """Return the leaves of nested data by dotted key."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _flat(item, f"{key}.{name}" if key else str(name))

@@ -18,7 +18,7 @@ Known = tuple[ArrayLayout, NDArray[Any]]
 
 
 def selection_array(cube: Cube) -> Known:
-    """Give the names of the selections."""
+    """Return the names of the selections."""
     names = np.array(cube.selections, dtype=np.dtypes.StringDType())
     return ArrayLayout(SELECTION, (SELECTION,), names.shape, names.shape, STRING), names
 
@@ -26,7 +26,7 @@ def selection_array(cube: Cube) -> Known:
 def axis_arrays(
     axis: str, bounds: NDArray[np.float64], attrs: Mapping[str, Any], labels: NDArray[Any]
 ) -> Iterator[Known]:
-    """Give the labels of the bins of an axis, and their edges."""
+    """Return the labels of the bins of an axis, and their edges."""
     n_bins, name = len(labels), f"{axis}_bnds"
     about = {**attrs, "bounds": name}
     yield ArrayLayout(axis, (axis,), (n_bins,), (n_bins,), stored_type(labels.dtype), about), labels
@@ -36,7 +36,7 @@ def axis_arrays(
 
 
 def same_axis(cube: Cube, axis: str) -> Iterator[Known]:
-    """Give an axis as a cube has it."""
+    """Return an axis as a cube has it."""
     bounds = cube.bounds(axis)
     if bounds is not None:
         center = cube.dataset[axis]
@@ -44,14 +44,14 @@ def same_axis(cube: Cube, axis: str) -> Iterator[Known]:
 
 
 def events_array(dims: Sequence[str], n_events: IntArray, cube: Cube) -> Known:
-    """Give the event counts."""
+    """Return the event counts."""
     shape = n_events.shape
     attrs = cube.dataset[EVENTS].attrs
     return ArrayLayout(EVENTS, tuple(dims), shape, choose_chunks(shape, 8), "int64", attrs), n_events
 
 
 def static_arrays(cubes: Sequence[Cube], signals: Mapping[str, SignalContent]) -> Iterator[Known]:
-    """Give what says where the elements of the signals are, from the first cube that has it."""
+    """Return what says where the elements of the signals are, from the first cube that has it."""
     places = {dim for signal in signals.values() for dim in signal.element_dims}
     found = {
         name: array

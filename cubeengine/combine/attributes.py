@@ -34,7 +34,7 @@ def merged_attributes(
     how: str,
     matched: Mapping[str, Mapping[str, float]],
 ) -> Attributes:
-    """Give the attributes of a cube of several.
+    """Return the attributes of a cube of several.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def merged_attributes(
 
 
 def rebinned_attributes(cube: Cube, digest: str, n_events: IntArray, axes: Mapping[str, Any]) -> Attributes:
-    """Give the attributes of a cube with other bins.
+    """Return the attributes of a cube with other bins.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def rebinned_attributes(cube: Cube, digest: str, n_events: IntArray, axes: Mappi
 
 
 def _of_this(cube: Cube | None, step: Attributes) -> Attributes:
-    """Give what is true of this computation."""
+    """Return what is true of this computation."""
     history = list(cube.attrs.get("history") or []) if cube else []
     return {
         "history": [*history, {**step, "version": cubeengine.__version__}],
@@ -126,7 +126,7 @@ def _entries(cube: Cube, digest: str) -> list[Attributes]:
 
 
 def _common_spec(specs: Sequence[Mapping[str, Any]]) -> Attributes:
-    """Give the first spec, without what of its `run` is not said of all."""
+    """Return the first spec, without what of its `run` is not said of all."""
     first = dict(specs[0])
     run = {key: value for key, value in (first.get("run") or {}).items()
            if all((spec.get("run") or {}).get(key) == value for spec in specs)}  # fmt: skip

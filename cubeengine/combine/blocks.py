@@ -93,7 +93,7 @@ class SignalWork:
         return math.prod(self.shape)
 
     def blocks(self) -> Iterator[Region]:
-        """Give regions of whole chunks."""
+        """Return regions of whole chunks."""
         return regions(self.shape, grown(self.chunks, self.shape))
 
     def pieces(self, region: Region) -> Iterator[tuple[str, Region, NDArray[Any]]]:
@@ -125,7 +125,7 @@ def new_chunks(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ..
 
 
 def grown(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Give a block of as many chunks as there may be in one.
+    """Return a block of as many chunks as there may be in one.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def write_cube(
 
 
 def block_tasks(store: Path, works: Sequence[SignalWork]) -> Iterator[Callable[[], None]]:
-    """Give one task per block of all signals."""
+    """Return one task per block of all signals."""
     for work in works:
         for region in work.blocks():
             yield _BlockTask(store, work, region)

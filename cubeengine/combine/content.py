@@ -171,20 +171,20 @@ class Cube:
         return np.asarray(self.dataset[EVENTS].values, np.int64)
 
     def bounds(self, axis: str) -> NDArray[np.float64] | None:
-        """Give the edges of each bin of an axis, (n_bins, 2); None where it has none."""
+        """Return the edges of each bin of an axis, (n_bins, 2); None where it has none."""
         name = f"{axis}_bnds"
         return np.asarray(self.dataset[name].values, np.float64) if name in self.dataset.variables else None
 
     def labels(self, axis: str) -> NDArray[np.float64]:
-        """Give the labels of the bins of an axis, (n_bins,)."""
+        """Return the labels of the bins of an axis, (n_bins,)."""
         return np.asarray(self.dataset[axis].values, np.float64)
 
     def tolerance(self, axis: str) -> float:
-        """Give how far readings of one setting of an axis may be apart; 0 where its bins are no settings."""
+        """Return how far readings of one setting of an axis may be apart; 0 if its bins are no settings."""
         return float(self.dataset[axis].attrs.get("tolerance", 0.0))
 
     def unit(self, axis: str) -> str:
-        """Give the unit of an axis."""
+        """Return the unit of an axis."""
         return str(self.dataset[axis].attrs.get("units", "")) if axis in self.dataset.coords else ""
 
     @cached_property
@@ -253,7 +253,7 @@ class Cube:
 
 
 def first_element(count: NDArray[Any], n_dims: int) -> NDArray[Any]:
-    """Give a count that all elements share over the first dimensions only."""
+    """Return a count that all elements share over the first dimensions only."""
     index = (slice(None),) * n_dims + (0,) * (count.ndim - n_dims)
     shared: NDArray[Any] = count[index]
     return shared

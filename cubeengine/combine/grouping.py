@@ -62,7 +62,7 @@ def _size(cube: Cube, axis: str) -> int:
 
 
 def _edges(cube: Cube, axis: str) -> FloatArray:
-    """Give the edges of an axis whose bins touch one another."""
+    """Return the edges of an axis whose bins touch one another."""
     bounds = cube.bounds(axis)
     if bounds is None or not np.array_equal(bounds[1:, 0], bounds[:-1, 1]):
         raise SpecError(

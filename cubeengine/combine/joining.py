@@ -74,7 +74,7 @@ class Rebin:
         return counts.squeeze(self.dropped)
 
     def axes(self) -> Iterator[arrays.Known]:
-        """Give the axes, old and new; a bin that is joined with none keeps its label."""
+        """Return the axes, old and new; a bin that is joined with none keeps its label."""
         for axis in self.dims[1:]:
             grouping = self.groupings.get(axis)
             if grouping is None or grouping.edges is None:
@@ -143,7 +143,7 @@ def _pieces(box: Region, steps: Sequence[int]) -> Iterator[Region]:
 
 
 def _inside(groups: Sequence[tuple[int, int]], part: slice) -> tuple[int, list[tuple[int, int]]]:
-    """Give the groups that a range of old bins touches: number of the first, ranges within the part."""
+    """Return the groups that a range of old bins touches: number of the first, ranges within the part."""
     touched = [
         (number, (max(start, part.start) - part.start, min(stop, part.stop) - part.start))
         for number, (start, stop) in enumerate(groups)

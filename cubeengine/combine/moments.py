@@ -45,7 +45,7 @@ class Moments:
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> Moments:
-        """Give moments of no values."""
+        """Return moments of no values."""
         return cls(*(np.zeros(shape) for _ in range(4)))
 
     @classmethod
@@ -81,7 +81,7 @@ class Moments:
         self.put(index, added(self[index], other))
 
     def finish(self) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Give count, mean and std (ddof 0); NaN where there is no value. The moments must be contiguous."""
+        """Return count, mean and std (ddof 0); NaN without a value. The moments must be contiguous."""
         shape = self.count.shape
         count, mean, std = np.empty(shape, np.int64), np.empty(shape), np.empty(shape)
         flat, outs = self.flat, (count.reshape(-1), mean.reshape(-1), std.reshape(-1))
@@ -95,7 +95,7 @@ class Moments:
 
 
 def added(a: Moments, b: Moments) -> Moments:
-    """Give the moments of the values of both; pure, element by element.
+    """Return the moments of the values of both; pure, element by element.
 
     Notes
     -----
@@ -134,7 +134,7 @@ def add_stored(total: Moments, count: NDArray[Any], mean: NDArray[Any], std: NDA
 
 
 def slabs(size: int) -> Iterator[slice]:
-    """Give the slabs of so many elements."""
+    """Return the slabs of so many elements."""
     return (slice(start, start + SLAB) for start in range(0, size, SLAB))
 
 

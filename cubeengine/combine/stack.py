@@ -39,7 +39,7 @@ class Layer:
     index: int | None
 
     def n_events(self) -> IntArray:
-        """Give the event counts, without `run`."""
+        """Return the event counts, without `run`."""
         counts = self.cube.n_events
         return counts if self.index is None else counts[:, self.index]
 
@@ -97,11 +97,11 @@ class Stack:
         return selection, RUN, *axes
 
     def n_events(self) -> IntArray:
-        """Give the event counts of all runs."""
+        """Return the event counts of all runs."""
         return np.stack([layer.n_events() for layer in self.layers], axis=AT)
 
     def axes(self) -> Iterator[arrays.Known]:
-        """Give the runs and the axes, which are the same in all.
+        """Return the runs and the axes, which are the same in all.
 
         Runs have bounds like any axis, half a number to either side.
         """
@@ -139,7 +139,7 @@ class Stack:
 
 
 def _with_count(values: Values, n_dims: int) -> Values:
-    """Give the count as many dimensions as it is to have: those of the bins, or all."""
+    """Return the count as many dimensions as it is to have: those of the bins, or all."""
     count, mean, std = values
     if n_dims == mean.ndim:
         return np.broadcast_to(count, mean.shape), mean, std

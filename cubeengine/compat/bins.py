@@ -24,7 +24,7 @@ EDGES_AT_LEAST = 4
 
 
 def read_edges(bins: Bins, teller: Teller) -> FloatArray | None:
-    """Give the edges that bins stand for; None where they depend on the data.
+    """Return the edges that bins stand for; None where they depend on the data.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def _range(low: float, high: float, division: float) -> FloatArray:
 
 
 def _evenly(spacing: Mapping[str, float]) -> FloatArray:
-    """Give evenly spaced edges as an axis of a spec has them."""
+    """Return evenly spaced edges as an axis of a spec has them."""
     edges = edges_of(Axis(field="bins", edges=spacing))
     if edges is None:
         raise SpecError(f"{spacing} gives no edges")
@@ -95,7 +95,7 @@ def _evenly(spacing: Mapping[str, float]) -> FloatArray:
 
 
 def edges_over(values: FloatArray, division: float) -> FloatArray:
-    """Give edges over the range of values: so many bins, or bins at multiples of a step.
+    """Return edges over the range of values: so many bins, or bins at multiples of a step.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def edges_over(values: FloatArray, division: float) -> FloatArray:
 def axis_of(
     field: str, bins: Bins, *, scan: Scan, values: Callable[[], FloatArray], teller: Teller, of_scan: bool
 ) -> Axis:
-    """Give the axis of a cube.
+    """Return the axis of a cube.
 
     Parameters
     ----------

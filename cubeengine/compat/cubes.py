@@ -109,7 +109,7 @@ class Cubes(Derivations):
         self._cubes = MappingProxyType({**self._cubes, cubeName: cube})
 
     def getCube(self, cubeName: str) -> CubeDefinition:
-        """Give the definition of a cube."""
+        """Return the definition of a cube."""
         if cubeName not in self._cubes:
             near = nearest_names(cubeName, tuple(self._cubes))
             raise SpecError(f"there is no cube {cubeName!r}{f'; nearest: {near[0]!r}' if near else ''}")
@@ -283,13 +283,13 @@ class Cubes(Derivations):
 
 
 def _centres(plan: api.Plan) -> Iterator[object]:
-    """Give the label of every bin, of several axes as tuples."""
+    """Return the label of every bin, of several axes as tuples."""
     centres = [axis.axis.centers.tolist() for axis in plan.bound.axes]
     yield from centres[0] if len(centres) == 1 else product(*centres)
 
 
 def _events_per_bin(plan: api.Plan, base: str) -> list[NDArray[np.int64]]:
-    """Give the events of every bin, flat in C order, in time order."""
+    """Return the events of every bin, flat in C order, in time order."""
     grouping, kept = plan.bound.grouping, list(plan.bound.selections).index(base)
     mine = np.isin(np.asarray(grouping.groups) % grouping.width, grouping.members[kept])
     events, bins = np.asarray(grouping.events)[mine], np.asarray(grouping.groups)[mine] // grouping.width

@@ -91,7 +91,7 @@ Changes: TypeAlias = "Mapping[str, tuple[Change, ...]]"
 
 
 def cuts_of(changes: Changes, name: str) -> tuple[OpenCut, ...]:
-    """Give the cuts of a selection: its changes in order. A cut takes the place of one on the same field."""
+    """Return the cuts of a selection: its changes in order. A cut replaces that on the same field."""
     cuts: list[OpenCut] = []
     for change in changes[name]:
         if change.kind == "include":
@@ -104,13 +104,13 @@ def cuts_of(changes: Changes, name: str) -> tuple[OpenCut, ...]:
 
 
 def cut_lines(cuts: Sequence[OpenCut]) -> Iterator[str]:
-    """Give a line for each cut."""
+    """Return a line for each cut."""
     for number, cut in enumerate(cuts):
         yield f"Cut {number}: {cut.low:g} < {cut.field} < {cut.high:g}"
 
 
 def contains(changes: Changes, name: str) -> frozenset[str]:
-    """Give the names of the selections in a selection, itself included."""
+    """Return the names of the selections in a selection, itself included."""
     inner = [change.name for change in changes.get(name, ()) if change.kind == "include"]
     return frozenset({name}).union(*(contains(changes, one) for one in inner))
 
@@ -129,7 +129,7 @@ def read_state(name: str) -> tuple[str, State]:
 
 
 def matches(field: str, patterns: tuple[str, ...]) -> bool:
-    """Tell whether a field is one of those that patterns name."""
+    """Return whether a field is one of those that patterns name."""
     return any(fnmatchcase(field, pattern) for pattern in patterns)
 
 
@@ -217,7 +217,7 @@ class Cuts(Fields):
     def getFilter(
         self, useFilter: str | None = None, ignoreVar: Sequence[str] = (), *, debug: bool = False
     ) -> BoolArray:
-        """Give the events that a selection keeps.
+        """Return the events that a selection keeps.
 
         Parameters
         ----------
@@ -240,12 +240,12 @@ class Cuts(Fields):
         return mask
 
     def getFilterLaser(self, useFilter: str, ignoreVar: Sequence[str] = ()) -> list[BoolArray]:
-        """Give the events that a selection keeps with the laser on, and with the laser off."""
+        """Return the events that a selection keeps with the laser on, and with the laser off."""
         base, _ = read_state(useFilter)
         return [self.getFilter(f"{base}__{state}", ignoreVar) for state in ("on", "off")]
 
     def _selection(self, name: str, ignored: tuple[str, ...] = (), state: State = None) -> Selection:
-        """Give a selection as a spec has it.
+        """Return a selection as a spec has it.
 
         Parameters
         ----------
@@ -322,12 +322,12 @@ class Cuts(Fields):
         np.savetxt(file, kept.astype(bool), fmt="%5i")
 
     def getSelIdx(self, useFilter: str | None = None) -> list[tuple[int, ...]]:
-        """Give (fiducial, time) of the events that a selection keeps; of LCLS-II, (timestamp,) alone."""
+        """Return (fiducial, time) of the events that a selection keeps; of LCLS-II, (timestamp,) alone."""
         columns = self._addresses(self.getFilter(useFilter))
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
     def _addresses(self, events: NDArray[np.generic]) -> tuple[NDArray[np.generic], ...]:
-        """Give what the facility addresses events by: fiducial and packed time, or the packed time alone."""
+        """Return what the facility addresses events by: fiducial and packed time, or that time alone."""
         packed = self._run.timestamps[events].astype(np.int64)
         field = next((name for name in ("fiducials", "EvtID/fid") if name in self._run.fields), None)
         return (packed,) if field is None else (self._run.column(field).data[events], packed)

@@ -45,7 +45,7 @@ class CubeDefinition:
         return (self.binVar, self.bins), *self.added
 
     def with_targets(self, targets: Sequence[str], *, listed: bool) -> CubeDefinition:
-        """Give the cube with further targets; one that is there already is not added again."""
+        """Return the cube with further targets; one that is there already is not added again."""
         if listed:
             return replace(self, addIdxVars=tuple(dict.fromkeys([*self.addIdxVars, *targets])))
         return replace(self, targetVars=tuple(dict.fromkeys([*self.targetVars, *targets])))
@@ -76,7 +76,7 @@ def _field(target: object) -> str:
 
 
 def described(cube: CubeDefinition, cuts: Sequence[OpenCut]) -> Iterator[str]:
-    """Give the lines that `printCube` prints."""
+    """Return the lines that `printCube` prints."""
     yield f"cube: {cube.cubeName}"
     for name, bins in cube.axes:
         yield f"{name} binned in {list(bins)}" if len(bins) else f"{name} binned in the steps of the scan"

@@ -47,7 +47,7 @@ class DelayChoice:
 
 
 def scan_name(variables: Sequence[str]) -> str | list[str]:
-    """Give the names of scan variables as the original does: none is "", one is text, more are a list."""
+    """Return the names of scan variables as the original does: none is "", one is text, more are a list."""
     names = [variable.removeprefix("scan/") for variable in variables]
     return names if len(names) > 1 else "".join(names)
 
@@ -85,7 +85,7 @@ class Delays(Cuts):
         addLxt: bool | None = None,
         reset: bool = False,
     ) -> FloatArray:
-        """Give the pump-probe delay of every event, in ps; it is also the variable `delay`.
+        """Return the pump-probe delay of every event, in ps; it is also the variable `delay`.
 
         Nominal delay plus time tool: the nominal one is a scan of the laser's phase (`scan/*lxt*`, in
         seconds), else an encoder, else `epics/lxt_ttc` or `epics/lxt`. Events without laser have the
@@ -136,7 +136,7 @@ class Delays(Cuts):
         self._tell_laser(timetool)
 
     def _nominal(self, chosen: DelayChoice, offers: Sequence[DelayOffer]) -> Nominal:
-        """Give the nominal delay: a field or a formula of several, and the units that go with it."""
+        """Return the nominal delay: a field or a formula of several, and the units that go with it."""
         if not offers:
             raise SpecError(
                 f"run {self._opened.label} has no delay: no scan of lxt, and neither an encoder nor "
@@ -155,7 +155,7 @@ class Delays(Cuts):
         return self._sum([best], phase)
 
     def _another(self, best: DelayOffer, encoder: DelayOffer | None) -> tuple[DelayOffer, ...]:
-        """Give the encoder that is to be added, unless it moves as the best delay does."""
+        """Return the encoder that is to be added, unless it moves as the best delay does."""
         if encoder is None:
             raise SpecError(f"addEnc: run {self._opened.label} has no encoder that moves")
         if encoder.same_as is None:
@@ -164,7 +164,7 @@ class Delays(Cuts):
         return ()
 
     def _sum(self, offers: Sequence[DelayOffer], phase: str | None = None) -> Nominal:
-        """Give one delay as it is, or the sum of several, in ps."""
+        """Return one delay as it is, or the sum of several, in ps."""
         units = {offer.nominal: self._unit(offer) for offer in offers}
         if phase is not None:
             units[phase] = self._declared(phase, "s")
@@ -174,7 +174,7 @@ class Delays(Cuts):
         return NOMINAL, {NOMINAL: Derived(expression=" + ".join(terms))}, {**units, NOMINAL: "ps"}
 
     def _unit(self, offer: DelayOffer) -> str:
-        """Give the declared unit, else that of the convention: only that of the phase needs no words."""
+        """Return the declared unit, else that of the convention: only that of the phase needs no words."""
         unit = self._declared(offer.nominal, "")
         if not unit and "lxt" not in offer.nominal:
             self._teller.tell("delay-unit", field=offer.nominal, unit=offer.unit)
@@ -203,11 +203,11 @@ class Delays(Cuts):
     # -- scan -------------------------------------------------------------------------------------
 
     def getScanName(self) -> str | list[str]:
-        """Give the name of what the scan moves, without `scan/`: "" for no scan, a list for several."""
+        """Return the name of what the scan moves, without `scan/`: "" for no scan, a list for several."""
         return scan_name([name for name in self._opened.scan.variables if _is_motor(name)])
 
     def getScanValues(self) -> tuple[str | list[str], FloatArray | list[FloatArray] | list[object]]:
-        """Give the name of the scan, and its value for every event: of a delay scan the delay, in ps.
+        """Return the name of the scan, and its value for every event: of a delay scan the delay, in ps.
 
         Returns
         -------

@@ -123,7 +123,7 @@ class Fields:
         areaDet: bool = False,
         cfgOnly: bool = False,
     ) -> list[str]:
-        """Give the names of fields.
+        """Return the names of fields.
 
         Parameters
         ----------
@@ -142,15 +142,15 @@ class Fields:
         return keys
 
     def Keys2d(self, printKeys: bool = False) -> list[str]:
-        """Give the names of fields with an image, or more, per event."""
+        """Return the names of fields with an image, or more, per event."""
         return self.Keys(printKeys=printKeys, areaDet=True)
 
     def hasKey(self, inkey: str) -> bool:
-        """Tell whether there is a field, or added variable, of this name."""
+        """Return whether there is a field, or added variable, of this name."""
         return inkey.removeprefix("/") in self._table()
 
     def nEvts(self, printThis: bool = False) -> int:
-        """Give the number of events."""
+        """Return the number of events."""
         n_events = self._opened.n_events
         if printThis:
             show([f"Number of events in {self.fname} is {n_events}"])
@@ -168,7 +168,7 @@ class Fields:
     # -- values -----------------------------------------------------------------------------------
 
     def getVar(self, plotvar: VariableName, useFilter: Filter = None) -> NDArray[np.generic]:
-        """Give the values of a field.
+        """Return the values of a field.
 
         Parameters
         ----------
@@ -204,13 +204,13 @@ class Fields:
         return self._elements(region, events)
 
     def getRedVar(self, plotvar: VariableName, threshold: float | None = None) -> NDArray[np.generic]:
-        """Give the values of a field as `getVar`, with what lies below `threshold` as 0."""
+        """Return the values of a field as `getVar`, with what lies below `threshold` as 0."""
         values = self.getVar(plotvar)
         # A copy: the values themselves stay as they are in the file.
         return values if threshold is None else np.where(np.less(values, threshold), 0, values)
 
     def get1dVar(self, plotvar: VariableName, threshold: float | None = None) -> NDArray[np.generic]:
-        """Give one number per event: the sum of the elements where there are several.
+        """Return one number per event: the sum of the elements where there are several.
 
         NaN elements are left out; an event without any other has NaN.
         """
@@ -223,7 +223,7 @@ class Fields:
         return self._without_marks(column.data, column.valid, region.field)
 
     def _text(self, variable: VariableName, threshold: float | None = None) -> str:
-        """Give the expression that makes one number per event of a variable."""
+        """Return the expression that makes one number per event of a variable."""
         region = read_region(variable)
         return one_number(region, self._info(region), threshold)
 
@@ -311,7 +311,7 @@ class Fields:
 
 
 def event_data(run: Run) -> xr.Dataset:
-    """Give all per-event fields as one dataset over `time`.
+    """Return all per-event fields as one dataset over `time`.
 
     Arrays are lazy. Missing integers are NaN; of integer arrays the coordinate `<field>_valid` tells which
     events have one.

@@ -35,7 +35,7 @@ class Layout:
 
 
 def dims_of(fields: Sequence[str]) -> tuple[str, ...]:
-    """Give the original's names of the axes of a cube.
+    """Return the original's names of the axes of a cube.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def dims_of(fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def original_layout(cube: xr.Dataset, layout: Layout) -> xr.Dataset:
-    """Give a cube as the original would, had it no faults.
+    """Return a cube as the original would, had it no faults.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _sum_attrs(mean: xr.DataArray) -> dict[str, str]:
 
 
 def _bins(cube: xr.Dataset, old: str, new: str) -> dict[str, xr.Variable]:
-    """Give the centres and the edges of the bins of an axis."""
+    """Return the centres and the edges of the bins of an axis."""
     bounds = f"{new}_bnds"
     centres = xr.Variable((new,), cube[old].values, {**cube[old].attrs, "bounds": bounds})
     return {new: centres, bounds: xr.Variable((new, "bnds"), cube[f"{old}_bnds"].values)}

@@ -96,7 +96,7 @@ class Plots(Cubes):
         return View(run, tuple(names), self.session.node(selection), limits)
 
     def _canvas(self, wanted: str | None, figure: Figure | None) -> Canvas:
-        """Give what makes the axes to draw on; None where nothing is to be drawn."""
+        """Return what makes the axes to draw on; None where nothing is to be drawn."""
         chosen = wanted or self.plotWith
         if chosen == NOT_DRAWN:
             return None

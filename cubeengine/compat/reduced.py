@@ -75,7 +75,7 @@ def _slices(region: str | int | Sequence[int]) -> tuple[int | slice, ...]:
 
 
 def one_number(region: Region, info: FieldInfo, threshold: float | None = None) -> str:
-    """Give the expression that makes one number per event of a region.
+    """Return the expression that makes one number per event of a region.
 
     Elements are added; NaN ones are left out, and an event without a finite element has none.
 
@@ -101,7 +101,7 @@ def one_number(region: Region, info: FieldInfo, threshold: float | None = None) 
 
 
 def open_interval(text: str, low: float, high: float) -> str:
-    """Give the expression of a cut as the original makes it: low < x < high, open at both ends.
+    """Return the expression of a cut as the original makes it: low < x < high, open at both ends.
 
     Raises
     ------

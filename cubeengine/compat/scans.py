@@ -88,7 +88,7 @@ class Scans(Plots):
     def getScan(
         self, sig: VariableName, i0: VariableName = "", Bins: float | Bins = 100, useFilter: str = ""
     ) -> dict[str, Any]:
-        """Give the data of `plotScan`, without a plot."""
+        """Return the data of `plotScan`, without a plot."""
         return self.plotScan(sig, i0, Bins, useFilter=useFilter, plotWith="no_plot")
 
     def plotScan(
@@ -183,7 +183,7 @@ class Scans(Plots):
         return Scan(run, names[0], names[1] if i0 else None, axis, nodes)
 
     def _curves(self, select: str) -> dict[str, Node]:
-        """Give the selections to compare: laser on and off, where both occur."""
+        """Return the selections to compare: laser on and off, where both occur."""
         if not self._knows_laser:
             return {"all": self.session.node(self._selection(select))}
         base, _ = read_state(select)
@@ -194,7 +194,7 @@ class Scans(Plots):
         return nodes if some_off else {"on": nodes["on"]}
 
     def _scan_axis(self, bins: float | Bins, node: Node) -> Axis:
-        """Give the axis: a bin for each setting, or bins of a delay that varies from event to event."""
+        """Return the axis: a bin for each setting, or bins of a delay that varies from event to event."""
         moved = next(iter(self._opened.scan.variables), None)
         if moved is not None and "lxt" not in moved:
             return Axis(field=moved, steps="auto")
@@ -238,7 +238,7 @@ def _label(sig: VariableName, i0: VariableName) -> str:
 
 
 def _of_curves(data: xr.Dataset) -> dict[str, Any]:
-    """Give curves as the original does."""
+    """Return curves as the original does."""
     points = data[_axis(data)].values
     result = {"scanPoints": points, "scan": data["value"].values[0], "scanErr": data["error"].values[0]}
     if data.sizes[SELECTION] == 2:

@@ -68,7 +68,7 @@ class View:
 
 
 def named(run: Run, region: Region) -> tuple[Run, str]:
-    """Give a run that has one number per event for a region, and the name of that number."""
+    """Return a run that has one number per event for a region, and the name of that number."""
     info = run.field(region.field).info
     text = one_number(region, info)
     if text == f"`{region.field}`":

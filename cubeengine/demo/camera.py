@@ -64,7 +64,7 @@ class Camera:
         self.bad.flat[rng.choice(self.bad.size, BAD_PIXELS, replace=False)] = True
 
     def digitize(self, photons: NDArray[np.float32]) -> NDArray[np.uint16]:
-        """Give the raw frames of photons.
+        """Return the raw frames of photons.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class Camera:
         return value
 
     def calibrate(self, raw: NDArray[np.uint16]) -> FloatArray:
-        """Give the energy in every pixel in plain numpy, to check the stage of that name against.
+        """Return the energy in every pixel in plain numpy, to check the stage of that name against.
 
         Returns
         -------
@@ -102,7 +102,7 @@ class Camera:
 
 
 def digitize_line(intensity: FloatArray, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Give the raw frames of the epix: a line as bright as the X-rays, and noise."""
+    """Return the raw frames of the epix: a line as bright as the X-rays, and noise."""
     profile = EPIX_COUNTS * np.exp(-0.5 * ((np.arange(EPIX[1]) - EPIX_LINE) / EPIX_WIDTH) ** 2)
     frames = (
         EPIX_PEDESTAL + intensity[:, None, None] * profile + rng.normal(0.0, 4.0, (len(intensity), *EPIX))

@@ -57,7 +57,7 @@ def _times(n_events: int) -> Columns:
 
 
 def setting_of(n_events: int) -> IntArray:
-    """Give the number of the delay setting of every event, (n_events,): they are gone through once."""
+    """Return the number of the delay setting of every event, (n_events,): they are gone through once."""
     return np.arange(n_events) * len(DELAYS_PS) // max(n_events, 1)
 
 

@@ -140,7 +140,7 @@ def _read_events(path: Path) -> tuple[_Events, _Events]:
 
 
 def _read_shots(path: Path) -> Shots:
-    """Give what was put in, made anew: nothing is read but how many events there are, and the seed."""
+    """Return what was put in, made anew: nothing is read but how many events there are, and the seed."""
     with h5py.File(path) as file:
         return Shots(len(file["timestamp"]), int(file.attrs["seed"]))
 
@@ -182,13 +182,13 @@ def _same_frame_counts(selected: xr.Dataset, events: _Events, edges: FloatArray,
 
 
 def _sem(selected: xr.Dataset) -> FloatArray:
-    """Give the standard errors of the ratio; NaN in bins of too few events for one to be known."""
+    """Return the standard errors of the ratio; NaN in bins of too few events for one to be known."""
     values: FloatArray = sem(selected, "diode_ratio").values
     return np.where(selected["n_events"].values >= FEWEST, values, np.nan)
 
 
 def _project(selected: xr.Dataset, unit: FloatArray) -> tuple[float, float]:
-    """Give the factor of the known response that the ratio holds, and its standard error."""
+    """Return the factor of the known response that the ratio holds, and its standard error."""
     mean, error = selected["diode_ratio_mean"].values - 1, _sem(selected)
     known = np.isfinite(mean) & np.isfinite(error) & np.isfinite(unit)
     weight = unit[known] / error[known] ** 2

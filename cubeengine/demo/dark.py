@@ -71,7 +71,7 @@ class DarkShots:
         return found
 
     def frames(self, mode: int) -> NDArray[np.uint16]:
-        """Give the raw frames of a step, (events_per_mode, N_PANELS, *PANEL)."""
+        """Return the raw frames of a step, (events_per_mode, N_PANELS, *PANEL)."""
         rng = np.random.default_rng([self.seed, 7, mode])
         shape = (self.events_per_mode, N_PANELS, *PANEL)
         values = self.camera.pedestals[mode] + self.noise[mode] * rng.standard_normal(shape)
@@ -83,7 +83,7 @@ class DarkShots:
         return raw
 
     def times(self, mode: int) -> IntArray:
-        """Give the packed times of the events of a step, some minutes after the run with X-rays."""
+        """Return the packed times of the events of a step, some minutes after the run with X-rays."""
         number = np.arange(self.events_per_mode) + mode * (self.events_per_mode + 120)
         nanoseconds = (number * SECONDS_PER_EVENT * 1e9).astype(np.int64)
         return ((START + 600 + nanoseconds // 10**9) << 32) | (nanoseconds % 10**9)

@@ -33,7 +33,7 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def response(delay: FloatArray) -> FloatArray:
-    """Give the response to the laser: a step that decays, blurred by a normal distribution.
+    """Return the response to the laser: a step that decays, blurred by a normal distribution.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def response(delay: FloatArray) -> FloatArray:
 
 
 def radii() -> FloatArray:
-    """Give the distance of every pixel from the beam, `FRAME` in shape, in pixels."""
+    """Return the distance of every pixel from the beam, `FRAME` in shape, in pixels."""
     y, x = np.indices(FRAME, dtype=np.float64)
     found: FloatArray = np.hypot(y - (FRAME[0] - 1) / 2, x - (FRAME[1] - 1) / 2)
     return found
 
 
 def mean_frames(intensity: FloatArray, pumped: FloatArray) -> NDArray[np.float32]:
-    """Give the photons to be expected in some events: a ring that is larger the stronger the response.
+    """Return the photons to be expected in some events: a ring that is larger the stronger the response.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def frames(intensity: FloatArray, pumped: FloatArray, noise: np.random.Generator
 
 
 def azimuthal_weights() -> NDArray[np.float32]:
-    """Give the (pixels, N_Q) matrix that averages a frame over rings of equal width."""
+    """Return the (pixels, N_Q) matrix that averages a frame over rings of equal width."""
     radius = radii().ravel()
     ring = np.minimum(radius / radius.max() * N_Q, N_Q - 1).astype(np.int64)
     weights = np.zeros((radius.size, N_Q), np.float32)

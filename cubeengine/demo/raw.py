@@ -109,7 +109,7 @@ class RawRun:
         return OutData(TIMING, timing), OutData(IPM, beam)
 
     def _panels(self, event: int, raw: NDArray[np.uint16], damage: dict[int, int]) -> list[OutData]:
-        """Give the panels that are there, and note the datagrams that lack theirs."""
+        """Return the panels that are there, and note the datagrams that lack theirs."""
         there, damaged = (flags[event] for flags in self._shots.panels)
         damage.update({1 + i: DROPPED for i in range(N_PANELS) if not there[i]})
         return [
@@ -120,7 +120,7 @@ class RawRun:
 
 
 def event_words(shots: Shots) -> NDArray[np.uint16]:
-    """Give (n_events, N_WORDS) words: bit n % 16 of word n // 16 is event code n."""
+    """Return (n_events, N_WORDS) words: bit n % 16 of word n // 16 is event code n."""
     words = np.zeros((shots.n_events, N_WORDS), np.uint16)
     for name, code in EVENT_CODES.items():
         words[:, code // 16] |= shots.columns[name].astype(np.uint16) << np.uint16(code % 16)

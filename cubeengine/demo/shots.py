@@ -82,11 +82,11 @@ class Shots:
                 yield step, slice(start, min(start + BLOCK_EVENTS, int(last)))
 
     def photons(self, block: slice) -> NDArray[np.float32]:
-        """Give the frames of a block in photons, (n, *FRAME)."""
+        """Return the frames of a block in photons, (n, *FRAME)."""
         rng = np.random.default_rng([self.seed, 3, block.start])
         return frames(self.intensity[block], self.pumped[block], rng)
 
     def line(self, block: slice) -> NDArray[np.uint16]:
-        """Give the raw frames of the epix in a block, (n, *EPIX), for all of its events."""
+        """Return the raw frames of the epix in a block, (n, *EPIX), for all of its events."""
         rng = np.random.default_rng([self.seed, 4, block.start])
         return digitize_line(self.intensity[block], rng)

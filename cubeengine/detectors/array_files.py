@@ -29,16 +29,16 @@ class ArrayFile(Protocol):
     """An open file."""
 
     def names(self) -> tuple[str, ...]:
-        """Give the names of the arrays."""
+        """Return the names of the arrays."""
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """Give the shape of an array; None if there is none of that name."""
+        """Return the shape of an array; None if there is none of that name."""
 
     def array(self, name: str, index: Index) -> NDArray[Any]:
         """Read the part of an array at `index`; all of it for ()."""
 
     def about(self, name: str) -> Any:
-        """Give what the file says of itself under a name; None if it says nothing."""
+        """Return what the file says of itself under a name; None if it says nothing."""
 
 
 @contextmanager

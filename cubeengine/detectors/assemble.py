@@ -56,7 +56,7 @@ class StageOptions(Options):
 
 
 def panel_pixels(geometry: Geometry, frame: Frame, context: Context) -> Pixels:
-    """Give the pixels of the panels of a frame.
+    """Return the pixels of the panels of a frame.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def panel_pixels(geometry: Geometry, frame: Frame, context: Context) -> Pixels:
 
 
 def _segments(geometry: Geometry, n_panels: int, context: Context) -> tuple[int, ...] | None:
-    """Give the numbers of the segments that a frame has; None for all."""
+    """Return the numbers of the segments that a frame has; None for all."""
     n_known = len(geometry.leaves())
     if n_panels == n_known:
         return None
@@ -95,7 +95,7 @@ def _segments(geometry: Geometry, n_panels: int, context: Context) -> tuple[int,
 
 
 def _places(centres: FloatArray, pitch: float) -> IntArray:
-    """Give the cell that each pixel falls into along one dimension."""
+    """Return the cell that each pixel falls into along one dimension."""
     cells: FloatArray = np.floor((centres - centres.min() + pitch / 2) / pitch)
     return cells.astype(np.int64)
 
@@ -131,7 +131,7 @@ class Assembly(Stage):
         return self.index
 
     def needs(self, elements: Elements) -> Elements:
-        """Give the range of input elements that a range of cells is taken from."""
+        """Return the range of input elements that a range of cells is taken from."""
         if elements == (0, self.output.n_elements):
             return 0, self.input.n_elements
         taken = self.index.load()[slice(*elements)]
@@ -145,14 +145,14 @@ class Assembly(Stage):
         _take(read_only(frames), index, self.needs(elements)[0], out)
 
     def coordinates(self) -> Mapping[int, Coordinate]:
-        """Give x of the rows and y of the columns."""
+        """Return x of the rows and y of the columns."""
         return {
             dim: Coordinate(name, start + self.pitch * np.arange(size), "um")
             for dim, name, start, size in zip((0, 1), "xy", self.origin, self.output.shape, strict=True)
         }
 
     def facts(self) -> Mapping[str, object]:
-        """Give the file, and how many pixels are not seen as another lies in the same cell."""
+        """Return the file, and how many pixels are not seen as another lies in the same cell."""
         hidden = self.input.n_elements - int((self.index.load() >= 0).sum())
         return {
             "geometry": str(self.file.path),

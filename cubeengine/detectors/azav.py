@@ -171,7 +171,7 @@ class StageOptions(Options):
         return Azav(frame, output, made.means, SharedArray(made.centers), self.unit, tuple(facts.items()))
 
     def _beam(self) -> Beam:
-        """Give the experiment in metres; raise SpecError where a quantity is none."""
+        """Return the experiment in metres; raise SpecError where a quantity is none."""
         energy = _in(self.energy, "energy", "eV", "9.5 keV")
         return Beam(
             distance=_in(self.distance, "distance", "m", "90 mm"),
@@ -187,7 +187,7 @@ class StageOptions(Options):
 
 
 def _in(amount: float | Quantity | None, key: str, unit: str, example: str) -> float | None:
-    """Give a quantity as a positive number in a unit."""
+    """Return a quantity as a positive number in a unit."""
     if amount is None:
         return None
     if not isinstance(amount, Quantity):
@@ -228,14 +228,14 @@ class Azav(Stage):
         self.means.apply(frames, elements, out)
 
     def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - all bins are summed
-        """Give the memory for the sums."""
+        """Return the memory for the sums."""
         return self.means.scratch_nbytes
 
     def coordinates(self) -> Mapping[int, Coordinate]:
-        """Give the middles of the bins."""
+        """Return the middles of the bins."""
         name, unit = _COORDINATES[self.unit]
         return {0: Coordinate(name, self.centers.load(), unit)}
 
     def facts(self) -> Mapping[str, object]:
-        """Give where the detector stands, and how many pixels count."""
+        """Return where the detector stands, and how many pixels count."""
         return dict(self.known)

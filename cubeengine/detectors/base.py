@@ -117,11 +117,11 @@ class Stage(ABC):
         """
 
     def needs(self, elements: Elements) -> Elements:
-        """Give the range of input elements that a range of output elements is made of."""
+        """Return the range of input elements that a range of output elements is made of."""
         return elements if self.local else (0, self.input.n_elements)
 
     def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - for those who need some
-        """Give the memory that `apply` takes at most beside `frames`, `out` and the tables."""
+        """Return the memory that `apply` takes at most beside `frames`, `out` and the tables."""
         return 0
 
     @property
@@ -134,11 +134,11 @@ class Stage(ABC):
         return None
 
     def coordinates(self) -> Mapping[int, Coordinate]:
-        """Give the coordinates of output dimensions that this stage knows, by number of the dimension."""
+        """Return the coordinates of output dimensions that this stage knows, by number of the dimension."""
         return {}
 
     def facts(self) -> Mapping[str, object]:
-        """Give what the cube should record beside the options: files used, pixels masked, and so on.
+        """Return what the cube should record beside the options: files used, pixels masked, and so on.
 
         Plain data as JSON has them.
         """
@@ -161,7 +161,7 @@ class Options(Model):
     """Whether frames keep their shape whatever the options, so that what comes next can be checked anyway."""
 
     def missing_files(self, folder: Path) -> Iterator[tuple[str, Path]]:
-        """Give the options whose files do not exist, and the files."""
+        """Return the options whose files do not exist, and the files."""
         for key in self.files:
             named = getattr(self, key)
             if named is not None and not (folder / named).is_file():

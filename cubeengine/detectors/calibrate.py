@@ -62,7 +62,7 @@ class Calibrate(Stage):
         self.tables.look_up(frames, elements[0], out)
 
     def facts(self) -> Facts:
-        """Give the constants used, and how many pixels are bad."""
+        """Return the constants used, and how many pixels are bad."""
         return self.record
 
 
@@ -91,14 +91,14 @@ class CalibratePanels(Stage):
     limits: Limits
 
     def needs(self, elements: Elements) -> Elements:
-        """Give whole panels."""
+        """Return whole panels."""
         size = self.panel[0] * self.panel[1]
         start, stop = elements
         first = start // size * size
         return first, max(first, -(-stop // size) * size) if stop > start else first
 
     def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - events go one by one
-        """Give the memory of one panel: its values twice, their rows, and who takes part."""
+        """Return the memory of one panel: its values twice, their rows, and who takes part."""
         return self.panel[0] * self.panel[1] * (4 + 4 + 8 + 1)
 
     def apply(self, frames: NDArray[Any], elements: Elements, out: NDArray[Any]) -> None:
@@ -115,7 +115,7 @@ class CalibratePanels(Stage):
             corrected_switching(frames, first, tables.shift, np.array(tables.rows), *known, *how, out)
 
     def facts(self) -> Facts:
-        """Give the constants used, how many pixels are bad, and the common mode."""
+        """Return the constants used, how many pixels are bad, and the common mode."""
         return self.record
 
 

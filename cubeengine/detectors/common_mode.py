@@ -78,12 +78,12 @@ class CommonMode(Model):
         return self
 
     def _limit(self) -> float:
-        """Give the largest correction in ADU."""
+        """Return the largest correction in ADU."""
         wanted = MAX_CORRECTION if self.max_correction is None else self.max_correction
         return float(amount_in(wanted, "ADU", "the common mode"))
 
     def resolve(self, constants: Constants) -> Limits:
-        """Give what is meant in numbers, with the constants at hand.
+        """Return what is meant in numbers, with the constants at hand.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class CommonMode(Model):
         return Limits(self.groups, self._limit(), self.min_pixels or MIN_PIXELS)
 
     def to_plain(self) -> Any:
-        """Give plain data; a single group stands by its name."""
+        """Return plain data; a single group stands by its name."""
         plain = super().to_plain()
         groups: Any = self.groups[0] if len(self.groups) == 1 else list(self.groups)
         return plain | {"groups": groups} if isinstance(plain, dict) else groups
@@ -120,7 +120,7 @@ class Limits:
     min_pixels: int
 
     def facts(self) -> dict[str, object]:
-        """Give what a cube should record."""
+        """Return what a cube should record."""
         return {
             "groups": list(self.groups),
             "max_correction": self.max_correction,
@@ -148,7 +148,7 @@ def stored_limits(constants: Constants) -> Limits:
 
 
 def group_shapes(groups: Iterable[str], kind: Kind, panels: Panels) -> IntArray:
-    """Give rows and columns of the groups of pixels, in the order of correction.
+    """Return rows and columns of the groups of pixels, in the order of correction.
 
     Raises
     ------

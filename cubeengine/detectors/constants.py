@@ -97,7 +97,7 @@ class Constants:
         return text
 
     def facts(self) -> dict[str, object]:
-        """Give what a cube should record of the file."""
+        """Return what a cube should record of the file."""
         facts: dict[str, object] = {
             "file": str(self.file.path),
             "size": self.file.size,

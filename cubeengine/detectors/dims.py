@@ -27,13 +27,13 @@ def dim_names(n_dims: int) -> tuple[str, ...]:
 
 
 def pixel_numbers(frame: Frame, dim: int, first: int = 0, stop: int | None = None) -> Coordinate:
-    """Give the coordinate of a dimension: numbers from `first` to before `stop`, else to the end."""
+    """Return the coordinate of a dimension: numbers from `first` to before `stop`, else to the end."""
     last = frame.shape[dim] if stop is None else stop
     return Coordinate(dim_names(len(frame.shape))[dim], np.arange(first, last))
 
 
 def segment_place(frame: Frame, context: Context, segment: int) -> int:
-    """Give where a segment, called by its number, lies along the first dimension of a frame.
+    """Return where a segment, called by its number, lies along the first dimension of a frame.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def segment_place(frame: Frame, context: Context, segment: int) -> int:
 
 
 def carried(before: Mapping[int, Coordinate], stage: Stage) -> Mapping[int, Coordinate]:
-    """Give the coordinates after a stage from those before it.
+    """Return the coordinates after a stage from those before it.
 
     A stage numbers the pixels of the frames that it gets. Where these have coordinates already, the
     numbers are places along them: rows 3 and 4 of a region that began at row 10 are rows 13 and 14, and
@@ -74,7 +74,7 @@ def carried(before: Mapping[int, Coordinate], stage: Stage) -> Mapping[int, Coor
 
 
 def _along(axis: Coordinate | None, places: Coordinate) -> Coordinate:
-    """Give the values of a coordinate at places along it; the places themselves where there is none."""
+    """Return the values of a coordinate at places along it; the places themselves where there is none."""
     if axis is None:
         return places
     if axis.values.dtype.kind not in "iuf":  # names: of whole elements, or of none

@@ -67,7 +67,7 @@ def epix_tables(
 
 
 def range_index(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give the gain range of every pixel, for a flag of 0 and of 1.
+    """Return the gain range of every pixel, for a flag of 0 and of 1.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def range_index(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _range_of(bits: int) -> int:
-    """Give the gain range that control bits and flag mean."""
+    """Return the gain range that control bits and flag mean."""
     gain, ramp, flag = bits & _GAIN_BITS, bool(bits & _TEST_RAMP), bool(bits & _FLAG)
     if gain == 0b1100:
         return 0 if ramp else 1
@@ -124,7 +124,7 @@ def control_bits(kind: Kind, panels: Panels, detector: DetectorInfo | None) -> N
 
 
 def _setting(settings: Mapping[str, Any], name: str) -> Any:
-    """Give a setting by its last name, of the algorithm `config` if several have it."""
+    """Return a setting by its last name, of the algorithm `config` if several have it."""
     found = sorted(
         (key for key in settings if key.rpartition("/")[2] == name), key=lambda key: key[:6] != "config"
     )

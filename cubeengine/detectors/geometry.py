@@ -81,7 +81,7 @@ class Geometry:
     placements: tuple[Placement, ...]
 
     def leaves(self) -> tuple[tuple[Placement, ...], ...]:
-        """Give the way from each sensor up to the top, in the order of the segments."""
+        """Return the way from each sensor up to the top, in the order of the segments."""
         children: dict[Node, list[Placement]] = {}
         for placement in self.placements:
             children.setdefault(placement.parent, []).append(placement)
@@ -100,7 +100,7 @@ class Geometry:
         return tuple(ways)
 
     def pixels(self, segments: Sequence[int] | None = None) -> Pixels:
-        """Give the pixels of segments by their numbers; of all by default.
+        """Return the pixels of segments by their numbers; of all by default.
 
         Raises
         ------

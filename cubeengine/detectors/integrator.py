@@ -107,7 +107,7 @@ def integration(integrator: Any, shape: tuple[int, int], binning: Binning) -> In
 def _shares(
     integrator: Any, shape: tuple[int, int], binning: Binning
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], FloatArray]:
-    """Give the matrix of shares by rows (starts, elements, shares), a row for each bin, and their middles."""
+    """Return the matrix of shares by rows (starts, elements, shares), a row per bin, and their middles."""
     mask = integrator.detector.mask
     wider, n_more = _with_margins(binning)
     engine = integrator.setup_sparse_integrator(
@@ -131,7 +131,7 @@ def _shares(
 
 
 def _with_margins(binning: Binning) -> tuple[tuple[float, float] | None, int]:
-    """Give the range to ask pyFAI for, and the bins at each end that are not wanted.
+    """Return the range to ask pyFAI for, and the bins at each end that are not wanted.
 
     The first and last bin of pyFAI also hold what lies beside the range: whole pixels that reach into it, and
     without splitting all that are less than a bin below.
@@ -156,7 +156,7 @@ def in_sector(azimuths: FloatArray, sector: tuple[float, float]) -> BoolArray:
 
 
 def _centers(engine: Any, binning: Binning) -> FloatArray:
-    """Give the middles of the bins."""
+    """Return the middles of the bins."""
     if binning.range is None:
         scale: float = import_pyfai().units.to_unit(binning.unit).scale  # the engine has radians and 1/nm
         return np.array(engine.bin_centers, np.float64) * scale
@@ -204,7 +204,7 @@ def open_integrator(poni: Path | None, beam: Beam, shape: tuple[int, int], pixel
 
 
 def import_pyfai() -> Any:
-    """Give the package.
+    """Return the package.
 
     Raises
     ------
@@ -264,7 +264,7 @@ def _panels(pyfai: Any, pixels: Pixels, shape: tuple[int, int]) -> Any:
 
 
 def _corners(pixels: Pixels) -> FloatArray:
-    """Give (0, along rows, along columns) of the corners of each pixel, in metres; all are `pitch` wide."""
+    """Return (0, along rows, along columns) of the corners of each pixel, in metres; all are `pitch` wide."""
     corners = np.zeros((*pixels.x.shape, 4, 3))
     for axis, centres in ((1, pixels.x), (2, pixels.y)):
         middle = centres - centres.min() + pixels.pitch / 2
@@ -275,7 +275,7 @@ def _corners(pixels: Pixels) -> FloatArray:
 
 
 def _half(pixels: Pixels, centres: FloatArray, along: int) -> FloatArray:
-    """Give half a pixel along the rows (1) or columns (2) of each panel."""
+    """Return half a pixel along the rows (1) or columns (2) of each panel."""
     steps = [np.diff(axis, axis=along)[:, :1, :1] for axis in (pixels.x, pixels.y)]
     length = np.hypot(*steps)
     step = np.diff(centres, axis=along)[:, :1, :1]

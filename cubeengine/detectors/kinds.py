@@ -65,12 +65,12 @@ _OTHER_NAMES = {
 
 
 def kind_named(name: str) -> Kind | None:
-    """Give the kind of a detector by what its files call it; None if it is not known."""
+    """Return the kind of a detector by what its files call it; None if it is not known."""
     return KINDS.get(_OTHER_NAMES.get(name.lower(), name.lower()))
 
 
 def choose_kind(wanted: str | None, detector: DetectorInfo | None, constants: Constants, field: str) -> Kind:
-    """Give the kind to calibrate by: what the user says, what the raw data say, what the constants say.
+    """Return the kind to calibrate by: what the user says, what the raw data say, what the constants say.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def check_detector(wanted: str | None, detector: DetectorInfo | None, constants:
 
 
 def _same_kind(of_file: str, of_data: str) -> bool:
-    """Tell whether two names mean one kind; "" is not known, and "single" goes for any camera."""
+    """Return whether two names mean one kind; "" is not known, and "single" goes for any camera."""
     if "" in (of_file, of_data) or of_file == of_data:
         return True
     known = kind_named(of_data)
@@ -118,12 +118,12 @@ def _same_kind(of_file: str, of_data: str) -> bool:
 
 
 def _serials(unique_id: str) -> tuple[str, ...]:
-    """Give the serial numbers in a unique id: what follows the type, between underscores."""
+    """Return the serial numbers in a unique id: what follows the type, between underscores."""
     return tuple(serial for serial in unique_id.split("_")[1:] if serial)
 
 
 def _is_part(some: tuple[str, ...], whole: tuple[str, ...]) -> bool:
-    """Tell whether serial numbers are some of others, in their order; those that nobody says match.
+    """Return whether serial numbers are some of others, in their order; those that nobody says match.
 
     The data may hold some segments of a detector only.
     """

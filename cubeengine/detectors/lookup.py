@@ -29,7 +29,7 @@ intrinsic: Any = numba.extending.intrinsic
 
 @intrinsic
 def choose(typing: Any, condition: Any, first: Any, second: Any) -> Any:  # noqa: ARG001 - as numba calls it
-    """Give `first` if the condition holds, else `second`, without a branch, so that loops are vectorised."""
+    """Return `first` if the condition holds, else `second`, without a branch: loops are vectorised."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
         return builder.select(*args)
@@ -94,7 +94,7 @@ def one_range(raw, first, offset, factor, out):  # type: ignore[no-untyped-def]
 
 @jit
 def _any_bit(raw):  # type: ignore[no-untyped-def]
-    """Give all bits that are set in any pixel."""
+    """Return all bits that are set in any pixel."""
     bits = np.uint16(0)
     for e in range(raw.size):
         bits |= raw[e]

@@ -54,7 +54,7 @@ class Mask(Stage):
         _keep(frames, self.good.load()[slice(*elements)], out.dtype.type(np.nan), out)
 
     def facts(self) -> Mapping[str, Any]:
-        """Give the files used, and how many pixels are bad."""
+        """Return the files used, and how many pixels are bad."""
         return self.record
 
 
@@ -138,7 +138,7 @@ def _read(path: Path, dataset: str | None, *, invert: bool) -> BoolArray:
 
 
 def _fitted(good: BoolArray, frame: Frame, context: Context, path: Path) -> BoolArray:
-    """Give the part of a mask that is of the frame's segments."""
+    """Return the part of a mask that is of the frame's segments."""
     if good.shape == frame.shape or good.shape == (1, *frame.shape) or (1, *good.shape) == frame.shape:
         return good.reshape(frame.shape)
     segments = context.detector.segments if context.detector else ()
@@ -161,7 +161,7 @@ def _from_constants(path: Path, frame: Frame, context: Context) -> tuple[BoolArr
 
 
 def _inside(frame: Frame, edges: int, context: Context) -> BoolArray:
-    """Give the pixels that are not at the edges of their panel."""
+    """Return the pixels that are not at the edges of their panel."""
     inside = np.ones(frame.shape, np.bool_)
     if not edges:
         return inside

@@ -89,7 +89,7 @@ def _subtract(row, p, offset, eligible, x, able):  # type: ignore[no-untyped-def
 
 @jit
 def _scale(x, row, p, factor, wanted, out):  # type: ignore[no-untyped-def]
-    """Give the part of a panel, which begins at element p, that is wanted."""
+    """Return the part of a panel, which begins at element p, that is wanted."""
     for e in range(max(wanted[0] - p, 0), min(wanted[1] - p, x.size)):
         out[p + e - wanted[0]] = x[e] * factor[row[e], p + e] if row[e] >= 0 else np.float32(np.nan)
 
@@ -126,7 +126,7 @@ def _correct_group(x, able, columns, down, across, limits, pool):  # type: ignor
 
 @jit
 def median(values, n):  # type: ignore[no-untyped-def]
-    """Give the median of the first n values, none of them NaN, and change their order.
+    """Return the median of the first n values, none of them NaN, and change their order.
 
     Of an even number it is half the sum of the two in the middle, in float32 as numpy computes it.
     """

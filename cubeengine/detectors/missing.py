@@ -8,7 +8,7 @@ import numpy as np
 
 
 def with_missing(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Give the floating type that takes the values of a type, and NaN for what is missing.
+    """Return the floating type that takes the values of a type, and NaN for what is missing.
 
     Integers of up to 16 bits become float32 and those of 32 bits float64, both exactly; 64-bit integers
     become float64, which rounds those above 2**53.

@@ -16,7 +16,7 @@ from cubeengine.errors import SpecError
 
 
 def pixel_noise(constants: Constants, frame: Frame, context: Context) -> NDArray[np.float32]:
-    """Give the noise of every element of a calibrated frame, in the frame's unit.
+    """Return the noise of every element of a calibrated frame, in the frame's unit.
 
     Of detectors that switch their gain it is the noise of the gain they start in: only there the noise
     matters beside the signal.
@@ -59,7 +59,7 @@ def pixel_noise(constants: Constants, frame: Frame, context: Context) -> NDArray
 
 
 def _first_range(kind: Kind, panels: Panels, context: Context) -> NDArray[np.intp]:
-    """Give the range that each pixel starts in."""
+    """Return the range that each pixel starts in."""
     if kind.name not in FLAG_BIT:
         return np.zeros(panels.shape, np.intp)
     index = range_index(control_bits(kind, panels, context.detector))[0]

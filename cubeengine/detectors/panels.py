@@ -135,7 +135,7 @@ def _axes(
 
 
 def _places(constants: Constants, n_held: int, panels: Panels) -> list[int]:
-    """Give the places of the panels along the segment axis of a file."""
+    """Return the places of the panels along the segment axis of a file."""
     name = constants.file.path.name
     held = constants.segments if constants.segments is not None else tuple(range(n_held))
     if len(held) != n_held:

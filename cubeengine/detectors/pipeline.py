@@ -60,24 +60,24 @@ class Pipeline:
         return self.stages[-1].gather if self.stages else None
 
     def before_gather(self) -> Pipeline:
-        """Give the stages before the last."""
+        """Return the stages before the last."""
         return replace(self, stages=self.stages[:-1])
 
     def needs(self, elements: Elements) -> Elements:
-        """Give the range of elements to read for a range of elements of the output."""
+        """Return the range of elements to read for a range of elements of the output."""
         return self._ranges(elements)[0]
 
     def coordinates(self) -> Mapping[int, Coordinate]:
-        """Give the coordinates of the output's dimensions, in pixels of the frame that is read."""
+        """Return the coordinates of the output's dimensions, in pixels of the frame that is read."""
         none: Mapping[int, Coordinate] = {}
         return reduce(carried, self.stages, none)
 
     def facts(self) -> list[dict[str, object]]:
-        """Give what the stages found, for the record."""
+        """Return what the stages found, for the record."""
         return [dict(stage.facts()) for stage in self.stages]
 
     def events_per_block(self, elements: Elements, block_nbytes: int) -> int:
-        """Give how many events a block holds, so that none of its forms exceeds `block_nbytes`."""
+        """Return how many events a block holds, so that none of its forms exceeds `block_nbytes`."""
         widest = max(self._row_nbytes(elements))
         return min(max(block_nbytes // max(widest, 1), 1), MAX_EVENTS)
 
@@ -86,7 +86,7 @@ class Pipeline:
         return Work(self, elements, capacity)
 
     def memory_nbytes(self, elements: Elements, capacity: int) -> int:
-        """Give the memory that `work` takes: events picked, a buffer per stage, and what stages need."""
+        """Return the memory that `work` takes: events picked, a buffer per stage, and what stages need."""
         ranges = self._ranges(elements)[1:]
         scratch = (
             stage.scratch_nbytes(capacity, stop - start)
@@ -95,13 +95,13 @@ class Pipeline:
         return capacity * sum(self._row_nbytes(elements)) + max(scratch, default=0)
 
     def _row_nbytes(self, elements: Elements) -> list[int]:
-        """Give the bytes of one event: as read, then after every stage."""
+        """Return the bytes of one event: as read, then after every stage."""
         sizes = [self.input.dtype.itemsize, *(stage.output.dtype.itemsize for stage in self.stages)]
         ranges = self._ranges(elements)
         return [(stop - start) * size for (start, stop), size in zip(ranges, sizes, strict=True)]
 
     def _ranges(self, elements: Elements) -> list[Elements]:
-        """Give the range that is read, then those that the stages make."""
+        """Return the range that is read, then those that the stages make."""
         ranges = [elements]
         for stage in reversed(self.stages):
             ranges.append(stage.needs(ranges[-1]))
@@ -131,7 +131,7 @@ class Work:
         ]
 
     def __call__(self, data: NDArray[Any], rows: IntArray) -> NDArray[Any]:
-        """Give the output of some rows of a block, at most `capacity`; overwritten by the next call.
+        """Return the output of some rows of a block, at most `capacity`; overwritten by the next call.
 
         Parameters
         ----------

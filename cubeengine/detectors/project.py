@@ -78,7 +78,7 @@ class Projection(Reduction):
     axis: int = 0
 
     def coordinates(self) -> Mapping[int, Coordinate]:
-        """Give the pixel numbers along what is left."""
+        """Return the pixel numbers along what is left."""
         return {
             dim: pixel_numbers(self.input, dim + (dim >= self.axis)) for dim in range(len(self.output.shape))
         }

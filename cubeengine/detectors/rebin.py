@@ -56,7 +56,7 @@ class StageOptions(Options):
         return Rebin(frame, output, blocks, self.how, strict=True)
 
     def _factors(self, frame: Frame, context: Context) -> tuple[int, ...]:
-        """Give the factor of every dimension."""
+        """Return the factor of every dimension."""
         n_dims = len(frame.shape)
         given = (self.factor,) * min(n_dims, 2) if isinstance(self.factor, int) else self.factor
         if not n_dims or len(given) > n_dims:
@@ -78,7 +78,7 @@ class Rebin(Reduction):
     """Sums or means of rectangles."""
 
     def coordinates(self) -> Mapping[int, Coordinate]:
-        """Give the pixel number of the middle of each rectangle."""
+        """Return the pixel number of the middle of each rectangle."""
         names, coordinates = dim_names(len(self.output.shape)), {}
         for dim, (size, before) in enumerate(zip(self.output.shape, self.input.shape, strict=True)):
             factor = before // size

@@ -62,7 +62,7 @@ class Reduction(Stage):
     strict: bool = False
 
     def needs(self, elements: Elements) -> Elements:
-        """Give the whole rows of blocks that a range of output elements is made of."""
+        """Return the whole rows of blocks that a range of output elements is made of."""
         columns, per_row = self.blocks.columns, self.blocks.columns * self.blocks.size
         return elements[0] // columns * per_row, -(-elements[1] // columns) * per_row
 
@@ -91,11 +91,11 @@ class Reduction(Stage):
         _reduce(values, *shape, first, self._mode(), out, lines, counts)
 
     def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - of any range
-        """Give the memory for sums and counts of a row."""
+        """Return the memory for sums and counts of a row."""
         return 12 * (self._line() + 2 * _LANES)
 
     def _line(self) -> int:
-        """Give how many sums are made at a time."""
+        """Return how many sums are made at a time."""
         return self.blocks.columns * (self.blocks.width if self.blocks.width < _LANES else 1)
 
     def _mode(self) -> int:
@@ -107,7 +107,7 @@ class Reduction(Stage):
 
 
 def reduced_dtype(dtype: np.dtype[Any], how: How) -> np.dtype[Any]:
-    """Give the type of a sum or mean: int64 for exact sums of integers, else float64.
+    """Return the type of a sum or mean: int64 for exact sums of integers, else float64.
 
     Sums of uint64 may exceed any integer: they are float64.
     """
@@ -116,7 +116,7 @@ def reduced_dtype(dtype: np.dtype[Any], how: How) -> np.dtype[Any]:
 
 
 def _largest(values: NDArray[Any]) -> int:
-    """Give the largest magnitude."""
+    """Return the largest magnitude."""
     return max(int(values.max(initial=0)), -int(values.min(initial=0)))
 
 
@@ -124,7 +124,7 @@ def _largest(values: NDArray[Any]) -> int:
 def _first_too_large(
     frames: NDArray[np.int64], height: int, columns: int, width: int, first: int, n_sums: int
 ) -> int:
-    """Give the first frame that has a sum beyond 64 bits, or -1; parameters are those of `_reduce`.
+    """Return the first frame that has a sum beyond 64 bits, or -1; parameters are those of `_reduce`.
 
     Upper and lower halves are added apart: each sum of fewer than 2**31 of them fits.
     """

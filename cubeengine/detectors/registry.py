@@ -46,12 +46,12 @@ def register(options: AnyOptions) -> AnyOptions:
 
 
 def stage_names() -> tuple[str, ...]:
-    """Give the names of all stages."""
+    """Return the names of all stages."""
     return (*_BUILT_IN, *_registered)
 
 
 def stage_options(name: str) -> type[Options]:
-    """Give the class that reads the options of a stage.
+    """Return the class that reads the options of a stage.
 
     Raises
     ------

@@ -70,7 +70,7 @@ class Region(Model):
     segment: Segment | None = None
 
     def place(self, frame: Frame, context: Context) -> tuple[Range, ...]:
-        """Give the range along each dimension of a frame.
+        """Return the range along each dimension of a frame.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Region(Model):
         return (*whole[: n_dims - len(ranges)], *ranges)
 
     def shape(self, place: Sequence[Range]) -> tuple[int, ...]:
-        """Give the shape of what is cut out; a segment that was named has no dimension."""
+        """Return the shape of what is cut out; a segment that was named has no dimension."""
         return tuple(stop - first for first, stop in place[self.segment is not None :])
 
 
@@ -171,7 +171,7 @@ class Roi(Stage):
     names: tuple[str, ...] = ()
 
     def needs(self, elements: Elements) -> Elements:
-        """Give the range from the first to the last input element that is wanted."""
+        """Return the range from the first to the last input element that is wanted."""
         if elements[0] == elements[1]:
             return 0, 0
         begins, row = self._begins(elements)
@@ -191,12 +191,12 @@ class Roi(Stage):
         _copy_rows(read_only(frames.view(bits)), starts, row, elements[0] % row, out.view(bits))
 
     def scratch_nbytes(self, n_frames: int, n_elements: int) -> int:  # noqa: ARG002 - for any events
-        """Give the memory for the places of the rows."""
+        """Return the memory for the places of the rows."""
         row = self._row()
         return 8 * 8 * (-(-n_elements // row) + 1 + self._n_rows())
 
     def coordinates(self) -> Mapping[int, Coordinate]:
-        """Give the pixel numbers in the frame; of several regions their names."""
+        """Return the pixel numbers in the frame; of several regions their names."""
         if self.names:
             return {0: Coordinate("region", np.array(self.names))}
         (place,) = self.places
@@ -207,7 +207,7 @@ class Roi(Stage):
         }
 
     def _row(self) -> int:
-        """Give the elements that lie one after another."""
+        """Return the elements that lie one after another."""
         first, stop = self.places[0][-1]
         return stop - first
 
@@ -215,14 +215,14 @@ class Roi(Stage):
         return self.output.n_elements // self._row()
 
     def _begins(self, elements: Elements) -> tuple[IntArray, int]:
-        """Give where the rows of a range begin in the input, and how long they are."""
+        """Return where the rows of a range begin in the input, and how long they are."""
         row = self._row()
         begins = np.concatenate([_row_begins(place, self.input.shape) for place in self.places])
         return begins[elements[0] // row : -(-elements[1] // row)], row
 
 
 def _row_begins(place: Sequence[Range], shape: tuple[int, ...]) -> IntArray:
-    """Give the number of the first element of every row of a region."""
+    """Return the number of the first element of every row of a region."""
     begins = np.array([place[-1][0]], np.int64)
     for dim, (first, stop) in enumerate(place[:-1]):
         step = math.prod(shape[dim + 1 :])

@@ -42,7 +42,7 @@ class Sensor:
 
 
 def sensor(name: str) -> Sensor:
-    """Give the sensor of a type, e.g. "JUNGFRAU:V2" or "MTRX:1024:1024:50:50".
+    """Return the sensor of a type, e.g. "JUNGFRAU:V2" or "MTRX:1024:1024:50:50".
 
     Raises
     ------
@@ -80,7 +80,7 @@ def _jungfrau() -> Sensor:
 
 
 def _chips(size: int, offsets: tuple[float, ...]) -> FloatArray:
-    """Give the pixels along chips that follow one another; those that meet are twice as wide."""
+    """Return the pixels along chips that follow one another; those that meet are twice as wide."""
     centres = np.concatenate([(np.arange(size) + offset) * _JUNGFRAU for offset in offsets])
     inner = np.arange(size, len(centres), size)
     centres[inner - 1] += _JUNGFRAU / 2

@@ -58,7 +58,7 @@ def is_set(mask: NDArray[Any]) -> BoolArray:
 
 
 def status_words(values: NDArray[Any], key: str, constants: Constants) -> NDArray[np.uint64]:
-    """Give words of bits as they are; raise SpecError if they are no whole numbers."""
+    """Return words of bits as they are; raise SpecError if they are no whole numbers."""
     if values.dtype.kind == "f":
         raise SpecError(f"{constants.file.path.name}: {key!r} must be whole numbers, but is {values.dtype}")
     return values.astype(np.uint64)

@@ -95,7 +95,7 @@ def _sum_dtype(a: NDArray[Any], b: NDArray[Any]) -> np.dtype[Any]:
 
 
 def _inverse(gains: NDArray[Any]) -> Float32Array:
-    """Give 1 / gain, NaN where it is 0 or not finite."""
+    """Return 1 / gain, NaN where it is 0 or not finite."""
     inverse = np.full(gains.shape, np.nan, np.float32)
     np.divide(1, gains, out=inverse, where=(gains != 0) & np.isfinite(gains), casting="same_kind")
     return inverse
@@ -109,5 +109,5 @@ def as_table(values: NDArray[Any], dtype: type[np.generic] = np.float32) -> Shar
 
 
 def eligible_pixels(offset: NDArray[Any], allowed: NDArray[np.bool_], good: BoolArray) -> SharedArray:
-    """Give the pixels that a common mode is measured with: of an allowed range, good, with a pedestal."""
+    """Return the pixels that a common mode is measured with: of an allowed range, good, with a pedestal."""
     return as_table(allowed & good & np.isfinite(offset), np.bool_)

@@ -71,7 +71,7 @@ class Threshold(Stage):
         return self.below, self.above
 
     def facts(self) -> Mapping[str, Any]:
-        """Give the constants, where the noise was taken from some."""
+        """Return the constants, where the noise was taken from some."""
         return self.record
 
 
@@ -179,7 +179,7 @@ def _in_sigma(limit: Any) -> bool:
 
 
 def _limit(side: str, limit: Any, frame: Frame, context: Context) -> float:
-    """Give a limit in the unit of the frames; one in sigma as it is.
+    """Return a limit in the unit of the frames; one in sigma as it is.
 
     Raw frames, which have no unit, are in ADU.
     """

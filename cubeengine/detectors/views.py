@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Give a view of plain numbers that is read-only always: numba would compile anew for the other kind.
+    """Return a view of plain numbers that is read-only always: numba would compile anew for the other kind.
 
     Booleans count as 0 and 1.
     """

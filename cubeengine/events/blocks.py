@@ -65,7 +65,7 @@ def as_stored(column: Column, narrow: np.dtype[Any] | None) -> Column:
 
 
 def block_events(wide: Sequence[FieldInfo]) -> int:
-    """Give the events of a block: whole storage chunks where these are not too large."""
+    """Return the events of a block: whole storage chunks where these are not too large."""
     per_event = max(sum(info.event_nbytes for info in wide), 1)
     together = math.lcm(*(max(info.storage.chunk_events, 1) for info in wide))
     wanted = max(BLOCK_NBYTES // per_event, 1)
@@ -89,17 +89,17 @@ def joined(parts: Sequence[Column]) -> Column:
 
 
 def known(column: Column) -> BoolArray:
-    """Give where a column has values."""
+    """Return where a column has values."""
     return np.ones(len(column), bool) if column.valid is None else column.valid
 
 
 def damage(column: Column) -> BoolArray:
-    """Give where a column was damaged."""
+    """Return where a column was damaged."""
     return np.zeros(len(column), bool) if column.damaged is None else column.damaged
 
 
 def part_of(column: Column, events: slice) -> Column:
-    """Give a range of a column."""
+    """Return a range of a column."""
     return chosen(column, events)
 
 

@@ -128,7 +128,7 @@ Condition: TypeAlias = Interval | Ranked | OneOf | Expression | Given
 
 
 def condition_fields(condition: Condition) -> frozenset[str]:
-    """Give the names of the fields that a condition needs."""
+    """Return the names of the fields that a condition needs."""
     match condition:
         case Expression():
             return condition.fields
@@ -159,7 +159,7 @@ def condition_text(condition: Condition) -> str:
 
 
 def condition_states(condition: Condition, columns: Columns, n_events: int) -> States:
-    """Give the state of every event under one condition."""
+    """Return the state of every event under one condition."""
     if isinstance(condition, Expression):
         return _expression_states(condition, columns, n_events)
     if isinstance(condition, Given):

@@ -151,7 +151,7 @@ def delay(
 
 
 def laser_states(column: Column) -> States:
-    """Give the state of the laser from its status field: 1 on, 0 off, all else (-1, missing) unknown.
+    """Return the state of the laser from its status field: 1 on, 0 off, all else (-1, missing) unknown.
 
     A condition (booleans), as an event code gives it, does as well.
     """
@@ -166,7 +166,7 @@ def laser_states(column: Column) -> States:
 
 
 def numbers(column: Column) -> FloatArray:
-    """Give a column as float64, NaN where it is missing."""
+    """Return a column as float64, NaN where it is missing."""
     data = column.data.astype(np.float64)
     return data if column.valid is None else np.where(column.valid, data, np.nan)
 

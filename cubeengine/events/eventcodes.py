@@ -30,7 +30,7 @@ _FORMS = (
 
 
 def has_codes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """Tell whether a field of this shape and type can hold event codes."""
+    """Return whether a field of this shape and type can hold event codes."""
     return _are_flags(shape, dtype) or _are_words(shape, dtype)
 
 
@@ -89,7 +89,7 @@ def _check_content(field: Value, number: int, *, flags: bool) -> None:
 
 
 def _look_like_lists(data: NDArray[Any]) -> bool:
-    """Tell whether zeros come last everywhere, and more than one number before them somewhere."""
+    """Return whether zeros come last everywhere, and more than one number before them somewhere."""
     filled = data != 0
     return bool((filled[:, 1:] <= filled[:, :-1]).all() and (filled.sum(axis=1) > 1).any())
 

@@ -94,7 +94,7 @@ class Expression:
             raise SpecError(f"expression {self.as_written}: {err}") from err
 
     def result(self, fields: Mapping[str, FieldInfo]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Give shape and type of one event's value, by computing it for no events: reads nothing.
+        """Return shape and type of one event's value, by computing it for no events: reads nothing.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class _Evaluator:
         return self._fields[name]
 
     def blamed(self, result: Column) -> Column:
-        """Give the result, marked where it is unknown and a field that was used is damaged."""
+        """Return the result, marked where it is unknown and a field that was used is damaged."""
         return replace(result, damaged=blame(result, self._damaged)) if self._damaged else result
 
     def _compare(self, node: grammar.Compare) -> Value:

@@ -221,7 +221,7 @@ class Field(NDArrayOperatorsMixin):
         return hash((id(self.run), self.name))
 
     def dask(self) -> xr.DataArray:
-        """Give the field as a dask array in chunks of events; nothing is read yet.
+        """Return the field as a dask array in chunks of events; nothing is read yet.
 
         The type stays as it is; the boolean coordinate `valid`, lazy as well, is False where an event turns
         out to lack the value, or has none that is finite.
@@ -283,7 +283,7 @@ class Field(NDArrayOperatorsMixin):
         return xr.Variable(dims, column.data, self._attrs())
 
     def element_coords(self) -> dict[str, tuple[str, Any]]:
-        """Give the coordinates that the file knows for the element dimensions."""
+        """Return the coordinates that the file knows for the element dimensions."""
         known: Mapping[int, tuple[str, Any]] = self.run.element_coordinates(self.name)
         own = variable(self.name)
         return {f"{own}_{label}": (f"{own}_dim{axis}", values) for axis, (label, values) in known.items()}
@@ -309,12 +309,12 @@ class Field(NDArrayOperatorsMixin):
 
 
 def variable(name: str) -> str:
-    """Give the name of a field in a dataset: `__` for `/`."""
+    """Return the name of a field in a dataset: `__` for `/`."""
     return name.replace("/", "__")
 
 
 def event_coords(run: Run) -> dict[str, Any]:
-    """Give the coordinates of events: `time` and the packed `timestamp`."""
+    """Return the coordinates of events: `time` and the packed `timestamp`."""
     return dict(zip(EVENT_COORDS, (("event", run.time), ("event", run.timestamps)), strict=True))
 
 

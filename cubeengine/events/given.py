@@ -70,7 +70,7 @@ def given_column(run: Run, what: str, values: object) -> Column:
 
 
 def is_mask(value: object) -> bool:
-    """Tell whether a user gives events as an array of booleans, or an array meant as one."""
+    """Return whether a user gives events as an array of booleans, or an array meant as one."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return len(value) > 0 and all(isinstance(item, bool | np.bool_) for item in value)
     return hasattr(value, "__array__") and not isinstance(value, str | type)

@@ -63,7 +63,7 @@ class Span:
     step: int | None
 
     def slice(self) -> slice:
-        """Give the slice."""
+        """Return the slice."""
         return slice(self.start, self.stop, self.step)
 
 
@@ -111,7 +111,7 @@ def canonical(node: Node) -> str:
 
 
 def field_names(node: Node) -> Iterator[str]:
-    """Give the name of every field of a tree, from left to right, repeats included."""
+    """Return the name of every field of a tree, from left to right, repeats included."""
     if isinstance(node, FieldName):
         yield node.name
     for part in children(node):
@@ -129,7 +129,7 @@ def constant(node: Node) -> int | float | None:
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """Give the parts of a node."""
+    """Return the parts of a node."""
     match node:
         case Unary():
             return (node.operand,)

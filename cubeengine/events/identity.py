@@ -93,13 +93,13 @@ class Identity:
         )
 
     def with_digests(self, files: Sequence[InputFile]) -> Identity:
-        """Give the same with hashes of those files that are there and still as they were opened."""
+        """Return the same with hashes of those files that are there and still as they were opened."""
         digests = _digests(files, whole=self.whole)
         marks = zip(self.files, digests, strict=True)
         return replace(self, files=tuple(replace(mark, digest=digest) for mark, digest in marks))
 
     def compare(self, run: Run) -> Sameness:
-        """Tell whether a run is the one that this was found of."""
+        """Return whether a run is the one that this was found of."""
         now = Identity.of(run)
         if (now.n_events, now.times) != (self.n_events, self.times):
             return Sameness.OTHER
@@ -119,7 +119,7 @@ class Identity:
         return tuple(file.digest for file in self.files)
 
     def to_json(self) -> str:
-        """Give text that `from_json` reads."""
+        """Return text that `from_json` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -145,7 +145,7 @@ class Identity:
 
 
 def leading_files(source: Source) -> tuple[InputFile, ...]:
-    """Give the files that say which events there are: of joined data, those of smallData."""
+    """Return the files that say which events there are: of joined data, those of smallData."""
     return source.smalldata.files if isinstance(source, JoinedSource) else source.files
 
 

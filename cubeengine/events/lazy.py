@@ -36,7 +36,7 @@ class LazyColumn:
 
 
 def events_per_chunk(info: FieldInfo, target_nbytes: int = CHUNK_NBYTES) -> int:
-    """Give the events of a chunk: about `target_nbytes`, in whole chunks of the storage."""
+    """Return the events of a chunk: about `target_nbytes`, in whole chunks of the storage."""
     together = max(info.storage.chunk_events, 1)
     wanted = max(target_nbytes // max(info.event_nbytes, 1), 1)
     return max(wanted // together, 1) * together
@@ -45,7 +45,7 @@ def events_per_chunk(info: FieldInfo, target_nbytes: int = CHUNK_NBYTES) -> int:
 def lazy_column(
     reader: Reader, rows: IntArray | None, n_events: int, *, per_chunk: int, token: str
 ) -> LazyColumn:
-    """Give a field as dask arrays.
+    """Return a field as dask arrays.
 
     Parameters
     ----------

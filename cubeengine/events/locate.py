@@ -124,7 +124,7 @@ def run_of_name(path: Path) -> RunId | None:
 
 
 def candidates(wanted: RunId, root: Path) -> Iterator[Path]:
-    """Give the places where the file of a run may be under a data root, the usual one first."""
+    """Return the places where the file of a run may be under a data root, the usual one first."""
     experiment = wanted.experiment
     names = [f"{experiment}_Run{wanted.run:04d}.h5", f"{experiment}_Run{wanted.run:03d}.h5"]
     old = [f"ldat_{experiment}_Run{wanted.run:03d}.h5"]
@@ -136,7 +136,7 @@ def candidates(wanted: RunId, root: Path) -> Iterator[Path]:
 
 
 def raw_folders(wanted: RunId, root: Path) -> tuple[Path, ...]:
-    """Give the directories where the raw files of an experiment may be under a data root."""
+    """Return the directories where the raw files of an experiment may be under a data root."""
     experiment = wanted.experiment
     return root / experiment[:3] / experiment / "xtc", root / experiment / "xtc"
 
@@ -154,7 +154,7 @@ def _by_run(wanted: RunId, root: Path | None) -> Located:
 
 
 def raw_runs(path: Path) -> frozenset[str]:
-    """Give the beginnings of the names of a directory's raw files, one for each run: `xpptut15-r0252`."""
+    """Return the beginnings of the names of a directory's raw files, one for each run: `xpptut15-r0252`."""
     files = raw_files(path) if path.is_dir() else []
     return frozenset(match[1] for file in files if (match := _RAW_NAME.match(file.name)))
 
@@ -164,7 +164,7 @@ def _raw_start(wanted: RunId) -> str:
 
 
 def _holds(folder: Path, wanted: RunId) -> bool:
-    """Tell whether a directory has raw files of LCLS-II of a run; those of LCLS-I are passed over."""
+    """Return whether a directory has raw files of LCLS-II of a run; those of LCLS-I are passed over."""
     start = _raw_start(wanted)
     return folder.is_dir() and any(path.name.startswith(start) for path in raw_files(folder))
 
@@ -197,7 +197,7 @@ def _of_folder(folder: Path) -> Located:
 
 
 def smalldata_files(folder: Path) -> list[Path]:
-    """Give the HDF5 files of a directory, without the parts that a joined file beside them refers to.
+    """Return the HDF5 files of a directory, without the parts that a joined file beside them refers to.
 
     Where some are named after a run, as smallData is, the others (constants, say) are left out.
     """

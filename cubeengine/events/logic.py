@@ -15,12 +15,12 @@ from cubeengine.types import BoolArray
 
 
 def conjunction(parts: Sequence[Value], word: str = "and") -> Value:
-    """Give where all parts are true: false if any is false, else unknown if any is unknown."""
+    """Return where all parts are true: false if any is false, else unknown if any is unknown."""
     return negation(disjunction([negation(part, word) for part in parts], word), word)
 
 
 def disjunction(parts: Sequence[Value], word: str = "or") -> Value:
-    """Give where any part is true: true if any is true, else unknown if any is unknown."""
+    """Return where any part is true: true if any is true, else unknown if any is unknown."""
     result = _checked(parts[0], word)
     for part in parts[1:]:
         result = _either(result, _checked(part, word))

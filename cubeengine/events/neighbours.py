@@ -41,7 +41,7 @@ class Chosen:
         return self.events.nbytes + self.times.nbytes + self.values.nbytes
 
     def part(self, which: slice) -> Chosen:
-        """Give some of them, copied."""
+        """Return some of them, copied."""
         return Chosen(self.events[which].copy(), self.times[which].copy(), self.values[which].copy())
 
 
@@ -109,7 +109,7 @@ def neighbour_means(
 
 
 def shifted(column: Column, places: IntArray, there: BoolArray) -> tuple[Column, BoolArray]:
-    """Give events the values of other events.
+    """Return events the values of other events.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def shifted(column: Column, places: IntArray, there: BoolArray) -> tuple[Column,
 
 
 def flat_values(column: Column) -> FloatArray:
-    """Give a column as (n_events, n_elements) float64; what is missing or infinite is NaN."""
+    """Return a column as (n_events, n_elements) float64; what is missing or infinite is NaN."""
     values = column.data.reshape(len(column), prod(column.data.shape[1:])).astype(np.float64)
     if column.valid is not None:
         values[~column.valid] = np.nan

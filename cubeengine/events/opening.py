@@ -92,7 +92,7 @@ class HasRun(Protocol):
         """The run, with what was derived."""
 
     def node(self, select: Any) -> Node:
-        """Give a selection, named or not, as a tree of cuts."""
+        """Return a selection, named or not, as a tree of cuts."""
 
 
 def has_run(source: object) -> TypeGuard[HasRun]:
@@ -124,7 +124,7 @@ def as_source(source: object) -> Run | HasRun:
 
 
 def with_raw(located: Located, xtc: Sequence[str | Path]) -> Located:
-    """Give smallData with the raw files, or their directory, that are named beside it, if any are.
+    """Return smallData with the raw files, or their directory, that are named beside it, if any are.
 
     Raises
     ------

@@ -113,7 +113,7 @@ def _beyond(op: str, a: IntArray, b: IntArray, result: IntArray) -> BoolArray | 
 
 
 def _surely_fits(op: str, a: IntArray, b: IntArray) -> bool:
-    """Tell whether int64 holds the results for the least and greatest numbers, and so all others."""
+    """Return whether int64 holds the results for the least and greatest numbers, and so all others."""
     if not (a.size and b.size):
         return True
     corners = [_EXACT[op](x, y) for x in (int(a.min()), int(a.max())) for y in (int(b.min()), int(b.max()))]

@@ -219,7 +219,7 @@ class Run:
         return list(self.fields)
 
     def column(self, name: str) -> Column:
-        """Give the values of a field for all events, in time order; read-only.
+        """Return the values of a field for all events, in time order; read-only.
 
         Raises
         ------
@@ -241,7 +241,7 @@ class Run:
         return {}
 
     def windows(self) -> Iterator[Window]:
-        """Give the events window after window; see `events.window.windows`."""
+        """Return the events window after window; see `events.window.windows`."""
         return windows(self)
 
     def some(self, name: str, events: IntArray) -> Column:
@@ -270,7 +270,7 @@ class Run:
         return chosen(joined(parts), back)
 
     def kept(self, name: str) -> Column | None:
-        """Give the column of a field if all its events are in memory."""
+        """Return the column of a field if all its events are in memory."""
         return self.whole.kept(name)
 
     def _digest(self, name: str, dtype: np.dtype[Any] | None = None) -> str:
@@ -283,7 +283,7 @@ class Run:
         return self._digest(name, digest.dtype) if digest.is_mixed else digest.text
 
     def reader(self, name: str) -> Reader:
-        """Give the reader of a field, to be used by tasks; its rows are `run.rows`."""
+        """Return the reader of a field, to be used by tasks; its rows are `run.rows`."""
         name = self.fields.resolve(name)
         if name not in self.derived:
             self.field(name).require_event()
@@ -321,7 +321,7 @@ class Run:
         return stored
 
     def element_coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
-        """Give the coordinates that the source knows for the element dimensions of a field."""
+        """Return the coordinates that the source knows for the element dimensions of a field."""
         name = self.fields.resolve(name)
         return {} if name in self.derived else self.source.coordinates(name)
 
@@ -378,7 +378,7 @@ class Run:
         return self.whole.evaluate(expression)
 
     def states(self, node: Node) -> States:
-        """Give the state of every event under a selection; see `events.states`. Kept by content."""
+        """Return the state of every event under a selection; see `events.states`. Kept by content."""
         return self.whole.states(node)
 
     def cut_flow(self, node: Node) -> tuple[CutRow, ...]:
@@ -386,7 +386,7 @@ class Run:
         return self.whole.cut_flow(node)
 
     def with_columns(self, columns: Mapping[str, Derived], units: Mapping[str, str] | None = None) -> Run:
-        """Give the same run with further variables, one value or array per event in time order.
+        """Return the same run with further variables, one value or array per event in time order.
 
         Parameters
         ----------
@@ -406,7 +406,7 @@ class Run:
         return self._with({**self.derived, **columns}, {**self._units, **(units or {})}, self._digests)
 
     def with_values(self, columns: Mapping[str, Column], digests: Mapping[str, str]) -> Run:
-        """Give the same run with values of computed variables in place of how to compute them.
+        """Return the same run with values of computed variables in place of how to compute them.
 
         Parameters
         ----------
@@ -423,7 +423,7 @@ class Run:
         return self._made(units=units, derived=derived, digests=digests)
 
     def _made(self, **changed: Any) -> Run:
-        """Give a run of the same events and values with some parts of it changed."""
+        """Return a run of the same events and values with some parts of it changed."""
         parts: dict[str, Any] = {
             "units": self._units, "derived": self.derived, "variant": self._variant,
             "digests": self._digests, "inputs": self._inputs,
@@ -434,7 +434,7 @@ class Run:
         return run
 
     def with_inputs(self, files: Sequence[InputFile]) -> Run:
-        """Give the same run with further files that its variables were read from."""
+        """Return the same run with further files that its variables were read from."""
         return self._made(inputs=(*self._inputs, *files))
 
     def with_units(self, units: Mapping[str, str]) -> Run:
@@ -473,7 +473,7 @@ class Run:
         )
 
     def aligned(self, group: str) -> Run:
-        """Give the events of an align group as a run of its own."""
+        """Return the events of an align group as a run of its own."""
         variant = f"{self._variant} aligned {group!r}"
         return Run(self.source.aligned(group), self.run_id, units=self._units, variant=variant)
 

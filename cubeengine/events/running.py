@@ -79,7 +79,7 @@ def running(
 
 
 def event_spans(events: slice, n_events: int, *, window: int, at: At = "center") -> Spans:
-    """Give the windows of so many events around events of a run; at its ends they are cut.
+    """Return the windows of so many events around events of a run; at its ends they are cut.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def event_spans(events: slice, n_events: int, *, window: int, at: At = "center")
 def time_spans(
     timestamps: NDArray[np.uint64], events: slice, *, nanoseconds: int, at: At = "center"
 ) -> Spans:
-    """Give the windows of some time around events of a run.
+    """Return the windows of some time around events of a run.
 
     A centred window holds the events that are at most half of the time away, a trailing one those that are
     at most that time earlier; events of the very same time are always in.
@@ -125,7 +125,7 @@ def time_spans(
 
 
 def event_times(timestamps: NDArray[np.uint64], events: slice | IntArray) -> IntArray:
-    """Give the real times of events, in ns, never falling.
+    """Return the real times of events, in ns, never falling.
 
     Raises
     ------

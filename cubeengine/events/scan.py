@@ -132,7 +132,7 @@ class Scan:
         return {name: found.values for name, found in self._settings.items()}
 
     def settings(self, variable: str) -> VariableSettings:
-        """Give the settings of one variable, and the setting of every event."""
+        """Return the settings of one variable, and the setting of every event."""
         return self._settings[variable]
 
     @cached_property
@@ -191,24 +191,24 @@ def _values(column: Column) -> NDArray[Any]:
 
 
 def leaf(name: str) -> str:
-    """Give the last part of a field's name."""
+    """Return the last part of a field's name."""
     return name.rsplit("/", 1)[-1]
 
 
 def is_counter(name: str) -> bool:
-    """Tell whether a field counts steps, by its name."""
+    """Return whether a field counts steps, by its name."""
     return name.startswith(PREFIX) and any(counter.fullmatch(leaf(name)) for counter in _COUNTERS)
 
 
 def step_counter(names: Iterable[str]) -> str | None:
-    """Give the field that counts the steps; None where there is none."""
+    """Return the field that counts the steps; None where there is none."""
     counters = [name for name in names if is_counter(name)]
     found = (name for counter in _COUNTERS for name in counters if counter.fullmatch(leaf(name)))
     return next(found, None)
 
 
 def candidates(fields: Mapping[str, FieldInfo]) -> tuple[str, ...]:
-    """Give the fields that may be scan variables or step counters: numbers, one per event, under `scan/`."""
+    """Return fields that may be scan variables or step counters: numbers, one per event, under `scan/`."""
     return tuple(
         name
         for name, info in fields.items()
@@ -223,7 +223,7 @@ def find_scan(fields: Mapping[str, FieldInfo], columns: Columns, n_events: int) 
 
 
 def variables_among(moving: Iterable[str]) -> list[str]:
-    """Give motors by name; where there are none, motors by number; and where there are none, counters."""
+    """Return motors by name; where there are none, motors by number; and where there are none, counters."""
     names = list(moving)
     counter = step_counter(names)
     numbered = [name for name in names if _POSITION.fullmatch(leaf(name))]

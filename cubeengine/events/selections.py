@@ -86,7 +86,7 @@ class CutRow:
 
 
 def fields(node: Node) -> frozenset[str]:
-    """Give the names of all fields that a selection needs."""
+    """Return the names of all fields that a selection needs."""
     if isinstance(node, Cut):
         return condition_fields(node.condition)
     return frozenset().union(*map(fields, node.parts))
@@ -124,7 +124,7 @@ _SPOKEN = {"all": "all of", "any": "any of", "not": "none of"}
 
 
 def evaluate(node: Node, columns: Columns, n_events: int) -> States:
-    """Give the state of every event under a selection.
+    """Return the state of every event under a selection.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def evaluate(node: Node, columns: Columns, n_events: int) -> States:
 
 
 def content_key(node: Node) -> str:
-    """Give a hash of what a selection asks for; labels do not enter."""
+    """Return a hash of what a selection asks for; labels do not enter."""
     return hashlib.sha256(_content(node).encode()).hexdigest()
 
 
@@ -187,7 +187,7 @@ class MaskCache:
         self._lock = Lock()
 
     def evaluate(self, node: Node, columns: Columns, n_events: int, identity: str = "") -> States:
-        """Give what `evaluate` gives, read-only; `identity` names the events and their values."""
+        """Return what `evaluate` gives, read-only; `identity` names the events and their values."""
         key = identity, content_key(node)
         found = self._find(key)
         return self._keep(key, self._compute(node, columns, n_events, identity)) if found is None else found
@@ -254,7 +254,7 @@ def cut_flow(
 
 
 def rows(node: Node) -> Iterator[Node]:
-    """Give the parts of a selection that are a row of its cut flow each."""
+    """Return the parts of a selection that are a row of its cut flow each."""
     if isinstance(node, Combine) and node.how == "all":
         for part in node.parts:
             yield from rows(part)

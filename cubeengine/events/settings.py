@@ -47,7 +47,7 @@ class Settings:
         return len(self.values)
 
     def index(self, readings: NDArray[Any]) -> NDArray[np.int32]:
-        """Give the number of every reading's setting; -1 between settings, and where it is not finite."""
+        """Return the number of every reading's setting; -1 between settings, and where it is not finite."""
         known = readings.astype(self.lowest.dtype, copy=False)
         found = np.searchsorted(self.lowest, known, side="right") - 1
         inside = np.isfinite(readings) & (found >= 0)
@@ -97,13 +97,13 @@ def joined(parts: Sequence[Settings]) -> Settings:
 
 
 def begins(values: NDArray[Any], tolerance: float) -> IntArray:
-    """Give the places of values that lie farther above the one before than the tolerance; 0 is none."""
+    """Return the places of values that lie farther above the one before than the tolerance; 0 is none."""
     numbers = values.astype(np.float64, copy=False)
     return np.flatnonzero(numbers[1:] > numbers[:-1] + tolerance) + 1
 
 
 def _chains(values: NDArray[Any], tolerance: float) -> tuple[IntArray, IntArray]:
-    """Give where readings begin and end that follow one another within the tolerance."""
+    """Return where readings begin and end that follow one another within the tolerance."""
     places = begins(values, tolerance)
     return np.append(0, places)[: len(values)], np.append(places, len(values))[: len(values)]
 

@@ -21,7 +21,7 @@ FALSE, TRUE, NAN, MISSING, DAMAGED = (np.int8(code) for code in range(5))
 
 
 def from_truth(truth: NDArray[Any], unknown: BoolArray | None = None, reason: np.int8 = NAN) -> States:
-    """Give states of a condition; `unknown` events get the state `reason`."""
+    """Return states of a condition; `unknown` events get the state `reason`."""
     states = truth.astype(np.int8)
     if unknown is not None:
         states[unknown] = reason
@@ -29,12 +29,12 @@ def from_truth(truth: NDArray[Any], unknown: BoolArray | None = None, reason: np
 
 
 def kleene_and(a: States, b: States) -> States:
-    """Give where both hold: false if either is false, else unknown if either is unknown."""
+    """Return where both hold: false if either is false, else unknown if either is unknown."""
     return np.where((a == FALSE) | (b == FALSE), FALSE, np.maximum(a, b))
 
 
 def kleene_or(a: States, b: States) -> States:
-    """Give where one holds: true if either is true, else unknown if either is unknown."""
+    """Return where one holds: true if either is true, else unknown if either is unknown."""
     return np.where((a == TRUE) | (b == TRUE), TRUE, np.maximum(a, b))
 
 
@@ -44,7 +44,7 @@ def kleene_not(a: States) -> States:
 
 
 def all_of(parts: Sequence[States], n_events: int) -> States:
-    """Give where all parts hold; without parts, everywhere."""
+    """Return where all parts hold; without parts, everywhere."""
     result = np.full(n_events, TRUE)
     for part in parts:
         result = kleene_and(result, part)
@@ -52,7 +52,7 @@ def all_of(parts: Sequence[States], n_events: int) -> States:
 
 
 def any_of(parts: Sequence[States], n_events: int) -> States:
-    """Give where any part holds; without parts, nowhere."""
+    """Return where any part holds; without parts, nowhere."""
     result = np.full(n_events, FALSE)
     for part in parts:
         result = kleene_or(result, part)
@@ -60,5 +60,5 @@ def any_of(parts: Sequence[States], n_events: int) -> States:
 
 
 def none_of(parts: Sequence[States], n_events: int) -> States:
-    """Give where no part holds; without parts, everywhere."""
+    """Return where no part holds; without parts, everywhere."""
     return kleene_not(any_of(parts, n_events))

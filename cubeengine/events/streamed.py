@@ -38,7 +38,7 @@ class Streamed(Protocol):
 
 
 def is_streamed(item: object) -> bool:
-    """Tell whether a variable is computed of the rows that are read: arrays are, numbers are kept."""
+    """Return whether a variable is computed of the rows that are read: arrays are, numbers are kept."""
     return isinstance(item, Streamed) and bool(item.shape)
 
 
@@ -99,7 +99,7 @@ class FormulaReader:
                 yield Block(wanted, begin + low, begin + high, take, column.valid, column.damaged)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:  # noqa: ARG002 - rows are read whole
-        """Give the most memory that `blocks` holds at a time."""
+        """Return the most memory that `blocks` holds at a time."""
         n_rows = max(block_nbytes // self._row_nbytes, 1)
         inner = sum(
             reader.memory_nbytes(math.prod(reader.shape), n_rows * _row_nbytes(reader))

@@ -74,7 +74,7 @@ class FieldTable(Mapping[str, FieldInfo]):
         return len(self._fields)
 
     def resolve(self, name: str) -> str:
-        """Give the name of a field as the run has it; `__` may stand for `/`.
+        """Return the name of a field as the run has it; `__` may stand for `/`.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class FieldTable(Mapping[str, FieldInfo]):
         return self._aliases.get(name)
 
     def find(self, name: str) -> str:
-        """Give the name of a field as `resolve` does; `jungfrau/raw` also stands for the one array below it.
+        """Return the name of a field as `resolve` does; `jungfrau/raw` stands for the one array below it too.
 
         Where there are several, it stands for the one that is called raw, array or image.
 
@@ -159,11 +159,11 @@ class FieldTable(Mapping[str, FieldInfo]):
         return FieldTable(fields, units, where=where, hint=self._hint)
 
     def unit(self, name: str) -> str | None:
-        """Give the declared unit of a field; None where none was declared."""
+        """Return the declared unit of a field; None where none was declared."""
         return self._units.get(self.resolve(name))
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Give the lines of the table, as text."""
+        """Return the lines of the table, as text."""
         return [self._row(name, info) for name, info in self._fields.items()]
 
     def __repr__(self) -> str:

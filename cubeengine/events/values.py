@@ -123,7 +123,7 @@ def of_kind(column: Column, dtype: np.dtype[Any]) -> Column:
 
 
 def blame(result: Column, damaged: Sequence[BoolArray]) -> BoolArray | None:
-    """Give where a result is unknown and one of its inputs is damaged; None where that is nowhere."""
+    """Return where a result is unknown and one of its inputs is damaged; None where that is nowhere."""
     if result.data.dtype.kind == "f":
         unknown = np.isnan(result.data).any(axis=tuple(range(1, result.data.ndim)))
     elif result.valid is not None:

@@ -58,7 +58,7 @@ class SavedVariables:
 
 
 def check_variable_name(name: str) -> str:
-    """Give the name of a variable with `/` for `__`, as fields have it.
+    """Return the name of a variable with `/` for `__`, as fields have it.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def _column(dataset: xr.Dataset, key: str) -> Column:
 
 
 def with_saved_variables(run: Run, path: Path) -> Run:
-    """Give a run with the variables of a file, which is recorded as an input of what is made of them.
+    """Return a run with the variables of a file, which is recorded as an input of what is made of them.
 
     Raises
     ------

@@ -90,7 +90,7 @@ class Window:
         return int(self.events.stop - self.events.start)
 
     def column(self, name: str) -> Column:
-        """Give the values of a field or variable, read-only; see `Run.column`."""
+        """Return the values of a field or variable, read-only; see `Run.column`."""
         name = self.run.fields.resolve(name)
         found = self.run.derived.get(name)
         if isinstance(found, Column):
@@ -102,7 +102,7 @@ class Window:
         return self._keep(name, self._read(name)) if kept is None else kept
 
     def computed(self, name: str) -> Computed:
-        """Give the values of a variable that is computed, with what was counted on the way."""
+        """Return the values of a variable that is computed, with what was counted on the way."""
         variable = self.run.derived[name]
         if isinstance(variable, Column):
             return Computed(self.column(name))
@@ -115,7 +115,7 @@ class Window:
         return kept
 
     def column_of(self, name: str, events: slice) -> Column:
-        """Give a field or variable for a range of the run's events that may lie beyond the window."""
+        """Return a field or variable for a range of the run's events that may lie beyond the window."""
         first, stop = self.events.start, self.events.stop
         inside = slice(max(events.start, first), min(events.stop, stop))
         if inside.start >= inside.stop:
@@ -127,7 +127,7 @@ class Window:
         return joined(parts) if parts else part_of(self.column(name), slice(0, 0))
 
     def states(self, node: Node) -> States:
-        """Give the state of every event under a selection; see `events.states`. Kept by content."""
+        """Return the state of every event under a selection; see `events.states`. Kept by content."""
         return self._masks.evaluate(node, self.column, self.n_events)
 
     def cut_flow(self, node: Node) -> tuple[selections.CutRow, ...]:
@@ -184,13 +184,13 @@ class Window:
             return self._columns.setdefault(name, column)
 
     def kept(self, name: str) -> Column | None:
-        """Give the column of a field if it is in memory."""
+        """Return the column of a field if it is in memory."""
         with self._lock:
             return self._columns.get(name)
 
 
 def _cut_states(run: Run, first: int, cut: Cut, columns: Columns, n_events: int) -> States:
-    """Give the states of a cut for `n_events` events from `first` on."""
+    """Return the states of a cut for `n_events` events from `first` on."""
     if isinstance(cut.condition, selections.Given):
         return selections.given_states(cut.condition, slice(first, first + n_events))
     if not isinstance(cut.condition, Expression):
@@ -206,7 +206,7 @@ def _wide(run: Run, expression: Expression) -> list[FieldInfo]:
 
 
 def _part(run: Run, first: int, columns: Columns, name: str, events: slice) -> Column:
-    """Give a field for a range of the events of a window that begins at `first`."""
+    """Return a field for a range of the events of a window that begins at `first`."""
     return _as_stored(run, name, _part_of(run, first, columns, run.fields.resolve(name), events))
 
 
@@ -230,7 +230,7 @@ def _beyond(run: Run, name: str, events: slice) -> list[Column]:
 
 
 def windows(run: Run) -> Iterator[Window]:
-    """Give the events of a run window after window; those of a small run are one window, kept by the run.
+    """Return the events of a run window after window; those of a small run are one window, kept by the run.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def windows(run: Run) -> Iterator[Window]:
 
 
 def frozen(column: Column) -> Column:
-    """Give a column whose arrays cannot be written to, as many will share them."""
+    """Return a column whose arrays cannot be written to, as many will share them."""
     marks = (None if mark is None else _read_only(mark) for mark in (column.valid, column.damaged))
     return Column(_read_only(column.data), *marks)
 
@@ -261,15 +261,15 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def column_arrays(column: Column) -> list[NDArray[Any]]:
-    """Give the arrays of a column: its data, and the marks that it has."""
+    """Return the arrays of a column: its data, and the marks that it has."""
     return [column.data, *marks_of(column)]
 
 
 def marks_of(column: Column) -> list[BoolArray]:
-    """Give the marks that a column has."""
+    """Return the marks that a column has."""
     return [mark for mark in (column.valid, column.damaged) if mark is not None]
 
 
 def column_nbytes(column: Column) -> int:
-    """Give the bytes of a column that are in memory, and not mapped from a file."""
+    """Return the bytes of a column that are in memory, and not mapped from a file."""
     return sum(array.nbytes for array in column_arrays(column) if not isinstance(array, np.memmap))

@@ -149,7 +149,7 @@ def _slots(folder: Path, stem: str) -> list[Path]:
 
 
 def _arrays(sums: Sums) -> Iterator[NDArray[Any]]:
-    """Give all arrays of sums, in a fixed order."""
+    """Return all arrays of sums, in a fixed order."""
     yield sums.left_out
     for tile in sums.tiles:
         yield tile.n_events
@@ -167,7 +167,7 @@ def _flat(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _padding(array: NDArray[np.uint8]) -> int:
-    """Give the zeros that fill up the last 64-bit word of an array."""
+    """Return the zeros that fill up the last 64-bit word of an array."""
     return -len(array) % 8
 
 

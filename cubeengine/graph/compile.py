@@ -153,7 +153,7 @@ def note_lost_worker(compiled: Compiled, leaf: str, reason: str) -> None:
 
 
 def incidents_of(writing: Writing | None) -> Path | None:
-    """Give the folder to note in what went wrong; none where nothing is written."""
+    """Return the folder to note in what went wrong; none where nothing is written."""
     return writing.state.incidents if writing and writing.state else None
 
 
@@ -281,7 +281,7 @@ def _add_leaves(
 def _checkpoints_of(
     one: _OnePart, stem: str, writing: Writing | None
 ) -> tuple[Checkpoint | None, dict[int, Checkpoint]]:
-    """Give the checkpoint that a part goes on from, and those to be made; a part of one leaf has none."""
+    """Return the checkpoint that a part goes on from, and those to be made; a part of one leaf has none."""
     n_leaves = len(one.part.leaves)
     if writing is None or writing.state is None or n_leaves == 1:
         return None, {}
@@ -311,14 +311,14 @@ def _add_fold(graph: Graph, key: str, folded: str, leaf: str, kept: Checkpoint |
 
 
 def _weight(one: _OnePart) -> float:
-    """Give the bytes that stand for one event of a part: together they are what the signal reads."""
+    """Return the bytes that stand for one event of a part: together they are what the signal reads."""
     sizes = [(other.elements[1] - other.elements[0], other.leaves) for other in one.signal.parts]
     units = sum(width * (leaves[-1][1] - leaves[0][0]) for width, leaves in sizes)
     return (one.part.elements[1] - one.part.elements[0]) * one.signal.read_nbytes / max(units, 1)
 
 
 def _writes(plan: CubePlan, one: _OnePart, writing: Writing) -> dict[str, list[Chunk]]:
-    """Give the tasks that write all chunks of a part: key -> chunks of bins."""
+    """Return the tasks that write all chunks of a part: key -> chunks of bins."""
     nbytes = (one.part.elements[1] - one.part.elements[0]) * 24 * len(plan.selections)
     batches = enumerate(_batches(one.bins, nbytes, writing.batch_nbytes))
     return {f"write-{one.stem(plan)}-{batch}": chunks for batch, chunks in batches}

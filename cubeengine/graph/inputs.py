@@ -79,7 +79,7 @@ def _pair_files(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> 
 
 
 def task_reader(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> Reader:
-    """Give the reader that tasks use: stages included, arrays of memory in side files for every worker."""
+    """Return the reader that tasks use: stages included, arrays of memory in side files for every worker."""
     pipeline = source.pipeline
     if pipeline is not None and signal.late_image:
         pipeline = pipeline.before_gather()
@@ -87,7 +87,7 @@ def task_reader(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> 
 
 
 def shared_reader(reader: Reader, pipeline: Pipeline | None, name: str, folder: WorkFolder) -> Reader:
-    """Give a reader, with the stages that every event goes through, that any worker can use."""
+    """Return a reader, with the stages that every event goes through, that any worker can use."""
     shared = reader_in_files(reader, name, folder)
     if pipeline is None or not pipeline.stages:
         return shared
@@ -96,7 +96,7 @@ def shared_reader(reader: Reader, pipeline: Pipeline | None, name: str, folder: 
 
 
 def reader_in_files(reader: Reader, name: str, folder: WorkFolder) -> Reader:
-    """Give a reader whose arrays of memory are in files of a folder, under a name, for every worker."""
+    """Return a reader whose arrays of memory are in files of a folder, under a name, for every worker."""
     moved: Reader = in_files(reader if folder.local else _in_files(reader, folder), folder.save, name)
     return moved
 
@@ -115,7 +115,7 @@ def _in_files(reader: Any, folder: WorkFolder) -> Any:
 
 
 def late_gather(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> SharedArray | None:
-    """Give where images take their elements from, if they are put together on the finished cube."""
+    """Return where images take their elements from, if they are put together on the finished cube."""
     if not signal.late_image or source.pipeline is None or source.pipeline.gather is None:
         return None
     return in_files(source.pipeline.gather, folder.save, f"{signal.name}.gather")

@@ -14,7 +14,7 @@ from cubeengine.planning.plan import CubePlan, SignalPlan
 
 
 def lazy_arrays(compiled: Compiled, plan: CubePlan, signal: SignalPlan) -> dict[str, Any]:
-    """Give mean, std and count of a signal as dask arrays over the reduction's graph."""
+    """Return mean, std and count of a signal as dask arrays over the reduction's graph."""
     import dask.array as da
 
     statistics = {"mean": signal.out_dtype, "std": signal.out_dtype, "count": "int64"}
@@ -59,7 +59,7 @@ def _add_finishes(
 def _places(
     signal: SignalPlan, names: Mapping[str, str], bins: Chunk, chunk: Chunk
 ) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Give the blocks of dask arrays that a chunk fills; a count without elements comes with the first."""
+    """Return the blocks of dask arrays that a chunk fills; a count without elements comes with the first."""
     where = (0, *_block(bins, signal.bin_chunks))
     for statistic, name in names.items():
         if _has_elements(statistic, signal):

@@ -44,7 +44,7 @@ def persistently(work: Callable[[], T], waits: Sequence[float], failed: Callable
 
 
 def is_transient(error: BaseException | None) -> bool:
-    """Tell whether an error, or what it came from, is one that may pass."""
+    """Return whether an error, or what it came from, is one that may pass."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in TRANSIENT:
             return True

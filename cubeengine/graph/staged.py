@@ -57,7 +57,7 @@ class StagedReader:
             yield from _worked(work, block, rows, self.pipeline.field)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for the first elements of a frame."""
+        """Return the most memory that `blocks` holds at a time for the first elements of a frame."""
         wanted = (0, n_elements)
         capacity = self.pipeline.events_per_block(wanted, block_nbytes)
         start, stop = self.pipeline.needs(wanted)

@@ -103,7 +103,7 @@ class LeafJob:
         return self.group_range[1] - self.group_range[0]
 
     def pairs(self, start: int, stop: int) -> tuple[IntArray, NDArray[np.int32]]:
-        """Give storage rows, and groups within the part, of the pairs of a leaf."""
+        """Return storage rows, and groups within the part, of the pairs of a leaf."""
         groups = load_range(self.groups, start, stop) - np.int32(self.group_range[0])
         return load_range(self.rows, start, stop), groups
 

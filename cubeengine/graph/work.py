@@ -64,7 +64,7 @@ class WorkFolder:
     def made_once(
         self, wanted: Mapping[str, np.dtype[Any]], length: int, fill: Callable[..., None]
     ) -> list[Path]:
-        """Give arrays that several signals share; they are made when they are asked for first.
+        """Return arrays that several signals share; they are made when they are asked for first.
 
         Parameters
         ----------

@@ -13,7 +13,7 @@ OUTSIDE = -1  # number of an event that falls in no bin
 
 
 def bin_index(values: ArrayLike, edges: ArrayLike) -> NDArray[np.int32]:
-    """Give each event the number of the bin it falls in.
+    """Return each event the number of the bin it falls in.
 
     Bins are [low, high), the last one [low, high]. Values outside, NaN and infinities get -1.
 

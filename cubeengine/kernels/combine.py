@@ -139,7 +139,7 @@ def _add_three(a, b, out):  # type: ignore[no-untyped-def]
 
 @jit
 def float_mean(n_events, mean, rest, gone, out):  # type: ignore[no-untyped-def]
-    """Give the mean of floats."""
+    """Return the mean of floats."""
     for g in range(out.shape[0]):
         for e in range(out.shape[1]):
             out[g, e] = mean[g, e] + rest[g, e] if n_events[g] > gone[g, e] else nan
@@ -147,7 +147,7 @@ def float_mean(n_events, mean, rest, gone, out):  # type: ignore[no-untyped-def]
 
 @jit
 def float_std(n_events, m2, gone, out):  # type: ignore[no-untyped-def]
-    """Give the standard deviation of floats."""
+    """Return the standard deviation of floats."""
     for g in range(out.shape[0]):
         for e in range(out.shape[1]):
             count = float(n_events[g] - gone[g, e])

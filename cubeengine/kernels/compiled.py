@@ -51,7 +51,7 @@ def merge_into(target: Partial, a: Partial, b: Partial) -> None:
 
 
 def mean(partial: Partial) -> FloatArray:
-    """Give the mean; NaN where there is no value."""
+    """Return the mean; NaN where there is no value."""
     result = np.empty((partial.n_groups, partial.n_elements))
     if partial.kind == "int":
         integer_mean(*_sums(partial), result)
@@ -62,7 +62,7 @@ def mean(partial: Partial) -> FloatArray:
 
 
 def std(partial: Partial) -> FloatArray:
-    """Give the standard deviation (ddof 0); NaN where there is no value."""
+    """Return the standard deviation (ddof 0); NaN where there is no value."""
     result = np.empty((partial.n_groups, partial.n_elements))
     if partial.kind == "int":
         integer_std(*_sums(partial), result)
@@ -86,7 +86,7 @@ def _plain(data: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Give a view that is read-only always: numba would compile anew for the other kind."""
+    """Return a view that is read-only always: numba would compile anew for the other kind."""
     view = array.view()
     view.flags.writeable = False
     return view

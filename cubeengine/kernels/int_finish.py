@@ -30,7 +30,7 @@ _SPLITTER = 134217729.0  # 2**27 + 1: splits a float64 into two halves of its di
 
 @jit
 def integer_mean(n_events: IntArray, words: NDArray[np.uint64], out: FloatArray) -> None:
-    """Give total / n, correctly rounded; NaN where n is 0."""
+    """Return total / n, correctly rounded; NaN where n is 0."""
     for g in range(out.shape[0]):
         n = np.uint64(n_events[g])
         for e in range(out.shape[1]):
@@ -44,7 +44,7 @@ def integer_mean(n_events: IntArray, words: NDArray[np.uint64], out: FloatArray)
 
 @jit
 def integer_std(n_events: IntArray, words: NDArray[np.uint64], out: FloatArray) -> None:
-    """Give sqrt(n * squares - total**2) / n within 1 ulp; NaN where n is 0."""
+    """Return sqrt(n * squares - total**2) / n within 1 ulp; NaN where n is 0."""
     for g in range(out.shape[0]):
         n = np.uint64(n_events[g])
         if n == _ZERO:
@@ -55,7 +55,7 @@ def integer_std(n_events: IntArray, words: NDArray[np.uint64], out: FloatArray) 
 
 @jit
 def _std_short(words, n, out):  # type: ignore[no-untyped-def]
-    """Give the std where the spread fits one word, else -1; tell whether there is such an element.
+    """Return the std where the spread fits one word, else -1; tell whether there is such an element.
 
     There the low words alone hold it, as what they lose is a multiple of 2**64. That it fits is told from
     its value in floats: that one strays by less than 2**-49 of n * squares. Without branches, so that
@@ -79,7 +79,7 @@ def _std_short(words, n, out):  # type: ignore[no-untyped-def]
 
 @jit
 def _as_floats(words, e):  # type: ignore[no-untyped-def]
-    """Give the sum and the sum of squares in floats."""
+    """Return the sum and the sum of squares in floats."""
     if len(words) == 2:
         return float(np.int64(words[0, e])), float(words[1, e])
     if len(words) == 3:
@@ -90,7 +90,7 @@ def _as_floats(words, e):  # type: ignore[no-untyped-def]
 
 @jit
 def _std_long(words, n, out):  # type: ignore[no-untyped-def]
-    """Give the std where it is -1 so far."""
+    """Return the std where it is -1 so far."""
     for e in range(out.shape[0]):
         if out[e] < 0.0:
             _, low, high = _magnitude(words, e)
@@ -100,7 +100,7 @@ def _std_long(words, n, out):  # type: ignore[no-untyped-def]
 
 @jit
 def _magnitude(words, e):  # type: ignore[no-untyped-def]
-    """Give sign and size (two words) of the total."""
+    """Return sign and size (two words) of the total."""
     low = words[0, e]
     high = words[1, e] if len(words) == 5 else (_ZERO - (low >> np.uint64(63)))
     if high >> np.uint64(63) == _ZERO:
@@ -110,7 +110,7 @@ def _magnitude(words, e):  # type: ignore[no-untyped-def]
 
 @jit
 def _ratio(low, high, n):  # type: ignore[no-untyped-def]
-    """Give (high, low) / n as the nearest float; the quotient is below 2**64, as all values are."""
+    """Return (high, low) / n as the nearest float; the quotient is below 2**64, as all values are."""
     if high == _ZERO and low <= _DIGITS:
         return float(low) / float(n)
     upper = ((high % n) << _SHIFT) | (low >> _SHIFT)
@@ -126,7 +126,7 @@ def _ratio(low, high, n):  # type: ignore[no-untyped-def]
 
 @jit
 def _product(a, b):  # type: ignore[no-untyped-def]
-    """Give the two words of a * b."""
+    """Return the two words of a * b."""
     a0, a1, b0, b1 = a & _HALF, a >> _SHIFT, b & _HALF, b >> _SHIFT
     low = a0 * b0
     middle = a1 * b0 + (low >> _SHIFT)
@@ -136,7 +136,7 @@ def _product(a, b):  # type: ignore[no-untyped-def]
 
 @jit
 def _spread(words, e, low, high, n):  # type: ignore[no-untyped-def]
-    """Give the three words of n * squares - total**2, which is never negative."""
+    """Return the three words of n * squares - total**2, which is never negative."""
     first = len(words) // 2  # 1, 1, 2 words of the total
     v0, carry = _product(words[first, e], n)
     v1 = v2 = _ZERO
@@ -160,7 +160,7 @@ def _spread(words, e, low, high, n):  # type: ignore[no-untyped-def]
 
 @jit
 def _root_pair(top, rest, n, share):  # type: ignore[no-untyped-def]
-    """Give sqrt(top + rest) / n for share = 1 / n; NaN for zero."""
+    """Return sqrt(top + rest) / n for share = 1 / n; NaN for zero."""
     root = sqrt(top)
     square, lost = _exact_product(root, root)
     root_rest = ((top - square) - lost + rest) / (2.0 * root)
@@ -171,7 +171,7 @@ def _root_pair(top, rest, n, share):  # type: ignore[no-untyped-def]
 
 @jit
 def _pair(spread):  # type: ignore[no-untyped-def]
-    """Give three words as a float and what it lacks."""
+    """Return three words as a float and what it lacks."""
     top = rest = 0.0
     scale = 2.0**160
     for word in (spread[2], spread[1], spread[0]):
@@ -186,7 +186,7 @@ def _pair(spread):  # type: ignore[no-untyped-def]
 
 @jit
 def _exact_product(a, b):  # type: ignore[no-untyped-def]
-    """Give a * b as a float and what it lacks."""
+    """Return a * b as a float and what it lacks."""
     c, d = a * _SPLITTER, b * _SPLITTER
     a1, b1 = c - (c - a), d - (d - b)
     a2, b2 = a - a1, b - b1

@@ -114,7 +114,7 @@ class GroupedMoments:
 
 
 def merge(a: Partial, b: Partial, *, backend: Backend = "numba") -> Partial:
-    """Give the moments of the events of both, as new arrays.
+    """Return the moments of the events of both, as new arrays.
 
     Integer sums are the same for every order and tree. For floats the result depends on the order to
     rounding, and merging with an empty partial changes nothing.
@@ -175,7 +175,7 @@ def regroup(partial: Partial, members: Sequence[IntArray], *, backend: Backend =
 
 
 def finish(partial: Partial, *, backend: Backend = "numba") -> Statistics:
-    """Give count, mean and standard deviation of every group and element.
+    """Return count, mean and standard deviation of every group and element.
 
     Returns
     -------
@@ -201,7 +201,7 @@ def scratch_nbytes(n_groups: int, *, pairs: int) -> int:
 
 
 def _rows(partial: Partial, rows: IntArray) -> Partial:
-    """Give some groups: a view where they follow one another."""
+    """Return some groups: a view where they follow one another."""
     if len(rows) and (np.diff(rows) == 1).all():
         return partial.groups(int(rows[0]), int(rows[0]) + len(rows))
     return _copy(partial, rows, empty=np.zeros(len(rows), bool))
@@ -219,7 +219,7 @@ def _copy(partial: Partial, rows: IntArray, *, empty: NDArray[np.bool_]) -> Part
 
 
 def _runs(numbers: IntArray, most: int) -> Iterator[tuple[int, int]]:
-    """Give the runs of equal numbers, at most so many at a time, but those of 0 and 1."""
+    """Return the runs of equal numbers, at most so many at a time, but those of 0 and 1."""
     start = 0
     while start < len(numbers):
         stop = start + 1

@@ -12,7 +12,7 @@ from cubeengine.types import FloatArray, IntArray
 def nearest_runs(
     events: IntArray, times: IntArray, found: IntArray, found_times: IntArray, n: int, within: int
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Give the n of the found events that are nearest in time to each event, itself left out.
+    """Return the n of the found events that are nearest in time to each event, itself left out.
 
     Of two that are equally far the earlier one is nearer; of several of the same time on one side the one
     that is fewer events away. So they lie together among those found.
@@ -63,7 +63,7 @@ def nearest_runs(
 def run_means(
     values: FloatArray, found: IntArray, events: IntArray, first: IntArray, stop: IntArray
 ) -> FloatArray:
-    """Give the mean over the found events of each event, element by element, itself left out.
+    """Return the mean over the found events of each event, element by element, itself left out.
 
     Parameters
     ----------

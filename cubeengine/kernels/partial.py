@@ -88,7 +88,7 @@ class Partial:
         return self.n_events.nbytes + sum(array.nbytes for array in self.arrays.values())
 
     def groups(self, start: int, stop: int) -> Partial:
-        """Give the groups start <= g < stop, as views."""
+        """Return the groups start <= g < stop, as views."""
         part = {name: array[start:stop] for name, array in self.arrays.items()}
         return Partial(self.dtype, self.n_events[start:stop], part)
 
@@ -111,14 +111,14 @@ def kind_of(dtype: np.dtype[Any]) -> Literal["float", "int"]:
 
 
 def words_of(dtype: np.dtype[Any]) -> Words:
-    """Give the words that exact sums of an integer type take."""
+    """Return the words that exact sums of an integer type take."""
     return _WORDS[dtype.itemsize]
 
 
 def state_layout(
     dtype: np.dtype[Any], n_groups: int, n_elements: int
 ) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Give shape and type of every array of a state; nothing is allocated."""
+    """Return shape and type of every array of a state; nothing is allocated."""
     plane = (n_groups, n_elements)
     if kind_of(dtype) == "int":
         return {"words": ((n_groups, sum(words_of(dtype)), n_elements), "u8")}
@@ -133,7 +133,7 @@ def empty_partial(dtype: np.dtype[Any], n_groups: int, n_elements: int) -> Parti
 
 
 def partial_nbytes(dtype: np.dtype[Any] | str, n_groups: int, n_elements: int) -> int:
-    """Give the bytes of a partial, exactly.
+    """Return the bytes of a partial, exactly.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def merge_into(target: Partial, a: Partial, b: Partial) -> None:
 
 
 def mean(partial: Partial) -> FloatArray:
-    """Give the mean; NaN where there is no value."""
+    """Return the mean; NaN where there is no value."""
     if partial.kind == "float":
         exact = partial.arrays["mean"] + partial.arrays["residual"]
         return np.where(partial.count == 0, np.nan, exact)
@@ -54,7 +54,7 @@ def mean(partial: Partial) -> FloatArray:
 
 
 def std(partial: Partial) -> FloatArray:
-    """Give the standard deviation (ddof 0); NaN where there is no value."""
+    """Return the standard deviation (ddof 0); NaN where there is no value."""
     if partial.kind == "float":
         count = partial.count
         with np.errstate(over="ignore"):
@@ -118,7 +118,7 @@ def _unless_empty(
 
 
 def _integers(partial: Partial) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
-    """Give the sums and the sums of squares as (n_groups, n_elements) arrays of Python integers."""
+    """Return the sums and the sums of squares as (n_groups, n_elements) arrays of Python integers."""
     total, squares = words_of(partial.dtype)
     words = partial.arrays["words"].astype(object)
     whole = _join(words[:, :total])
@@ -148,5 +148,5 @@ def _ratio(total: int, n: int) -> float:
 
 
 def _root_ratio(spread: int, n: int) -> float:
-    """Give sqrt(spread) / n, from 64 more bits of the root than a float holds."""
+    """Return sqrt(spread) / n, from 64 more bits of the root than a float holds."""
     return float(Fraction(math.isqrt(spread << 256), n << 128)) if n else math.nan

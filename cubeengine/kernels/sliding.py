@@ -35,7 +35,7 @@ def below(values: NDArray[np.uint64], limits: NDArray[np.uint64], start: int) ->
 
 @jit
 def sliding_medians(values: FloatArray, first: IntArray, stop: IntArray) -> FloatArray:
-    """Give the median of every window; of an even number of values, the mean of the two in the middle.
+    """Return the median of every window; of an even number of values, the mean of the two in the middle.
 
     The values of a block of windows are sorted once; which of them are in the window is kept in a Fenwick
     tree over their ranks, in which the middle is found. A block ends where the windows have moved on by as
@@ -106,7 +106,7 @@ def _add(tree: IntArray, place: int, change: int) -> None:
 
 @jit
 def _find(tree: IntArray, top: int, below: int) -> int:
-    """Give the rank of the value in the window that has so many others of the window below it."""
+    """Return the rank of the value in the window that has so many others of the window below it."""
     place, step = 0, top
     while step:
         if place + step < len(tree) and tree[place + step] <= below:
@@ -118,7 +118,7 @@ def _find(tree: IntArray, top: int, below: int) -> int:
 
 @jit
 def sliding_sums(values: FloatArray, first: IntArray, stop: IntArray, start: int) -> FloatArray:
-    """Give the sum of every window.
+    """Return the sum of every window.
 
     Sums are put together of those of aligned runs of 1, 2, 4, ... events, so that nothing is ever
     subtracted, what lies outside a window never touches its sum, and the same window has the same
@@ -161,7 +161,7 @@ def sliding_sums(values: FloatArray, first: IntArray, stop: IntArray, start: int
 
 @jit
 def _aligned_sums(values: FloatArray, offset: int, n_levels: int) -> tuple[FloatArray, IntArray]:
-    """Give the sums of aligned runs of 2**level events, level after level, and where each level starts."""
+    """Return the sums of aligned runs of 2**level events, level after level, and where each level starts."""
     size = offset + len(values)
     starts = np.zeros(n_levels + 1, np.int64)
     for level in range(n_levels):

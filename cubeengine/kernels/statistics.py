@@ -59,12 +59,12 @@ def count(partial: Partial) -> IntArray:
 
 
 def mean(partial: Partial) -> FloatArray:
-    """Give the mean; NaN where there is no value. Correctly rounded for integers."""
+    """Return the mean; NaN where there is no value. Correctly rounded for integers."""
     return compiled.mean(partial)
 
 
 def std(partial: Partial) -> FloatArray:
-    """Give the standard deviation (ddof 0); NaN where there is no value. Within 1 ulp for integers."""
+    """Return the standard deviation (ddof 0); NaN where there is no value. Within 1 ulp for integers."""
     return compiled.std(partial)
 
 

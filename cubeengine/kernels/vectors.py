@@ -122,7 +122,7 @@ _overload(operator.lshift, _operation("", "shl"))
 
 @intrinsic
 def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """Give a * b + c of floats, in one rounding where the processor can."""
+    """Return a * b + c of floats, in one rounding where the processor can."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(a.llvm, [a.llvm] * 3)
@@ -158,7 +158,7 @@ def where_positive(typing: Any, value: Any, then: Any, otherwise: Any) -> Any:
 
 @intrinsic
 def is_less(typing: Any, a: Any, b: Any) -> Any:
-    """Give 1 in the lanes where a < b as unsigned integers, else 0: the carry of a sum."""
+    """Return 1 in the lanes where a < b as unsigned integers, else 0: the carry of a sum."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.zext(builder.icmp_unsigned("<", *args), a.llvm)
@@ -190,7 +190,7 @@ def to_integer(typing: Any, value: Any) -> Any:
 
 @intrinsic
 def any_lane(typing: Any, value: Any) -> Any:
-    """Tell whether any lane of a float vector is not zero."""
+    """Return whether any lane of a float vector is not zero."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         mask = builder.fcmp_unordered("!=", args[0], ir.Constant(value.llvm, None))
@@ -201,7 +201,7 @@ def any_lane(typing: Any, value: Any) -> Any:
 
 
 def _address(context: Any, builder: Any, array: Any, args: Any) -> Any:
-    """Give the address of array[row, column]; rows are as long as the last axis (C order)."""
+    """Return the address of array[row, column]; rows are as long as the last axis (C order)."""
     view, row, column = args[0], args[1], args[2]
     fields = context.make_array(array)(context, builder, view)
     length = cgutils.unpack_tuple(builder, fields.shape)[1]

@@ -196,7 +196,7 @@ def connect(address: str) -> ClusterExecutor:
 
 
 def _security_of_user() -> Any:
-    """Give what the user shows, or Dask's own settings if these say something.
+    """Return what the user shows, or Dask's own settings if these say something.
 
     Raises
     ------

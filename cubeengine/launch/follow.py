@@ -58,7 +58,7 @@ class _Inbox:
         return message
 
     def poll(self) -> Message | None:
-        """Give the next order, which stays the next one; None if there is none."""
+        """Return the next order, which stays the next one; None if there is none."""
         if self._kept is None and (found := self._world.receive()) is not None:
             self._heard = time.monotonic()
             if found[1]["do"] == "live":

@@ -70,7 +70,7 @@ def ranks() -> Iterator[None]:
 
 
 def exit_code(error: BaseException) -> int:
-    """Give the exit code of the command line for what ended a run."""
+    """Return the exit code of the command line for what ended a run."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     # What is no ordinary exception either is how the command line has SIGTERM unwind the stack.

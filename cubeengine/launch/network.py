@@ -14,7 +14,7 @@ INTERFACE = "CUBEENGINE_INTERFACE"
 
 
 def listening_address(hosts: Collection[str], interface: str | None = None) -> str:
-    """Give the address of this machine at which programs on some hosts can reach it.
+    """Return the address of this machine at which programs on some hosts can reach it.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def listening_address(hosts: Collection[str], interface: str | None = None) -> s
 
 
 def own_address(peer: str) -> str:
-    """Give the address of this machine at which the program at an address "tls://host:port" can reach it."""
+    """Return this machine's address at which the program at an address "tls://host:port" can reach it."""
     interface = os.environ.get(INTERFACE)
     if interface:
         return _interface_address(interface)
@@ -58,7 +58,7 @@ def _interface_address(name: str) -> str:
 
 
 def _address_towards(host: str) -> str:
-    """Give the address that the routing table would have us use; nothing is sent."""
+    """Return the address that the routing table would have us use; nothing is sent."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((host, 9))
@@ -70,7 +70,7 @@ def _address_towards(host: str) -> str:
 
 
 def route_address() -> str:
-    """Give the address of this machine on the network that leads out of it; loopback where there is none."""
+    """Return this machine's address on the network that leads out of it; loopback where there is none."""
     try:
         # Any address outside does; this one is kept for documentation, and nothing is sent.
         return _address_towards("192.0.2.1")

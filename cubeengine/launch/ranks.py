@@ -74,7 +74,7 @@ class World:
             self._on_the_way.append((self._comm.Isend([data, self._mpi.BYTE], rank, TAG), data))
 
     def receive(self) -> tuple[int, Message] | None:
-        """Give the rank and text of a message that has come; None if there is none."""
+        """Return the rank and text of a message that has come; None if there is none."""
         status = self._mpi.Status()
         if not self._comm.Iprobe(self._mpi.ANY_SOURCE, TAG, status):
             return None
@@ -121,7 +121,7 @@ def keep_to_interface(environment: MutableMapping[str, str]) -> None:
 
 
 def _started_processes() -> int:
-    """Give how many processes a starter says it started; 1 if it speaks a language of MPI."""
+    """Return how many processes a starter says it started; 1 if it speaks a language of MPI."""
     if "PMI_SIZE" in os.environ or "PMIX_RANK" in os.environ:
         return 1
     return max(int(os.environ.get(name, "1")) for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"))

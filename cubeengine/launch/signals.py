@@ -94,7 +94,7 @@ def handlers_untouched() -> Iterator[None]:
 
 
 def _handlers() -> dict[int, Handler]:
-    """Give the handlers that are set in Python; none outside the main thread."""
+    """Return the handlers that are set in Python; none outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     found = {int(number): signal.getsignal(number) for number in ENDING}

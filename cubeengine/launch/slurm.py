@@ -98,7 +98,7 @@ def _private_folder(options: SlurmOptions) -> Iterator[Path]:
 
 
 def _nested(settings: Mapping[str, object]) -> dict[str, Any]:
-    """Give settings with dots in their names as a tree; written as JSON it is a YAML file too."""
+    """Return settings with dots in their names as a tree; written as JSON it is a YAML file too."""
     tree: dict[str, Any] = {}
     for name, value in settings.items():
         *branches, leaf = name.split(".")
@@ -223,7 +223,7 @@ class _Keeper:
         self._task = asyncio.run_coroutine_threadsafe(self._watch(), cluster.loop.asyncio_loop)
 
     def connected(self) -> set[str]:
-        """Give the names of the jobs with a worker that the scheduler knows."""
+        """Return the names of the jobs with a worker that the scheduler knows."""
         workers = list(self._cluster.scheduler.workers.values())
         names = {str(worker.name) for worker in workers}
         return {job for job in list(self._cluster.workers) if names & {str(job), f"{job}-0"}}

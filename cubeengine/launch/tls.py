@@ -45,7 +45,7 @@ class Credentials:
     key: str = field(repr=False)
 
     def to_dict(self) -> dict[str, str]:
-        """Give plain data, for the other ranks of a job only."""
+        """Return plain data, for the other ranks of a job only."""
         return asdict(self)
 
     @classmethod
@@ -54,7 +54,7 @@ class Credentials:
         return cls(values["authority"], values["certificate"], values["key"])
 
     def security(self) -> Any:
-        """Give them as a `distributed.Security` that refuses whatever is not encrypted."""
+        """Return them as a `distributed.Security` that refuses whatever is not encrypted."""
         return security_of(self.authority, self.certificate, self.key)
 
     def save(self, folder: Path) -> Any:
@@ -72,7 +72,7 @@ class Credentials:
 
 
 def read_security(folder: Path) -> Any:
-    """Give the `distributed.Security` of the files that `Credentials.save` wrote into a folder.
+    """Return the `distributed.Security` of the files that `Credentials.save` wrote into a folder.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def check_private(path: Path) -> None:
 
 
 def security_of(authority: str, certificate: str, key: str) -> Any:
-    """Give a `distributed.Security` of three texts or three paths, the same for every role."""
+    """Return a `distributed.Security` of three texts or three paths, the same for every role."""
     from distributed.security import Security
 
     shown = {

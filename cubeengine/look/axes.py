@@ -65,7 +65,7 @@ def find_axis(source: RunLike, axis: AxisLike, bins: Bins | None, select: Select
 
 
 def scanned(source: RunLike) -> str:
-    """Give the variable that the scan moves, the first of several.
+    """Return the variable that the scan moves, the first of several.
 
     Raises
     ------

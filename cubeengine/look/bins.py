@@ -68,7 +68,7 @@ def find_edges(
 
 
 def find_limits(events: Events, percentiles: Limits | None = None) -> list[Limits | None]:
-    """Give the lowest and highest finite value of each quantity, or percentiles; None where there is none.
+    """Return the lowest and highest finite value of each quantity, or percentiles; None where there is none.
 
     Values beyond `LARGEST` count as infinite.
 
@@ -110,7 +110,7 @@ def _percentiles(events: Events, percentiles: Limits) -> list[Limits | None]:
 
 
 def even_edges(low: float, high: float, n_bins: int, dtype: np.dtype[np.generic]) -> FloatArray:
-    """Give the edges of at most `n_bins` bins of equal width.
+    """Return the edges of at most `n_bins` bins of equal width.
 
     Integers get bins of a whole number of them each, with edges midway between integers; booleans get one
     bin each for False and True. One value alone gets a bin around it.
@@ -136,7 +136,7 @@ def even_edges(low: float, high: float, n_bins: int, dtype: np.dtype[np.generic]
 
 
 def _rise(limits: Limits, least: float, most: float) -> bool:
-    """Tell whether these are two rising numbers within bounds; whatever else was given is not."""
+    """Return whether these are two rising numbers within bounds; whatever else was given is not."""
     try:
         low, high = limits
         return bool(least <= low < high <= most)
@@ -162,7 +162,7 @@ def _check_bins(bins: Bins) -> None:
 
 
 def bin_coords(events: Events, name: str, edges: FloatArray) -> dict[str, xr.Variable]:
-    """Give the coordinates of bins: centres, and where each begins and ends."""
+    """Return the coordinates of bins: centres, and where each begins and ends."""
     dim = dim_of(name)
     attrs = events.attrs(name)
     return {

@@ -93,7 +93,7 @@ def draw_histogram(data: xr.DataArray, ax: Axes) -> None:
 
 
 def next_colour(ax: Axes) -> str:
-    """Give the colour after those that the legend has."""
+    """Return the colour after those that the legend has."""
     n_drawn = len(ax.get_legend_handles_labels()[1])
     return COLOURS[n_drawn % len(COLOURS)]
 

@@ -97,7 +97,7 @@ def plot_average_image(
 
 
 def _axes(data: xr.Dataset) -> Axes:
-    """Give axes of about the shape of the picture."""
+    """Return axes of about the shape of the picture."""
     if data["mean"].ndim < 2:
         return axes_for(None, data)
     rows, columns = montage_of(data["mean"]).shape

@@ -69,7 +69,7 @@ class Tally:
 
 
 def tally_of(attrs: Mapping[str, Any]) -> Tally:
-    """Give the tally that data have in their attributes."""
+    """Return the tally that data have in their attributes."""
     return Tally(attrs["n_selected"], attrs["n_missing"], attrs["n_outside"])
 
 
@@ -92,7 +92,7 @@ class Part:
     columns: tuple[Column, ...]
 
     def alone(self, number: int) -> Part:
-        """Give the same events with one of the quantities."""
+        """Return the same events with one of the quantities."""
         return Part(self.window, self.kept, (self.columns[number],))
 
     @property
@@ -136,13 +136,13 @@ class Events:
         return words(self.node)
 
     def parts(self) -> Iterator[Part]:
-        """Give the events, window after window."""
+        """Return the events, window after window."""
         for window in self.run.windows():
             columns = tuple(map(window.column, self.names))
             yield Part(window, kept_events(window, self.node), columns)
 
     def attrs(self, name: str) -> dict[str, Any]:
-        """Give the attributes of a coordinate or array of one of the quantities."""
+        """Return the attributes of a coordinate or array of one of the quantities."""
         unit = self.run.fields.unit(name)
         return {"long_name": name, "field": name} | ({"units": unit} if unit else {})
 
@@ -197,12 +197,12 @@ def in_reach(values: NDArray[Any]) -> BoolArray:
 
 
 def floats(column: Column, where: BoolArray) -> NDArray[np.float64]:
-    """Give the values of some events as float64."""
+    """Return the values of some events as float64."""
     return column.data[where].astype(np.float64)
 
 
 def _with_quantity(run: Run, name: str) -> tuple[Run, str]:
-    """Give the run with a quantity, and the quantity's name in it."""
+    """Return the run with a quantity, and the quantity's name in it."""
     name = _name_of(name)
     if name in run.fields:
         resolved = run.fields.resolve(name)
@@ -230,7 +230,7 @@ def _name_of(quantity: object) -> str:
 
 
 def _is_formula(run: Run, name: str) -> bool:
-    """Tell whether a text is an expression, and no field's name that was mistyped."""
+    """Return whether a text is an expression, and no field's name that was mistyped."""
     try:
         names = Expression.parse(name).fields
     except SpecError:
@@ -264,5 +264,5 @@ def _check_number(run: Run, name: str) -> None:
 
 
 def dim_of(name: str) -> str:
-    """Give the name of the dimension of a quantity."""
+    """Return the name of the dimension of a quantity."""
     return variable(name)

@@ -60,7 +60,7 @@ def new_figure(width: float = WIDTH, height: float = HEIGHT) -> Figure:
 
 
 def _pyplot_shows() -> bool:
-    """Tell whether somebody looks at what pyplot makes; loads it in IPython only."""
+    """Return whether somebody looks at what pyplot makes; loads it in IPython only."""
     if "matplotlib.pyplot" not in sys.modules and not _in_ipython():
         return False
     import matplotlib.pyplot as plt
@@ -81,7 +81,7 @@ def _in_ipython() -> bool:
 
 
 def axes_for(ax: Axes | None, data: xr.DataArray | xr.Dataset) -> Axes:
-    """Give the axes to draw on: those given, or new ones that are titled with the run."""
+    """Return the axes to draw on: those given, or new ones that are titled with the run."""
     if ax is not None:
         return ax
     made = new_figure()
@@ -91,14 +91,14 @@ def axes_for(ax: Axes | None, data: xr.DataArray | xr.Dataset) -> Axes:
 
 
 def figure_of(ax: Axes) -> Figure:
-    """Give the figure that axes are on."""
+    """Return the figure that axes are on."""
     figure: Any = ax.get_figure(root=True)
     made: Figure = figure
     return made
 
 
 def plain(text: str, width: int = 0) -> str:
-    """Give a text that matplotlib takes as it is, in lines of a width: names are no formulae."""
+    """Return a text that matplotlib takes as it is, in lines of a width: names are no formulae."""
     lines = textwrap.wrap(text, width, break_on_hyphens=False) if width else [text]
     return "\n".join(lines).replace("$", r"\$")
 
@@ -139,7 +139,7 @@ def legend_text(attrs: dict[Any, Any], words: str) -> str:
 
 
 def edges_of(data: xr.DataArray | xr.Dataset, dim: str) -> NDArray[np.float64]:
-    """Give the edges of the bins along a dimension."""
+    """Return the edges of the bins along a dimension."""
     return np.append(data[f"{dim}_low"].values, data[f"{dim}_high"].values[-1:])
 
 

@@ -114,7 +114,7 @@ def average_image(
 
 
 def _wanted(run: Run, field: str, node: Node | None, stages: Sequence[object]) -> tuple[Run, CubeSpec]:
-    """Give a run with the selection as a variable, and the spec of one bin."""
+    """Return a run with the selection as a variable, and the spec of one bin."""
     units = {field: unit} if (unit := run.fields.unit(field)) is not None else {}
     spec = CubeSpec(
         cube="look",
@@ -190,7 +190,7 @@ class Montage:
         return down * (self.rows + self.gap) - self.gap, self.across * (self.columns + self.gap) - self.gap
 
     def place(self, number: int) -> tuple[int, int]:
-        """Give the top and left pixel of a segment."""
+        """Return the top and left pixel of a segment."""
         row, column = divmod(number, self.across)
         return row * (self.rows + self.gap), column * (self.columns + self.gap)
 

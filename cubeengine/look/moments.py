@@ -44,23 +44,23 @@ class Moments:
         return Moments(count, self.mean + shift * share, self.products + other.products + between)
 
     def means(self) -> FloatArray:
-        """Give the means, (k, g); NaN in empty groups."""
+        """Return the means, (k, g); NaN in empty groups."""
         means: FloatArray = np.where(self.count > 0, self.mean, np.nan)
         return means
 
     def covariances(self, ddof: int = 1) -> FloatArray:
-        """Give the covariances, (k, k, g); NaN in groups of `ddof` events or fewer."""
+        """Return the covariances, (k, k, g); NaN in groups of `ddof` events or fewer."""
         freedom = self.count - ddof
         return np.where(freedom > 0, self.products / np.maximum(freedom, 1), np.nan)
 
     def stds(self, ddof: int = 0) -> FloatArray:
-        """Give the standard deviations, (k, g)."""
+        """Return the standard deviations, (k, g)."""
         stds: FloatArray = np.sqrt(np.einsum("iig->ig", self.covariances(ddof)))
         return stds
 
 
 def no_moments(n_quantities: int, n_groups: int) -> Moments:
-    """Give the moments of no events."""
+    """Return the moments of no events."""
     k = n_quantities
     return Moments(np.zeros(n_groups, np.int64), np.zeros((k, n_groups)), np.zeros((k, k, n_groups)))
 

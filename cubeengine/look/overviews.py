@@ -171,7 +171,7 @@ def _number(window: Window, node: Node) -> int:
 
 @looks
 def event_rate(run: RunLike, *, bins: int = RATE_BINS) -> xr.DataArray:
-    """Give the rate of events over time: where it falls, data are missing.
+    """Return the rate of events over time: where it falls, data are missing.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def event_rate(run: RunLike, *, bins: int = RATE_BINS) -> xr.DataArray:
 
 @looks
 def missing_fractions(run: RunLike, fields: Iterable[str] | None = None) -> xr.DataArray:
-    """Give the fraction of events that lack a value (missing, damaged or NaN), by field.
+    """Return the fraction of events that lack a value (missing, damaged or NaN), by field.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ Statistic = Literal["ratio_of_means", "mean_of_ratio"]
 
 
 def ratio_of_means(moments: Moments) -> tuple[FloatArray, FloatArray]:
-    """Give the ratio of the means of quantity 0 and quantity 1, and its standard error, by group.
+    """Return the ratio of the means of quantity 0 and quantity 1, and its standard error, by group.
 
     Parameters
     ----------
@@ -55,6 +55,6 @@ def ratio_of_means(moments: Moments) -> tuple[FloatArray, FloatArray]:
 
 
 def mean_with_error(moments: Moments) -> tuple[FloatArray, FloatArray]:
-    """Give the mean of quantity 0 and its standard error, std / sqrt(n) with ddof 1, by group."""
+    """Return the mean of quantity 0 and its standard error, std / sqrt(n) with ddof 1, by group."""
     count = np.maximum(moments.count, 1)
     return moments.means()[0], moments.stds(ddof=1)[0] / np.sqrt(count)

@@ -109,7 +109,7 @@ def _curves(
     curves: Mapping[str, Select] | Sequence[str] | None,
     without: Sequence[str],
 ) -> dict[str, Node | None]:
-    """Give the selections to compare."""
+    """Return the selections to compare."""
     common = node_of(source, select)
     if curves is not None:
         named = curves if isinstance(curves, Mapping) else {text: text for text in curves}
@@ -141,7 +141,7 @@ def _both(first: Node | None, second: Node | None) -> Node | None:
 
 
 def _any_of(nodes: Sequence[Node | None]) -> Node | None:
-    """Give the selection of the events that any curve has: bins are found among these."""
+    """Return the selection of the events that any curve has: bins are found among these."""
     some = tuple(node for node in nodes if node is not None)
     return Combine("any", some) if len(some) == len(nodes) else None
 
@@ -203,14 +203,14 @@ def _add(found: _Gathered, window: Window) -> None:
 
 
 def _on_axis(axis: BinnedAxis, window: Window) -> tuple[IntArray, FloatArray]:
-    """Give the bin of every event, and where it is on the axis: NaN where that is not known."""
+    """Return the bin of every event, and where it is on the axis: NaN where that is not known."""
     binned = axis.bins(window)
     position = np.where(has_value(binned.values), binned.values.data.astype(np.float64), np.nan)
     return np.where(in_reach(position), binned.index, -1).astype(np.int64), position
 
 
 def _values(scan: _Scan, window: Window) -> tuple[list[FloatArray], BoolArray]:
-    """Give signal and intensity, or their ratio, and where they are finite."""
+    """Return signal and intensity, or their ratio, and where they are finite."""
     columns = [window.column(name) for name in scan.names]
     everywhere = np.ones(window.n_events, bool)
     there = np.logical_and.reduce([has_value(column) for column in columns])

@@ -61,7 +61,7 @@ def looks(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def run_of(source: RunLike) -> Run:
-    """Give the run."""
+    """Return the run."""
     return source if isinstance(source, Run) else source.run
 
 
@@ -118,7 +118,7 @@ def _resolved(run: Run, select: Any) -> Node:
 
 
 def _asks(selection: Selection, what: str) -> bool:
-    """Tell whether a selection asks for the state of the laser, or of the X-rays, somewhere in it."""
+    """Return whether a selection asks for the state of the laser, or of the X-rays, somewhere in it."""
     inner = [member for _, members in selection.parts for member in members if isinstance(member, Selection)]
     return getattr(selection, what) is not None or any(_asks(member, what) for member in inner)
 
@@ -136,7 +136,7 @@ _TEXTS = {"laser": _laser_text, "xray": _xray_text}
 
 
 def states_of(source: RunLike, what: Literal["laser", "xray"]) -> tuple[Node, Node] | None:
-    """Give what keeps events with the laser, or the X-rays, surely on, and surely off.
+    """Return what keeps events with the laser, or the X-rays, surely on, and surely off.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def states_of(source: RunLike, what: Literal["laser", "xray"]) -> tuple[Node, No
 
 
 def _only(node: Node) -> Node:
-    """Give a selection of one part as that part, so that it is named by what it asks."""
+    """Return a selection of one part as that part, so that it is named by what it asks."""
     if isinstance(node, Combine) and node.how == "all":
         return _only(node.parts[0]) if len(node.parts) == 1 else Combine("all", node.parts)
     return node
@@ -167,7 +167,7 @@ def words(node: Node | None) -> str:
 
 
 def origin(run: Run, node: Node | None) -> dict[str, Any]:
-    """Give where data come from, as attributes: run and selection."""
+    """Return where data come from, as attributes: run and selection."""
     return {"run": str(run.run_id or run.label), "selection": words(node)}
 
 

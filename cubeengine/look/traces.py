@@ -87,14 +87,14 @@ class _Clock:
     at: IntArray | None
 
     def index(self, part: Part) -> IntArray:
-        """Give the bin of every event of a window."""
+        """Return the bin of every event of a window."""
         within = part.window.events
         at = np.arange(within.start, within.stop) if self.at is None else self.at[within]
         return np.searchsorted(self.edges, at, side="right") - 1
 
 
 def _clock(run: Run, over: Over, bins: int | None) -> _Clock:
-    """Give every event a bin of its own while they are few, else bins of equal length."""
+    """Return every event a bin of its own while they are few, else bins of equal length."""
     n_events = run.n_events
     if not n_events or (bins is None and n_events <= MOST_SINGLE):
         numbers = np.arange(n_events + 1)

@@ -75,7 +75,7 @@ def find_windows(  # type: ignore[no-untyped-def]
 
 @jit
 def _deviation(ordered):  # type: ignore[no-untyped-def]
-    """Give the median absolute deviation of ordered whole numbers from their median."""
+    """Return the median absolute deviation of ordered whole numbers from their median."""
     middle = (ordered.size - 1) // 2
     low, high, deviation = middle, middle + 1, 0
     for _ in range(middle + 1):
@@ -90,7 +90,7 @@ def _deviation(ordered):  # type: ignore[no-untyped-def]
 
 @jit
 def _skewness(values):  # type: ignore[no-untyped-def]
-    """Give the third central moment over the cube of the standard deviation; NaN below one of 1.
+    """Return the third central moment over the cube of the standard deviation; NaN below one of 1.
 
     What whole numbers vary by less is skewed by where the mean lies between two of them.
     """
@@ -148,7 +148,7 @@ def add_frames(  # type: ignore[no-untyped-def]
 
 @jit
 def _common_code(words, shift, last):  # type: ignore[no-untyped-def]
-    """Give the code that all words have; -1 where they have several."""
+    """Return the code that all words have; -1 where they have several."""
     some, all_of_them = np.int64(0), np.int64(-1)
     for word in words:
         some |= np.int64(word)
@@ -240,7 +240,7 @@ def estimate(centre, half, counts, sums, fewest, mean, noise):  # type: ignore[n
 
 @jit
 def _uncut(mean, variance, border):  # type: ignore[no-untyped-def]
-    """Give mean and variance of the whole normal distribution from those between -border and border."""
+    """Return mean and variance of the whole normal distribution from those between -border and border."""
     inner = variance - ROUNDING
     if inner <= 0 or border - abs(mean) > FAR * math.sqrt(variance):
         return mean, variance

@@ -221,7 +221,7 @@ def _skewness(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _medians(values: NDArray[np.float32]) -> list[float]:
-    """Give the median over the pixels, of each slot that has some."""
+    """Return the median over the pixels, of each slot that has some."""
     kept = (row[np.isfinite(row)] for row in values)
     return [float(np.median(row)) for row in kept if row.size]
 

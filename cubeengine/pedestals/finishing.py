@@ -142,7 +142,7 @@ def _by_range(request: Request, found: Slotted) -> _Ranges:
 
 
 def _is_present(ranges: _Ranges, number: int) -> bool:
-    """Tell whether a gain range is in the data: not if but a few pixels were in it now and then."""
+    """Return whether a gain range is in the data: not if but a few pixels were in it now and then."""
     possible = np.count_nonzero(ranges.possible[number])
     return bool(possible > 0 and np.count_nonzero(np.isfinite(ranges.mean[number])) >= PRESENT * possible)
 

@@ -117,7 +117,7 @@ class Limits:
                 raise SpecError(f"limits: {name!r} is not a gain range of {kind.name}: {', '.join(names)}")
 
     def of(self, kind: Kind, name: str, typical_noise: float) -> RangeLimits:
-        """Give the limits of a gain range whose pixels have a median noise of `typical_noise`."""
+        """Return the limits of a gain range whose pixels have a median noise of `typical_noise`."""
         usual = USUAL[kind.name]
         high = NOISE_FACTOR * max(typical_noise, 0.5)  # below half an ADU, noise is that of rounding
         noise = max(typical_noise / NOISE_FACTOR, usual.least_noise) if usual.least_noise else 0.0, high
@@ -141,7 +141,7 @@ class RangeLimits:
         used: NDArray[np.int32],
         rejected: NDArray[np.int32],
     ) -> NDArray[np.uint32]:
-        """Give the status word of every pixel; `TOO_FEW` where its estimate is NaN."""
+        """Return the status word of every pixel; `TOO_FEW` where its estimate is NaN."""
         judged = {
             NOISE_HIGH: noise > self.noise[1],
             NOISE_LOW: noise < self.noise[0],

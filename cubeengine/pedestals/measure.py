@@ -264,7 +264,7 @@ class _Tracker:
 
 
 def _spread(n_events: int, most: int) -> IntArray:
-    """Give numbers of events, spread evenly over all, at most so many."""
+    """Return numbers of events, spread evenly over all, at most so many."""
     if n_events <= most:
         return np.arange(n_events)
     return np.linspace(0, n_events - 1, most).astype(np.int64)

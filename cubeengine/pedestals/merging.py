@@ -46,7 +46,7 @@ class Others:
     geometry: str = ""
 
     def has_range(self, number: int) -> bool:
-        """Tell whether the file has pedestals in a gain range."""
+        """Return whether the file has pedestals in a gain range."""
         pedestals = self.measured.get("pedestals")
         return pedestals is not None and bool(np.isfinite(pedestals[number]).any())
 

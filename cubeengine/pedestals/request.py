@@ -122,7 +122,7 @@ class Request:
         return f"the {self.n_events:,} events ({which}) of {self.run.label}"
 
     def key(self) -> str:
-        """Give a hash of what is asked, to name tasks by."""
+        """Return a hash of what is asked, to name tasks by."""
         rule = f"{self.rule.clip} {self.rule.fewest} {self.rule.limits.rejected}"
         text = f"{self.run.identity} {self.field} {self.kind.name} {rule}"
         return hashlib.sha256(text.encode() + np.packbits(self.chosen).tobytes()).hexdigest()[:16]
@@ -158,7 +158,7 @@ def make_request(
 
 
 def raw_field(run: Run, detector: str) -> str:
-    """Give the field of the raw frames of a detector, or the field of that name.
+    """Return the field of the raw frames of a detector, or the field of that name.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def _is_raw(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def _kind(wanted: str | None, detector: DetectorInfo | None, merge: Path | None, field: str) -> Kind:
-    """Give the kind of the detector: what the user says, what the raw data say, what the other file says."""
+    """Return the kind of the detector: as the user, the raw data and the other file say."""
     if wanted is not None and kind_named(wanted) is None:
         raise SpecError(f"{wanted!r} is not a kind of detector; known: {', '.join(KINDS)}")
     said = [wanted or "", detector.kind if detector else "", open_constants(merge).kind if merge else ""]

@@ -107,7 +107,7 @@ class Evidence:
 
     @classmethod
     def none(cls, n_slots: int, n_events: int) -> Evidence:
-        """Give that of no part of the frame."""
+        """Return that of no part of the frame."""
         empty = np.empty((n_slots, 0), np.float32)
         return cls(np.zeros((4, n_events), np.int64), np.zeros(4, np.int64), empty, empty)
 

@@ -72,7 +72,7 @@ class Frames:
     n_sampled: int
 
     def leader_nbytes(self, n_tiles: int) -> int:
-        """Give the bytes that the process of the user holds: results, and what is known of every event."""
+        """Return the bytes that the process of the user holds: results, and what is known of every event."""
         copied = self.n_slots if self.n_slots != self.n_ranges else 0
         pixel = PART_NBYTES * self.n_slots + RESULT_NBYTES * (self.n_ranges + copied) + 16
         return pixel * self.n_elements + EVENT_NBYTES * self.n_events * (n_tiles + 4)
@@ -157,7 +157,7 @@ def _cut(frames: Frames, size: int, threads: int, block_nbytes: int) -> Work:
 
 
 def _tasks_nbytes(frames: Frames, size: int, threads: int, block_nbytes: int) -> int:
-    """Give the memory of the tasks of one process, in the hungrier of the two passes."""
+    """Return the memory of the tasks of one process, in the hungrier of the two passes."""
     pixels = size * frames.n_slots
     reading = frames.reader.memory_nbytes(size, block_nbytes)
     itemsize = frames.reader.dtype.itemsize
@@ -169,7 +169,7 @@ def _tasks_nbytes(frames: Frames, size: int, threads: int, block_nbytes: int) ->
 
 
 def sample_graph(job: Job) -> tuple[dict[str, Any], list[str]]:
-    """Give the tasks that look at the sample, one per part of the frame, and their names in order."""
+    """Return the tasks that look at the sample, one per part of the frame, and their names in order."""
     shared = f"job-{job.key}"
     names = [f"sample-{job.key}-{tile}" for tile in range(len(job.tiles))]
     tasks = {name: (look_at_sample, shared, tile) for tile, name in enumerate(names)}
@@ -196,7 +196,7 @@ class Passed:
 
 
 def pass_graph(job: Job, windows: Sequence[Windows], work: Work, *, ahead: int) -> Passed:
-    """Give the tasks that add all events up, part after part of the frame.
+    """Return the tasks that add all events up, part after part of the frame.
 
     Parameters
     ----------

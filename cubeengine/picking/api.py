@@ -138,7 +138,7 @@ def pick(
 
 
 def _further(run: Run, spec: PickSpec) -> dict[str, str]:
-    """Give what is read beside the spec's signals: the values events are judged by, and their fiducials."""
+    """Return what is read beside the spec's signals: the values events are judged by, and their fiducials."""
     found = {}
     field, name = spec.pick.field, spec.pick.value_name
     if field is not None and name is not None and field not in {axis.field for axis in spec.axes}:
@@ -194,7 +194,7 @@ class PickPlan:
         return explain_picks(self.bound, self.spec, self.work, self.budget, self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the same facts as plain data."""
+        """Return the same facts as plain data."""
         return pick_facts(self.bound, self.spec, self.work, self.budget, self.warnings)
 
     @cached_property

@@ -125,7 +125,7 @@ class _Judge:
         self._percentiles = None if asked is None else _percentiles(bound, spec.pick, asked, n_groups)
 
     def keys(self, some: Candidates) -> Keys:
-        """Give the keys of some candidates: the lowest is best."""
+        """Return the keys of some candidates: the lowest is best."""
         which = self._pick.which
         if which == "first":
             return np.zeros(len(some.events), np.uint64)
@@ -146,7 +146,7 @@ def _percentiles(bound: Bound, pick: Pick, percent: float, n_groups: int) -> Flo
 
 
 def candidates(bound: Bound, field: str | None) -> Iterator[Candidates]:
-    """Give the selected events in the bins that have a finite value, some at a time, in time order."""
+    """Return the selected events in the bins that have a finite value, some at a time, in time order."""
     grouping = bound.grouping
     members = np.zeros((grouping.n_selections, grouping.width), bool)
     for selection, own in enumerate(grouping.members):
@@ -164,14 +164,14 @@ def candidates(bound: Bound, field: str | None) -> Iterator[Candidates]:
 
 
 def _pieces(grouping: Grouping, window: Window) -> Iterator[tuple[int, int]]:
-    """Give ranges of the pairs whose events lie in a window."""
+    """Return ranges of the pairs whose events lie in a window."""
     first, last = np.searchsorted(grouping.events, [window.events.start, window.events.stop]).tolist()
     for start in range(first, last, PIECE_PAIRS):
         yield start, min(start + PIECE_PAIRS, last)
 
 
 def _values(column: Column | None, places: IntArray) -> tuple[NDArray[np.generic], BoolArray]:
-    """Give the values at some places, and which of them are there and finite."""
+    """Return the values at some places, and which of them are there and finite."""
     if column is None:
         return np.zeros(len(places), np.uint8), np.ones(len(places), bool)
     values = column.data[places]

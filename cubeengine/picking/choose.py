@@ -20,7 +20,7 @@ _SIGN = np.uint64(1 << 63)
 
 
 def rising_keys(values: NDArray[Any]) -> Keys:
-    """Give keys that rise as the values do, and are equal where these are.
+    """Return keys that rise as the values do, and are equal where these are.
 
     Parameters
     ----------
@@ -40,18 +40,18 @@ def rising_keys(values: NDArray[Any]) -> Keys:
 
 
 def falling_keys(values: NDArray[Any]) -> Keys:
-    """Give keys that fall as the values rise."""
+    """Return keys that fall as the values rise."""
     return ~rising_keys(values)
 
 
 def distance_keys(values: NDArray[Any], target: NDArray[np.float64] | float) -> Keys:
-    """Give keys that rise with the distance |value - target|, in double precision."""
+    """Return keys that rise with the distance |value - target|, in double precision."""
     with np.errstate(over="ignore"):  # as far as can be is far enough
         return rising_keys(np.abs(values.astype(np.float64) - target))
 
 
 def random_keys(identities: NDArray[np.uint64], seed: int) -> Keys:
-    """Give keys in no order, that depend on the identity of an event and the seed alone.
+    """Return keys in no order, that depend on the identity of an event and the seed alone.
 
     Notes
     -----
@@ -133,7 +133,7 @@ TABLE_NBYTES = 16
 
 
 def best_events(groups: IntArray, keys: Keys, events: IntArray, *, n_groups: int, most: int) -> IntArray:
-    """Give the best events of every group, all at once; see `Best`.
+    """Return the best events of every group, all at once; see `Best`.
 
     Returns
     -------

@@ -33,7 +33,7 @@ def explain_picks(
 def pick_facts(
     bound: Bound, spec: PickSpec, work: PickWork, budget: Budget, warnings: Sequence[Problem]
 ) -> dict[str, Any]:
-    """Give the same as plain data, for ``--json``."""
+    """Return the same as plain data, for ``--json``."""
     return {
         "cube": spec.cube,
         "pick": {**spec.pick.to_plain(), "events": spec.pick.events},

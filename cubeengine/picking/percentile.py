@@ -17,7 +17,7 @@ SORTED_TOGETHER = 2**20
 def percentiles(
     pieces: Iterable[tuple[IntArray, FloatArray]], counts: IntArray, percent: float
 ) -> FloatArray:
-    """Give a percentile of every group, interpolated linearly as `numpy.percentile` does.
+    """Return a percentile of every group, interpolated linearly as `numpy.percentile` does.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def _ranges(counts: IntArray) -> Iterator[tuple[int, int]]:
 
 
 def _of_range(values: NDArray[np.float64], counts: IntArray, percent: float) -> FloatArray:
-    """Give the percentile of some groups, of which `values` has all values, one after the other."""
+    """Return the percentile of some groups, of which `values` has all values, one after the other."""
     begin = np.cumsum(counts) - counts
     position = (counts - 1) * (percent / 100)
     low = np.floor(position).astype(np.int64)

@@ -88,7 +88,7 @@ class Variable:
 
 
 def fill_of(dtype: np.dtype[Any]) -> float | int:
-    """Give NaN, or of integers the lowest number, the highest if there is no sign."""
+    """Return NaN, or of integers the lowest number, the highest if there is no sign."""
     if dtype.kind == "f":
         return math.nan
     if dtype.kind == "b":
@@ -178,7 +178,7 @@ class PickWork:
 
 
 def variable_facts(variable: Variable) -> dict[str, Any]:
-    """Give what fixes how a variable is had, as plain data."""
+    """Return what fixes how a variable is had, as plain data."""
     facts = asdict(variable)
     for name in ("source", "info"):
         facts[name] = [*facts[name]["shape"], str(facts[name]["dtype"])]
@@ -269,14 +269,14 @@ def stored_name(bound: Bound, signal: BoundSignal) -> str:
 
 
 def _per_task(n_slots: int, frame_nbytes: int, tuning: Tuning) -> int:
-    """Give the slots of a task: enough to be worth one, some for every worker, and no more than thousands."""
+    """Return the slots of a task: enough to be worth one, some for every worker, at most thousands."""
     worth = tuning.write_nbytes // frame_nbytes
     shared = math.ceil(n_slots / USUAL_WORKERS) if n_slots * frame_nbytes > tuning.chunk_nbytes else n_slots
     return max(min(worth, shared), math.ceil(n_slots / tuning.max_leaves), 1)
 
 
 def nested_chunks(shape: Shape, inner: int, outer: int) -> tuple[Shape, Shape]:
-    """Give chunks of at most `inner` items and blocks of about `outer`, so that chunks divide blocks.
+    """Return chunks of at most `inner` items and blocks of about `outer`, so that chunks divide blocks.
 
     Both are contiguous ranges of the flat index; a block is a chunk at least.
 
@@ -304,7 +304,7 @@ def _check_fits(variable: Variable, budget: Budget) -> None:
 
 
 def picked_rows(picked: Picked, rows: IntArray | None) -> IntArray:
-    """Give the storage row of every slot; -1 where no event was picked.
+    """Return the storage row of every slot; -1 where no event was picked.
 
     Returns
     -------

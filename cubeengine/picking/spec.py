@@ -183,7 +183,7 @@ def _nearest_unit(spec: PickSpec) -> Iterator[tuple[SpecPath, str]]:
 
 
 def nearest_value(spec: PickSpec) -> float:
-    """Give what the field is to be near to, in its declared unit; NaN where nothing is asked for.
+    """Return what the field is to be near to, in its declared unit; NaN where nothing is asked for.
 
     Raises
     ------

@@ -137,7 +137,7 @@ def _write(job: PickJob, read: ReadFrames, slots: tuple[int, int], batch: Chunk,
 def _regions(
     job: PickJob, read: ReadFrames, rows: IntArray, states: NDArray[np.uint8], batch: Chunk
 ) -> Iterator[tuple[str, Region, NDArray[Any]]]:
-    """Give chunk after chunk, and at last the mask; fills in `states`."""
+    """Return chunk after chunk, and at last the mask; fills in `states`."""
     variable, shape = job.variable, _lengths(batch.region)
     for chunk in chunk_grid(shape, variable.slot_chunks):
         frames = _of_slots(job, read, rows[chunk.start : chunk.stop])
@@ -243,5 +243,5 @@ def _tally(job: PickJob, states: NDArray[np.uint8], first: int) -> Tally:
 
 
 def batch_nbytes(variable: Variable, n_slots: int, slots_shape: Shape) -> int:
-    """Give the bytes that stand for a batch in the progress: together, what the variable reads."""
+    """Return the bytes that stand for a batch in the progress: together, what the variable reads."""
     return round(variable.read_nbytes * n_slots / max(math.prod(slots_shape), 1))

@@ -185,7 +185,7 @@ class AxisFinder:
         self._distinct.add(values[np.isfinite(values)])
 
     def found(self) -> BinnedAxis:
-        """Give the axis.
+        """Return the axis.
 
         Raises
         ------
@@ -294,7 +294,7 @@ def _quantile_edges(spec: AxisSpec, distinct: Distinct) -> FloatArray:
 
 
 def _possible_quantiles(distinct: Distinct, n_bins: int) -> int:
-    """Give a number of bins, at most `n_bins`, whose edges are distinct."""
+    """Return a number of bins, at most `n_bins`, whose edges are distinct."""
     n_distinct = len(np.unique(quantile_edges(distinct, n_bins)))
     return n_bins if n_distinct > n_bins else _possible_quantiles(distinct, n_distinct - 1)
 

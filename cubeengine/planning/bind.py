@@ -63,7 +63,7 @@ class BoundSignal:
     pipeline: Pipeline | None = None
 
     def coordinates(self, run: Run) -> Mapping[int, Coordinate]:
-        """Give the coordinates of element dimensions: the stages', or the file's if the shape is the same."""
+        """Return the coordinates of element dimensions: the stages', or the file's if the shapes agree."""
         if self.pipeline and self.pipeline.input.shape != self.pipeline.output.shape:
             return self.pipeline.coordinates()
         known = run.element_coordinates(self.source)
@@ -176,7 +176,7 @@ class Bound:
         return self.grouping.counts()
 
     def signal(self, name: str) -> BoundSignal:
-        """Give the signal of a name."""
+        """Return the signal of a name."""
         return next(signal for signal in self.signals if signal.name == name)
 
     @property
@@ -269,7 +269,7 @@ def with_declared(run: Run, spec: CubeSpec) -> Run:
 
 
 def signal_problems(run: Run, spec: CubeSpec, positions: Positions) -> list[Problem]:
-    """Give what is wrong with the signals that are fields of a run: with their shapes and their stages.
+    """Return what is wrong with the signals that are fields of a run: with their shapes and their stages.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ def _pipelines(
 
 
 def _kept(run: Run, wanted: set[str]) -> list[str]:
-    """Give the variables whose values tasks need: signals, and what formulas of frames are computed of."""
+    """Return the variables whose values tasks need: signals, and what formulas of frames are computed of."""
     found: set[str] = set()
     while wanted:
         name = run.fields.resolve(wanted.pop())

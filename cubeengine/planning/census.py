@@ -172,7 +172,7 @@ class _Counting:
             self._near[name] = self._near[name] + counts if name in self._near else counts
 
     def census(self) -> Census:
-        """Give what was found."""
+        """Return what was found."""
         return Census(
             counts=self._counts,
             grouping=self._grouper.grouping(),

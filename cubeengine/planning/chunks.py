@@ -24,7 +24,7 @@ class Chunk:
 
 
 def chunk_shape(shape: tuple[int, ...], limit: int) -> tuple[int, ...]:
-    """Give the largest contiguous chunk of at most `limit` items (at least one).
+    """Return the largest contiguous chunk of at most `limit` items (at least one).
 
     Examples
     --------
@@ -57,7 +57,7 @@ def chunk_grid(shape: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[Chunk, 
 
 
 def chunks_within(grid: Sequence[Chunk], interval: tuple[int, int]) -> Sequence[Chunk]:
-    """Give the chunks of a grid that lie in a range of the flat index."""
+    """Return the chunks of a grid that lie in a range of the flat index."""
     first = bisect_left(grid, interval[0], key=attrgetter("start"))
     return grid[first : bisect_right(grid, interval[1], key=attrgetter("stop"))]
 

@@ -65,7 +65,7 @@ def decode_seconds(storage: Storage, nbytes: float) -> float:
 
 
 def read_buffer_nbytes(info: FieldInfo, n_elements: int, block_nbytes: int) -> int:
-    """Give the memory that reading in blocks takes at most.
+    """Return the memory that reading in blocks takes at most.
 
     Compressed data are decoded by whole chunks: the compressed bytes, the decoded chunk and one more
     copy to undo the byte shuffle stand beside the block itself.

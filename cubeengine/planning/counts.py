@@ -133,7 +133,7 @@ def _holds(state: States) -> BoolArray:
 
 
 def near_edges(axis: BinnedAxis, binned: Binned) -> BoolArray | None:
-    """Give the events that lie on an edge; with steps, those between the settings; None with quantiles."""
+    """Return the events that lie on an edge; with steps, those between the settings; None with quantiles."""
     if axis.steps is not None:
         between: BoolArray = binned.states == states.FALSE
         return between

@@ -190,7 +190,7 @@ def _laser(run: Run, spec: CubeSpec, recipe: DelayRecipe) -> tuple[Node, Node] |
 
 
 def lacks_laser(run: Run, spec: CubeSpec) -> bool:
-    """Tell whether the run does not say when the laser was on.
+    """Return whether the run does not say when the laser was on.
 
     Raises
     ------

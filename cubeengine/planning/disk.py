@@ -47,7 +47,7 @@ class DiskUse:
 
 
 def disk_use(plan: CubePlan, tables_nbytes: int, *, workers: int = USUAL_WORKERS) -> DiskUse:
-    """Give what lies beside the cube of a plan while it is made.
+    """Return what lies beside the cube of a plan while it is made.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def disk_use(plan: CubePlan, tables_nbytes: int, *, workers: int = USUAL_WORKERS
 
 
 def output_nbytes(plan: CubePlan) -> int:
-    """Give the size of the cube's signals before compression."""
+    """Return the size of the cube's signals before compression."""
     total = 0
     for signal in plan.signals:
         n_values = len(plan.selections) * plan.n_bins * signal.info.n_elements
@@ -74,7 +74,7 @@ def output_nbytes(plan: CubePlan) -> int:
 
 
 def leaves_between_checkpoints(signal: SignalPlan) -> tuple[int, int]:
-    """Give the leaves from one checkpoint to the next, and the checkpoints from a lasting one to the next."""
+    """Return the leaves between two checkpoints, and the checkpoints between two lasting ones."""
     leaf_nbytes = max(signal.read_nbytes / max(signal.n_leaves, 1), 1)
     every = max(math.ceil(KEEP_RATIO * signal.part_nbytes / leaf_nbytes), 1)
     return every, max(math.ceil(LASTING_RATIO * signal.part_nbytes / (leaf_nbytes * every)), 1)

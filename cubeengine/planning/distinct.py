@@ -54,7 +54,7 @@ class Distinct:
         return min(run[0] for run in runs), max(run[-1] for run in runs)
 
     def blocks(self) -> Iterator[Counted]:
-        """Give all distinct values in rising order, block after block, each value once."""
+        """Return all distinct values in rising order, block after block, each value once."""
         runs = self._runs()
         if not runs:
             return
@@ -99,12 +99,12 @@ def _merged(parts: Sequence[Counted]) -> Counted:
 
 
 def quantile_edges(distinct: Distinct, n_bins: int) -> FloatArray:
-    """Give the `n_bins` + 1 quantiles of all values, as `numpy.quantile` does."""
+    """Return the `n_bins` + 1 quantiles of all values, as `numpy.quantile` does."""
     return quantiles(distinct, np.linspace(0, 1, n_bins + 1))
 
 
 def quantiles(distinct: Distinct, shares: FloatArray) -> FloatArray:
-    """Give the quantiles of all values at rising shares, 0 to 1, as `numpy.quantile` does."""
+    """Return the quantiles of all values at rising shares, 0 to 1, as `numpy.quantile` does."""
     virtual = (distinct.n_values - 1) * shares
     below = np.floor(virtual).astype(np.int64)
     above = np.minimum(below + 1, distinct.n_values - 1)
@@ -116,7 +116,7 @@ def quantiles(distinct: Distinct, shares: FloatArray) -> FloatArray:
 
 
 def whole_quantile(distinct: Distinct, share: float) -> int | None:
-    """Give a quantile of whole numbers exactly; None between two of them, and of floats."""
+    """Return a quantile of whole numbers exactly; None between two of them, and of floats."""
     if distinct.dtype.kind not in "iu":
         return None
     virtual = (distinct.n_values - 1) * share
@@ -126,7 +126,7 @@ def whole_quantile(distinct: Distinct, share: float) -> int | None:
 
 
 def values_at(distinct: Distinct, ranks: IntArray, dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """Give the values of some ranks (rising) among all values in rising order, from 0."""
+    """Return the values of some ranks (rising) among all values in rising order, from 0."""
     found, before, done = np.empty(len(ranks), dtype), 0, 0
     for values, counts in distinct.blocks():
         upto = before + np.cumsum(counts)
@@ -162,7 +162,7 @@ def settings(distinct: Distinct, tolerance: float) -> Settings:
 
 
 def _stretches(distinct: Distinct, tolerance: float) -> Iterator[Counted]:
-    """Give the values in parts that lie apart by more than the tolerance; a long one in side files."""
+    """Return the values in parts that lie apart by more than the tolerance; a long one in side files."""
     values, counts = Growing(), Growing()
     for block, events in distinct.blocks():
         places = begins(block, tolerance)

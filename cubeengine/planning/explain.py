@@ -32,7 +32,7 @@ def explain(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[Pro
 
 
 def plan_facts(bound: Bound, plan: CubePlan, budget: Budget, warnings: Sequence[Problem]) -> dict[str, Any]:
-    """Give the facts of a plan as plain data, for `plan --json`."""
+    """Return the facts of a plan as plain data, for `plan --json`."""
     return {
         "cube": bound.spec.cube,
         "events": {"run": bound.run.n_events, "considered": bound.considered, "sample": str(bound.sample)},

@@ -71,7 +71,7 @@ class Grouping:
         return len(self.members)
 
     def counts(self) -> IntArray:
-        """Give the selected events of every bin.
+        """Return the selected events of every bin.
 
         Returns
         -------
@@ -149,7 +149,7 @@ class Grouper:
         self._n_events += len(bins)
 
     def grouping(self) -> Grouping:
-        """Give the groups of all events that were added."""
+        """Return the groups of all events that were added."""
         sets, n_selections = sorted(self._sets), self._n_selections
         disjoint = len(sets) <= n_selections
         width = max(len(sets), 1) if disjoint else n_selections
@@ -182,14 +182,14 @@ class Grouper:
         return counts
 
     def _numbered(self, order: NDArray[np.int32], width: int) -> NDArray[np.int32]:
-        """Give the groups of all events, each in one; `order` has the member of each set."""
+        """Return the groups of all events, each in one; `order` has the member of each set."""
         groups = Growing()
         for _, bins, sets in self._pieces():
             groups.append((bins * width + order[sets]).astype(np.int32))
         return groups.array()
 
     def _repeated(self, table: BoolArray) -> tuple[IntArray, NDArray[np.int32]]:
-        """Give events and groups of all pairs; `table` has the selections of each set."""
+        """Return events and groups of all pairs; `table` has the selections of each set."""
         all_events, all_groups = Growing(), Growing()
         for events, bins, sets in self._pieces():
             place, member = np.nonzero(table[sets])
@@ -198,7 +198,7 @@ class Grouper:
         return all_events.array(), all_groups.array()
 
     def _pieces(self) -> Iterator[tuple[IntArray, IntArray, NDArray[np.int32]]]:
-        """Give events, bins and sets, some at a time."""
+        """Return events, bins and sets, some at a time."""
         events, bins, sets = self._events.array(), self._bins.array(), self._members.array()
         for start in range(0, max(len(events), 1), PIECE_PAIRS):
             piece = slice(start, start + PIECE_PAIRS)
@@ -214,7 +214,7 @@ def _count(groups: NDArray[np.int32], n_groups: int) -> IntArray:
 
 
 def _membership_codes(masks: BoolArray) -> IntArray:
-    """Give each set of selections that events belong to a number; 0 is the empty set."""
+    """Return each set of selections that events belong to a number; 0 is the empty set."""
     packed = np.packbits(masks, axis=0)  # eight selections to a byte
     codes: IntArray = packed[0].astype(np.int64)
     for row in packed[1:]:

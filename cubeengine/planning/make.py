@@ -61,7 +61,7 @@ def _planned(forms: Sequence[SignalShape], budget: Budget, tuning: Tuning) -> Si
 
 
 def signal_forms(bound: Bound) -> list[tuple[SignalShape, ...]]:
-    """Give every signal in the forms it can be reduced in, the cheapest first.
+    """Return every signal in the forms it can be reduced in, the cheapest first.
 
     Putting an image together moves elements and nothing else, so as the last stage it may as well be
     done once, on the finished cube.
@@ -79,7 +79,7 @@ def _ways(signal: BoundSignal) -> tuple[bool, ...]:
 
 
 def _sorting_nbytes(bound: Bound) -> int:
-    """Give the memory to sort pairs into leaves: by pieces, unless storage is not in the order of events."""
+    """Return the memory to sort pairs into leaves: by pieces, if storage is in the order of events."""
     n_pairs = len(bound.grouping.events)
     return SORTING_NBYTES * (min(n_pairs, PIECE_PAIRS) if bound.run.rows is None else n_pairs)
 

@@ -148,7 +148,7 @@ class NeighbourValue:
         return flat.reshape(len(flat), *self.shape)
 
     def _before(self, window: Window) -> list[Chosen]:
-        """Give the last n that may be neighbours before a window, block after block outward."""
+        """Return the last n that may be neighbours before a window, block after block outward."""
         first, found = window.events.start, list[Chosen]()
         for part in _blocks_before(first, self._step):
             lacking = self.n - sum(map(len, found))
@@ -158,7 +158,7 @@ class NeighbourValue:
         return found
 
     def _after(self, window: Window) -> list[Chosen]:
-        """Give the first n that may be neighbours after a window."""
+        """Return the first n that may be neighbours after a window."""
         stop, found = window.events.stop, list[Chosen]()
         for part in _blocks_after(stop, window.run.n_events, self._step):
             lacking = self.n - sum(map(len, found))
@@ -172,7 +172,7 @@ class NeighbourValue:
         return max(min(LOOK_EVENTS, windows.WINDOW_NBYTES // max(8 * prod(self.shape), 1)), 1)
 
     def _look(self, run: Run, part: slice) -> Chosen:
-        """Give the first and last n of a block that may be neighbours; kept where they are small."""
+        """Return the first and last n of a block that may be neighbours; kept where they are small."""
         key = self.field, content_key(self.among), self.n, part.start, part.stop
         kept: Chosen | None = run.notes.get(key)
         if kept is not None:
@@ -208,7 +208,7 @@ class ShiftedValue:
     dtype: np.dtype[Any]
 
     def compute(self, window: Window) -> Computed:
-        """Give the values of the other events, and count where there are none."""
+        """Return the values of the other events, and count where there are none."""
         wanted = np.arange(window.events.start, window.events.stop) + self.n_events
         low, high = (
             min(max(edge + self.n_events, 0), window.run.n_events)
@@ -233,19 +233,19 @@ def _numbers_and_times(window: Window) -> tuple[IntArray, IntArray]:
 
 
 def _chosen(value: NeighbourValue, window: Window) -> Chosen:
-    """Give the events of a window that may be neighbours."""
+    """Return the events of a window that may be neighbours."""
     kept = window.states(with_numbers(window.run, value.among)) == states.TRUE
     return chosen(window.column(value.field), kept, *_numbers_and_times(window))
 
 
 def _apart(run: Run, first: int, second: int) -> int:
-    """Give the time between two events, in ns."""
+    """Return the time between two events, in ns."""
     times = event_times(run.timestamps, np.array([first, second]))
     return int(times[1] - times[0])
 
 
 def _blocks_before(stop: int, step: int) -> Iterator[slice]:
-    """Give blocks of events before one, outward; they lie alike whatever event that is."""
+    """Return blocks of events before one, outward; they lie alike whatever event that is."""
     while stop > 0:
         start = (stop - 1) // step * step
         yield slice(start, stop)
@@ -260,6 +260,6 @@ def _blocks_after(start: int, n_events: int, step: int) -> Iterator[slice]:
 
 
 def _blamed(values: FloatArray, own: Column) -> Column:
-    """Give values as a column; where one is missing and the event's own is damaged, for that reason."""
+    """Return values as a column; where one is missing and the event's own is damaged, for that reason."""
     column = Column(values)
     return column if own.damaged is None else Column(values, damaged=blame(column, [own.damaged]))

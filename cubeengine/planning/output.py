@@ -80,13 +80,13 @@ def _known(
 
 
 def selection_array(names: Sequence[str]) -> tuple[ArrayLayout, NDArray[Any]]:
-    """Give the names of the selections as an array."""
+    """Return the names of the selections as an array."""
     values = np.array(names, dtype=np.dtypes.StringDType())
     return ArrayLayout("selection", ("selection",), values.shape, values.shape, "string"), values
 
 
 def coordinate_array(dim: str, known: Coordinate) -> tuple[ArrayLayout, NDArray[Any]]:
-    """Give the coordinate of an element dimension as an array."""
+    """Return the coordinate of an element dimension as an array."""
     attrs = {"long_name": known.name} | ({"units": known.unit} if known.unit else {})
     shape = known.values.shape
     return ArrayLayout(dim, (dim,), shape, shape, stored_type(known.values.dtype), attrs), known.values
@@ -96,7 +96,7 @@ _LONG_NAMES = {"n_events": {"long_name": "selected events in the bin"}}
 
 
 def axis_arrays(axis: Axis) -> Iterator[tuple[ArrayLayout, NDArray[Any]]]:
-    """Give the labels and the edges of an axis as arrays."""
+    """Return the labels and the edges of an axis as arrays."""
     bounds = f"{axis.name}_bnds"
     attrs: dict[str, object] = {"units": axis.unit, "long_name": axis.long_name, "bounds": bounds}
     if axis.is_named:
@@ -125,7 +125,7 @@ def statistic_dims(plan: CubePlan, signal: SignalPlan, statistic: str) -> tuple[
 
 
 def statistic_attrs(signal: SignalPlan, statistic: str) -> dict[str, object]:
-    """Give the attributes of a signal's mean, std or count."""
+    """Return the attributes of a signal's mean, std or count."""
     attrs: dict[str, object] = {"field": signal.field}
     if statistic == "count":
         return attrs | {"long_name": f"finite values of {signal.field} in the bin"}

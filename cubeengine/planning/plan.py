@@ -268,7 +268,7 @@ class CubePlan:
         return self.leader_nbytes + self.worker_memory(threads)
 
     def _at_work_together(self, threads: int) -> Iterator[list[SignalPlan]]:
-        """Give the signals that any `threads` successive leaves can belong to: so many are under way."""
+        """Return the signals that any `threads` successive leaves can belong to: so many are under way."""
         for number, first in enumerate(self.signals):
             group, n_leaves = [first], 1
             for signal in self.signals[number + 1 :]:

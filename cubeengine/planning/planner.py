@@ -114,7 +114,7 @@ def plan_signal(shape: SignalShape, budget: Budget, tuning: Tuning) -> SignalPla
 
 
 def _cheapest(plans: Sequence[SignalPlan]) -> SignalPlan:
-    """Give the plan of the least time; where that is about the same, the one that reads least."""
+    """Return the plan of the least time; where that is about the same, the one that reads least."""
     least = min(plan.seconds for plan in plans)
     return min(plans, key=lambda plan: (plan.seconds > ALIKE * least, plan.read_nbytes, plan.seconds))
 
@@ -180,7 +180,7 @@ def _folded(
 
 
 def _leaf_input(part_input: float, tuning: Tuning) -> float:
-    """Give the bytes that a leaf should read: enough to be worth a task, in leaves for some workers."""
+    """Return the bytes that a leaf should read: enough to be worth a task, in leaves for some workers."""
     return min(max(part_input / MIN_LEAVES, tuning.leaf_nbytes), MOST_LEAF * tuning.leaf_nbytes)
 
 
@@ -284,18 +284,18 @@ def _assemble(
 
 
 def _checkpoint_nbytes(partial: int, n_groups: int, n_tiles: int) -> int:
-    """Give the size of a file of sums: besides the sums of each tile, what was left out of every group."""
+    """Return the size of a file of sums: besides the sums of each tile, what was left out of every group."""
     return partial + 8 * n_groups * (3 + n_tiles - 1) + CHECKPOINT_HEAD_NBYTES + 8 * n_tiles
 
 
 def _finished_nbytes(shape: SignalShape, grid: _Grid, n_elements: int) -> int:
-    """Give the memory of mean, std and count of the bins that are finished together."""
+    """Return the memory of mean, std and count of the bins that are finished together."""
     written = n_elements + (shape.image.n_elements if shape.image else 0)
     return 3 * 8 * math.prod(grid.bin_chunks) * written
 
 
 def _read_nbytes(shape: SignalShape, parts: Sequence[Part], passes: int) -> int:
-    """Give the bytes that all leaves read; what is decoded in chunks is decoded in every pass."""
+    """Return the bytes that all leaves read; what is decoded in chunks is decoded in every pass."""
     source = shape.source
     if source.storage.addressable:
         return shape.n_pairs * sum(shape.read_nbytes(elements) for elements in {p.elements for p in parts})
@@ -304,14 +304,14 @@ def _read_nbytes(shape: SignalShape, parts: Sequence[Part], passes: int) -> int:
 
 
 def _input_block(shape: SignalShape, elements: tuple[int, int], block: int) -> tuple[int, int]:
-    """Give elements and bytes of a block as it is read, for a block of what is added."""
+    """Return elements and bytes of a block as it is read, for a block of what is added."""
     if shape.staging:
         return shape.staging.input_of(elements, block)
     return elements[1] - elements[0], block
 
 
 def _buffer_nbytes(shape: SignalShape, parts: Sequence[Part], tile: int, block: int) -> int:
-    """Give the memory to read in blocks and to work on them."""
+    """Return the memory to read in blocks and to work on them."""
     ranges = {(0, tile)} if shape.info.storage.addressable else {part.elements for part in parts}
     reading = max(read_buffer_nbytes(shape.source, *_input_block(shape, r, block)) for r in ranges)
     if shape.staging is None:

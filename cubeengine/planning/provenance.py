@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 def cube_attributes(bound: Bound, plan: CubePlan, budget: Budget) -> dict[str, Any]:
-    """Give the attributes of a cube's group, as plain JSON data."""
+    """Return the attributes of a cube's group, as plain JSON data."""
     work = {
         "key": plan.key,
         "memory_per_worker": budget.per_worker,
@@ -32,7 +32,7 @@ def cube_attributes(bound: Bound, plan: CubePlan, budget: Budget) -> dict[str, A
 
 
 def bound_attributes(bound: Bound, work: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what is known of a spec on its run, as plain JSON data; `work` says how its signals are had."""
+    """Return what is known of a spec on its run, as plain JSON data; `work` says how its signals are had."""
     return {
         "cubeengine": {"format": FORMAT, "version": cubeengine.__version__},
         "title": bound.spec.cube,
@@ -63,7 +63,7 @@ def bound_attributes(bound: Bound, work: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shared_events(bound: Bound) -> dict[str, dict[str, int]]:
-    """Give the selections that have binned events in common, with how many; none where all are disjoint."""
+    """Return the selections that have binned events in common, with how many; none where all are disjoint."""
     names, counts = list(bound.selections), bound.grouping.shared.tolist()
     rows = {
         name: {names[other]: counts[i][other] for other in range(i + 1, len(names)) if counts[i][other]}
@@ -90,7 +90,7 @@ def _signal_facts(signal: SignalPlan) -> dict[str, Any]:
 
 
 def stage_facts(signal: BoundSignal) -> list[dict[str, object]]:
-    """Give the stages of a signal in order: name, options, and what they found in their files."""
+    """Return the stages of a signal in order: name, options, and what they found in their files."""
     facts = signal.pipeline.facts() if signal.pipeline else []
     return [
         {"stage": options.name, "options": options.to_plain(), **found}

@@ -31,7 +31,7 @@ class Staging:
         return self.source.storage.reads or (stop - start) * self.source.dtype.itemsize
 
     def input_of(self, elements: tuple[int, int], block_nbytes: int) -> tuple[int, int]:
-        """Give elements and bytes of a block of the field that is read, for a block of the output."""
+        """Return elements and bytes of a block of the field that is read, for a block of the output."""
         start, stop = self.pipeline.needs(elements)
         row = (stop - start) * self.source.dtype.itemsize
         return stop - start, self.pipeline.events_per_block(elements, block_nbytes) * row

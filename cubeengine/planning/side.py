@@ -51,7 +51,7 @@ class Growing:
             self._spill()
 
     def array(self) -> NDArray[Any]:
-        """Give all items; those of a file are mapped, not read."""
+        """Return all items; those of a file are mapped, not read."""
         if self._file is None:
             return self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
         self._spill()
@@ -84,7 +84,7 @@ class Growing:
         self._parts.clear()
 
     def _opened(self, dtype: np.dtype[Any]) -> IO[bytes]:
-        """Give the file, at its end; what stands in it is rewritten if that is of another type."""
+        """Return the file, at its end; what stands in it is rewritten if that is of another type."""
         if self._file is not None and dtype == self._stored:
             return self._file
         before = np.empty(0, dtype) if self._file is None else self._mapped()
@@ -116,18 +116,18 @@ class GrowingColumn:
         self._n_events += len(column)
 
     def column(self) -> Column:
-        """Give the column of all events."""
+        """Return the column of all events."""
         marks = {name: mark.array() for name, mark in self._marks.items()}
         return Column(self._data.array(), marks.get("valid"), marks.get("damaged"))
 
 
 def in_memory(*arrays: NDArray[Any]) -> int:
-    """Give the bytes of arrays that are in memory, and not mapped from a file."""
+    """Return the bytes of arrays that are in memory, and not mapped from a file."""
     return sum(array.nbytes for array in arrays if not isinstance(array, np.memmap))
 
 
 def scratch(length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Give an array to be filled in any order: in memory while small, else mapped from a side file."""
+    """Return an array to be filled in any order: in memory while small, else mapped from a side file."""
     if length * dtype.itemsize <= KEEP_NBYTES:
         return np.empty(length, dtype)
     file = tempfile.TemporaryFile(prefix="cubeengine-")  # noqa: SIM115 - the map holds it

@@ -49,7 +49,7 @@ class FieldIn:
         return np.dtype(np.float64)
 
     def column(self, window: Window) -> Column:
-        """Give the values of the events of a window."""
+        """Return the values of the events of a window."""
         column = window.column(self.field)
         if not self.converts:
             return column
@@ -57,7 +57,7 @@ class FieldIn:
         return Column(data, column.valid, column.damaged)
 
     def compute(self, window: Window) -> Computed:
-        """Give the same as a variable does."""
+        """Return the same as a variable does."""
         return Computed(self.column(window))
 
 

@@ -41,7 +41,7 @@ MOST_LOOKED_AT = 64 * 2**20  # bytes of an array that is looked through for zero
 
 
 def plan_warnings(bound: Bound) -> Iterator[Problem]:
-    """Give the warnings that need the run's scalars."""
+    """Return the warnings that need the run's scalars."""
     for name in bound.selections:
         yield from _lost_to_one_cut(bound, name)
         yield from _lopsided(bound, name)
@@ -129,7 +129,7 @@ def _unlike_percentiles(bound: Bound) -> Iterator[Problem]:
 
 
 def _blind_cuts(bound: Bound, name: str, node: Node) -> Iterator[tuple[Cut, int, int]]:
-    """Give the time-tool cuts that lose a laser-off selection: cut, events it keeps, and of how many.
+    """Return the time-tool cuts that lose a laser-off selection: cut, events it keeps, and of how many.
 
     They are asked of the laser-off events alone, as the laser comes last among the cuts.
     """
@@ -339,7 +339,7 @@ def _with_mark(bound: Bound, name: str, mark: int) -> object:
 
 
 def _uses(bound: Bound, name: str) -> Iterator[SpecPath]:
-    """Give the places in the spec that use a field."""
+    """Return the places in the spec that use a field."""
     spec = bound.spec
     yield from (("signals", i, "field") for i, signal in enumerate(spec.signals) if signal.field == name)
     yield from (("axes", i, "field") for i, axis in enumerate(spec.axes) if axis.field == name)
@@ -357,7 +357,7 @@ def _uses(bound: Bound, name: str) -> Iterator[SpecPath]:
 
 
 def _zeros_are_usual(bound: Bound, name: str, zeros: int) -> bool:
-    """Tell whether a field may well begin with that many zeros: a flag, a counter, or by chance."""
+    """Return whether a field may well begin with that many zeros: a flag, a counter, or by chance."""
     if zeros == bound.run.n_events:
         return True  # a field that is always 0
     flags, n_zeros, fall = True, 0, 0.0
@@ -390,7 +390,7 @@ def _zeros_are_usual(bound: Bound, name: str, zeros: int) -> bool:
 
 
 def _used_fields(bound: Bound) -> set[str]:
-    """Give the fields of the file that the cube rests on, those of derived variables included."""
+    """Return the fields of the file that the cube rests on, those of derived variables included."""
     used = {signal.source for signal in bound.signals} | {axis.axis.field for axis in bound.axes}
     for name in bound.selections:
         used |= fields(resolve_selection(bound.spec, name))

@@ -45,7 +45,7 @@ def empty_bins(bound: Bound) -> Iterator[Problem]:
 
 
 def _is_off(bound: Bound, name: str) -> bool:
-    """Tell whether a selection is of laser-off events: by its cut on the laser, or by its name."""
+    """Return whether a selection is of laser-off events: by its cut on the laser, or by its name."""
     return bound.census.counts[name].dark is not None or "off" in re.split(r"[^a-z]+", name.lower())
 
 

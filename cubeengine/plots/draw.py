@@ -63,7 +63,7 @@ class Scene:
         return style.axis_label(self.dataset, dim)
 
     def parts(self) -> Iterator[tuple[str, xr.DataArray, xr.DataArray, str]]:
-        """Give name, value, error and colour of each selection; a difference is one without a name."""
+        """Return name, value, error and colour of each selection; a difference is one without a name."""
         value, error = self.drawn.value, self.drawn.error
         if SELECTION not in value.dims:
             yield "", value, error, style.COLOURS[0]
@@ -147,7 +147,7 @@ def plot_cube(
 
 
 def _choose(scene: Scene) -> tuple[Callable[[Scene], Figure], bool]:
-    """Give the view that fits, and whether it shows errors."""
+    """Return the view that fits, and whether it shows errors."""
     match len(scene.axes), len(scene.elements):
         case 0, 0:
             return _points, True
@@ -281,13 +281,13 @@ def _bins(value: xr.DataArray, axes: Sequence[str]) -> Iterator[xr.DataArray]:
 
 
 def _flat(frame: xr.DataArray, elements: Sequence[str]) -> NDArray[np.generic]:
-    """Give the frame as a picture, the panels of a detector of several one below the other."""
+    """Return the frame as a picture, the panels of a detector of several one below the other."""
     values = frame.transpose(*elements).values
     return values.reshape(-1, values.shape[-1])
 
 
 def _spread(dataset: xr.Dataset, axis: str) -> NDArray[np.int64]:
-    """Give a few bins, evenly spread over those that hold events."""
+    """Return a few bins, evenly spread over those that hold events."""
     counts = dataset["n_events"].transpose(axis, SELECTION).values
     full = np.flatnonzero((counts > 0).all(axis=1))
     full = full if full.size else np.arange(dataset.sizes[axis])

@@ -99,13 +99,13 @@ def annotate(made: Figure, dataset: xr.Dataset, drawn: Drawable, *, shows_errors
 
 
 def positions(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
-    """Give the coordinate of a dimension, or plain numbers where it has none."""
+    """Return the coordinate of a dimension, or plain numbers where it has none."""
     known = dim in dataset.coords and np.issubdtype(dataset[dim].dtype, np.number)
     return np.asarray(dataset[dim].values if known else np.arange(dataset.sizes[dim]), np.float64)
 
 
 def edges(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
-    """Give the bin edges of a dimension; midway between positions where none are stored."""
+    """Return the bin edges of a dimension; midway between positions where none are stored."""
     stored = _bounds(dataset, dim)
     if len(stored) and not have_gaps(dataset, dim):
         return np.concatenate([stored[:, 0], stored[-1:, 1]])
@@ -118,7 +118,7 @@ def edges(dataset: xr.Dataset, dim: str) -> NDArray[np.float64]:
 
 
 def have_gaps(dataset: xr.Dataset, dim: str) -> bool:
-    """Tell whether bins do not touch one another, as of runs 12 and 20: maps show them side by side."""
+    """Return whether bins do not touch one another, as of runs 12 and 20: maps show them side by side."""
     stored = _bounds(dataset, dim)
     return bool((stored[1:, 0] != stored[:-1, 1]).any())
 

@@ -101,7 +101,7 @@ def _found(dataset: xr.Dataset, signal: str) -> str:
 
 
 def _default(dataset: xr.Dataset) -> str:
-    """Give the first variable with the most dimensions."""
+    """Return the first variable with the most dimensions."""
     names = picked_names(dataset)
     if not names:
         raise SpecError("the store has no signals to draw")
@@ -128,7 +128,7 @@ def _scene(dataset: xr.Dataset, name: str, elements: tuple[str, ...]) -> _Scene:
 
 
 def _bins(dataset: xr.Dataset, *, few: bool) -> dict[str, NDArray[np.int64]]:
-    """Give the place along every axis of the bins that are drawn: those with events, or a few of them."""
+    """Return the place along every axis of the bins that are drawn: those with events, or a few of them."""
     n_picked = dataset["n_picked"].transpose(SELECTION, ...).values
     full = np.flatnonzero(n_picked.any(axis=0).ravel())
     if not full.size:
@@ -140,7 +140,7 @@ def _bins(dataset: xr.Dataset, *, few: bool) -> dict[str, NDArray[np.int64]]:
 
 
 def _values(dataset: xr.Dataset, name: str) -> xr.DataArray:
-    """Give a variable as floats, lazily, NaN where nothing is."""
+    """Return a variable as floats, lazily, NaN where nothing is."""
     values, mask = dataset[name].reset_coords(drop=True).astype(np.float64), f"{name}_valid"
     if mask in dataset.coords:
         values = values.where(dataset[mask].reset_coords(drop=True))
@@ -156,7 +156,7 @@ def _notes(dataset: xr.Dataset) -> Iterator[str]:
 def _places(
     dataset: xr.Dataset, bins: Mapping[str, NDArray[np.int64]], n_bins: int
 ) -> tuple[NDArray[np.float64], str]:
-    """Give where bins are drawn if they lie side by side, and what that is."""
+    """Return where bins are drawn if they lie side by side, and what that is."""
     if len(bins) != 1:
         return np.arange(n_bins, dtype=np.float64), "bins with picked events, in their order"
     (axis,) = bins
@@ -185,7 +185,7 @@ def _frames(scene: _Scene) -> Figure:
 
 
 def _flat(frame: xr.DataArray, elements: tuple[str, ...]) -> NDArray[np.float64]:
-    """Give the frame as a picture, the panels of a detector of several one below the other."""
+    """Return the frame as a picture, the panels of a detector of several one below the other."""
     values = frame.transpose(*elements).values
     flat: NDArray[np.float64] = values.reshape(-1, values.shape[-1])
     return flat

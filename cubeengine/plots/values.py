@@ -48,7 +48,7 @@ class Drawable:
 
 
 def axes_of(dataset: xr.Dataset) -> tuple[str, ...]:
-    """Give the names of the binned axes of a cube."""
+    """Return the names of the binned axes of a cube."""
     return tuple(str(dim) for dim in dataset["n_events"].dims if dim != SELECTION)
 
 
@@ -85,7 +85,7 @@ def _ranges(numbers: Sequence[str]) -> str:
 
 
 def axis_span(dataset: xr.Dataset, axis: str) -> tuple[str, str]:
-    """Give where an axis begins and ends, as text: its edges; of stacked runs the first and the last."""
+    """Return where an axis begins and ends, as text: its edges; of stacked runs the first and the last."""
     if axis == RUN and is_stack(dataset):
         return str(dataset[axis].values[0]), str(dataset[axis].values[-1])
     bounds = dataset.variables.get(f"{axis}_bnds")
@@ -108,7 +108,7 @@ def display_unit(values: ArrayLike, unit: str) -> tuple[str, float]:
 
 
 def axes_for_display(dataset: xr.Dataset) -> xr.Dataset:
-    """Give a cube whose axes have the units that they are shown in: only for pictures and text."""
+    """Return a cube whose axes have the units that they are shown in: only for pictures and text."""
     for axis in axes_of(dataset):
         unit = str(dataset[axis].attrs.get("units", "")) if axis in dataset.coords else ""
         names = [name for name in (axis, f"{axis}_bnds") if name in dataset.variables]
@@ -128,7 +128,7 @@ def axes_for_display(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def default_signal(dataset: xr.Dataset) -> str:
-    """Give the first signal that is no axis, or else the first.
+    """Return the first signal that is no axis, or else the first.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def default_signal(dataset: xr.Dataset) -> str:
 
 
 def element_dims(dataset: xr.Dataset, signal: str) -> tuple[str, ...]:
-    """Give the dimensions of one event's value of a signal."""
+    """Return the dimensions of one event's value of a signal."""
     leading = dataset["n_events"].dims
     return tuple(str(dim) for dim in dataset[f"{signal}_mean"].dims if dim not in leading)
 
@@ -212,7 +212,7 @@ def mean_over_elements(dataset: xr.Dataset, signal: str) -> xr.Dataset:
 
 
 def field_of(dataset: xr.Dataset, signal: str) -> str:
-    """Give the name users know a signal by."""
+    """Return the name users know a signal by."""
     return str(dataset[f"{signal}_mean"].attrs.get("field", signal))
 
 

@@ -60,7 +60,7 @@ class FrozenMap(Mapping[str, V]):
 
 
 def printable_text(value: object) -> str:
-    """Give a text without blanks around it; raise SpecError if it is none, empty, or not printable."""
+    """Return a text without blanks around it; raise SpecError if it is none, empty, or not printable."""
     if not isinstance(value, str):
         raise SpecError(f"must be text, but is {kind_of(value)}")
     text = value.strip()
@@ -102,7 +102,7 @@ class _SpecMeta(ModelMetaclass):
 
 
 def _named(cls: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the value without a name its name; raise SpecError with the right call where there are more."""
+    """Return the value without a name its name; raise SpecError with the right call where there are more."""
     first: str = cls.positional or cls.shorthand
     if first in kwargs:
         raise SpecError(f"{cls.__name__}: {first!r} is given twice, once without its name and once with it")
@@ -158,7 +158,7 @@ class Model(BaseModel, metaclass=_SpecMeta):
             raise spec_error(problems_of(err), cls.__name__) from None
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Give what is set, for the representation."""
+        """Return what is set, for the representation."""
         return ((name, value) for name, value in super().__repr_args__() if value is not None)
 
     @model_validator(mode="wrap")
@@ -192,11 +192,11 @@ class Model(BaseModel, metaclass=_SpecMeta):
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
-        """Give the keys as they stand in YAML."""
+        """Return the keys as they stand in YAML."""
         return tuple(info.alias or name for name, info in cls.model_fields.items())
 
     def to_plain(self) -> Any:
-        """Give plain data for YAML, without what is default, in the shortest form."""
+        """Return plain data for YAML, without what is default, in the shortest form."""
         plain = {
             info.alias or name: _plain(getattr(self, name))
             for name, info in type(self).model_fields.items()

@@ -75,7 +75,7 @@ def in_order(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
-    """Give the problems that a validation error holds; their paths are those of the model."""
+    """Return the problems that a validation error holds; their paths are those of the model."""
     return [Problem(tuple(detail["loc"]), explain_type(detail)) for detail in error.errors(include_url=False)]
 
 
@@ -130,7 +130,7 @@ def spec_error(problems: Sequence[Problem], name: str = "") -> SpecError:
 
 
 def problems_in(error: SpecError) -> list[Problem]:
-    """Give the problems that an error lists; itself as one where it lists none."""
+    """Return the problems that an error lists; itself as one where it lists none."""
     return [one for one in error.problems if isinstance(one, Problem)] or [Problem((), str(error))]
 
 

@@ -37,7 +37,7 @@ _MAX_FIELD_NAME = 300
 
 
 def check_name(name: str) -> str:
-    """Give the name back if it may be the name of a cube, a selection, a signal.
+    """Return the name if it may be the name of a cube, a selection, a signal.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def check_name(name: str) -> str:
 
 
 def check_field_name(name: str) -> str:
-    """Give the name back if it can be that of a field; backticks around it are taken off."""
+    """Return the name if it can be that of a field; backticks around it are taken off."""
     bare = name[1:-1] if len(name) > 2 and name[0] == name[-1] == "`" else name
     if "`" in bare or len(bare) > _MAX_FIELD_NAME:
         raise SpecError(f"{name[:80]!r} is not the name of a field; write an expression under `derive`")
@@ -61,7 +61,7 @@ def check_field_name(name: str) -> str:
 
 
 def check_unit(text: object) -> str:
-    """Give the unit back if it is known; "" is dimensionless."""
+    """Return the unit if it is known; "" is dimensionless."""
     if not isinstance(text, str):
         raise SpecError(f"must be a unit such as 'ps', but is {kind_of(text)}")
     parse_unit(text)
@@ -118,7 +118,7 @@ def read_bound(value: object) -> int | float | Quantity | Percentile:
 
 
 def amount_in(value: float | Quantity, unit: str | None, what: str) -> float:
-    """Give an amount as a number in a unit; a number without a unit is in that unit already.
+    """Return an amount as a number in a unit; a number without a unit is in that unit already.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def amount_in(value: float | Quantity, unit: str | None, what: str) -> float:
 
 
 def variable_name(field: str) -> str:
-    """Give the name of a field in the cube: `/` becomes `__`.
+    """Return the name of a field in the cube: `/` becomes `__`.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def variable_name(field: str) -> str:
 
 
 def is_variable_name(name: str) -> bool:
-    """Tell whether a name may be that of an array in a store."""
+    """Return whether a name may be that of an array in a store."""
     return _VARIABLE.fullmatch(name) is not None
 
 

@@ -73,7 +73,7 @@ class Binning:
 
 
 def _span(name: str, run: Run, spec: CubeSpec, nodes: Sequence[Node]) -> tuple[Any, Any]:
-    """Give the smallest and the largest value of the events that any of the selections keeps."""
+    """Return the smallest and the largest value of the events that any of the selections keeps."""
     run.field(name).require_event()
     if shape := run.fields[name].shape:
         raise SpecError(f"the axis {name!r} has shape {shape} per event, but needs one number; derive one")
@@ -114,7 +114,7 @@ def axes_of(
 
 
 def cube_name(axes: Sequence[Axis]) -> str:
-    """Give the name of a cube without one: that of its first axis, as it can stand in a file name."""
+    """Return the name of a cube without one: that of its first axis, as it can stand in a file name."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", axes[0].name or axes[0].field)[:64] if axes else "average"
     return name if NAME.fullmatch(name) else "cube"
 

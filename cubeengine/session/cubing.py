@@ -39,7 +39,7 @@ class Cubing(RunView):
 
     @abstractmethod
     def node(self, select: object = None) -> Node:
-        """Give what a selection asks of events."""
+        """Return what a selection asks of events."""
 
     def cube(
         self,
@@ -141,7 +141,7 @@ class Cubing(RunView):
         memory: str | int | None,
         binning: Mapping[str, Any],
     ) -> tuple[Run, CubeSpec]:
-        """Give the spec that is asked for, and the run it is for."""
+        """Return the spec that is asked for, and the run it is for."""
         chosen = named_selections(self._keeper.notes.spec, select)
         nodes = [self.node(name) for name in chosen] or [self.node()]
         found = axes_of(axes, Binning.of(binning), self.run, self._keeper.notes.spec, nodes)
@@ -156,7 +156,7 @@ class Cubing(RunView):
         return self._with_file(spec)
 
     def to_yaml(self, path: str | Path | None = None, *, overwrite: bool = False) -> str:
-        """Give the spec of the last cube, or of what was told so far, as `cubeengine run` accepts it.
+        """Return the spec of the last cube, or of what was told so far, as `cubeengine run` accepts it.
 
         After `pick` it is that of the picked events, for `cubeengine pick`.
 

@@ -68,7 +68,7 @@ def _plain(data: SessionData) -> xr.Dataset:
 
 
 def _as_given(values: Mapping[Any, Any], assigned: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Give what was assigned, each with its own coordinates: a dataset has but one `valid` for all."""
+    """Return what was assigned, each with its own coordinates: a dataset has but one `valid` for all."""
     return {
         str(name): value if isinstance(value, xr.DataArray) else _bare(assigned, name)
         for name, value in values.items()
@@ -81,7 +81,7 @@ def _bare(dataset: xr.Dataset, name: Any) -> xr.DataArray:
 
 
 def new_variables(before: xr.Dataset, after: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Give the variables of a dataset that another one does not have, or has with other values."""
+    """Return the variables of a dataset that another one does not have, or has with other values."""
     return {str(name): _bare(after, name) for name in after.data_vars if _is_new(before, after, name)}
 
 

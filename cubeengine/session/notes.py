@@ -47,7 +47,7 @@ class Notes:
     aside: Mapping[str, Mapping[str, Any]] = field(default_factory=FrozenMap)
 
     def with_spec(self, **parts: Any) -> Notes:
-        """Give the same notes with some parts of the spec replaced.
+        """Return the same notes with some parts of the spec replaced.
 
         Raises
         ------
@@ -57,11 +57,11 @@ class Notes:
         return replace(self, spec=changed_spec(self.spec, **parts))
 
     def with_variable(self, name: str, column: Column) -> Notes:
-        """Give the same notes with an array, in place of one of that name."""
+        """Return the same notes with an array, in place of one of that name."""
         return replace(self, variables=FrozenMap({**self.variables, name: column}))
 
     def without(self, name: str) -> Notes:
-        """Give the same notes without a variable, given or derived, and its unit."""
+        """Return the same notes without a variable, given or derived, and its unit."""
         spec, gone = self.spec, {name}
         kept = replace(self, variables=FrozenMap(_but(self.variables, gone)))
         return kept.with_spec(derive=_but(spec.derive, gone), units=_but(spec.units, gone))
@@ -79,11 +79,11 @@ class Notes:
         return not any(parts)
 
     def holds_arrays_of(self, other: Notes) -> bool:
-        """Tell whether the arrays of other notes are here as well, the very same."""
+        """Return whether the arrays of other notes are here as well, the very same."""
         return all(self.variables.get(name) is column for name, column in other.variables.items())
 
     def extends(self, other: Notes) -> bool:
-        """Tell whether all values that were computed under other notes are the same under these."""
+        """Return whether all values that were computed under other notes are the same under these."""
         mine, others = self.spec, other.spec
         same_run = (mine.run, mine.missing) == (others.run, others.missing)
         return (
@@ -109,7 +109,7 @@ def _holds(whole: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
 
 
 def changed_spec(spec: CubeSpec, **parts: Any) -> CubeSpec:
-    """Give a spec with some parts replaced, checked as a whole, in the same folder."""
+    """Return a spec with some parts replaced, checked as a whole, in the same folder."""
     values = {name: getattr(spec, name) for name in type(spec).model_fields}
     try:
         return type(spec).model_validate({**values, **parts}).at(spec.folder)

@@ -27,7 +27,7 @@ def run_spec(run: Run) -> RunSpec:
 
 
 def _files(run: Run) -> tuple[Path | None, Path | None]:
-    """Give the smallData file, and the raw file or the directory of several."""
+    """Return the smallData file, and the raw file or the directory of several."""
     source = run.source
     if isinstance(source, JoinedSource):
         return source.smalldata.files[0].path, _raw([file.path for file in source.raw.files])

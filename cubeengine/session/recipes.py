@@ -9,12 +9,12 @@ from cubeengine.spec.derived import Derived
 
 
 def is_recipe(value: object) -> bool:
-    """Tell whether a value says how a variable is computed, rather than being its values."""
+    """Return whether a value says how a variable is computed, rather than being its values."""
     return isinstance(value, str | Model) or (isinstance(value, dict) and bool(value))
 
 
 def as_derived(value: object) -> Derived:
-    """Give a formula, a recipe such as `DelayRecipe`, or plain data as a derived variable of a spec.
+    """Return a formula, a recipe such as `DelayRecipe`, or plain data as a derived variable of a spec.
 
     Raises
     ------

@@ -75,7 +75,7 @@ class Opened:
 
 
 def places(run: Run) -> tuple[Path, ...]:
-    """Give the places for the file of a run's session, best first; none for a run in memory."""
+    """Return the places for the file of a run's session, best first; none for a run in memory."""
     files = leading_files(run.source)
     if not files:
         return ()
@@ -173,7 +173,7 @@ def _ways(sameness: Sameness) -> str:
 def _restored(
     run: Run, fresh: Notes, saved: SavedVariables, arrays: Mapping[str, Column]
 ) -> tuple[Notes, tuple[str, ...]]:
-    """Give notes with what fits the run as it is open now; what does not is put aside."""
+    """Return notes with what fits the run as it is open now; what does not is put aside."""
     kept = json.loads(saved.texts.get(ASIDE, "{}"))
     plain = _with_aside(CubeSpec.loads(saved.texts[SPEC]).to_dict(), kept) if SPEC in saved.texts else {}
     own = fresh.spec.to_dict()
@@ -260,7 +260,7 @@ def _keep_aside(path: Path) -> Path:
 
 
 def free_name(path: Path) -> Path:
-    """Give a name beside a session's file that is not taken: `run.1.session.nc`."""
+    """Return a name beside a session's file that is not taken: `run.1.session.nc`."""
     stem = path.name.removesuffix(SUFFIX)
     names = (path.with_name(f"{stem}.{number}{SUFFIX}") for number in range(1, 10_000))
     return next(name for name in names if not name.exists())

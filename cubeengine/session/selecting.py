@@ -46,7 +46,7 @@ def selection_of(members: Sequence[object], parts: dict[str, Any]) -> Selection:
 
 
 def selection_node(spec: CubeSpec, run: Run, select: object) -> Node:
-    """Give what a selection asks of events.
+    """Return what a selection asks of events.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def named_selections(spec: CubeSpec, select: object) -> list[str]:
 
 
 def named_selection(spec: CubeSpec, name: str) -> str:
-    """Give the name back if there is such a selection.
+    """Return the name if there is such a selection.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def named_selection(spec: CubeSpec, name: str) -> str:
 
 
 def mask_of(run: Run, node: Node) -> xr.DataArray:
-    """Give which events a selection keeps: those of which it is certainly true."""
+    """Return which events a selection keeps: those of which it is certainly true."""
     kept = np.asarray(run.states(node) == states.TRUE)
     return xr.DataArray(kept, dims="event", coords=event_coords(run), name="selected")
 

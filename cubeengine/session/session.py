@@ -303,11 +303,11 @@ class Session(Cubing, Looking):
             raise SpecError(f"selection {name!r} is still used: {err}", err.problems) from err
 
     def node(self, select: object = None) -> Node:
-        """Give what a selection asks of events; see `selecting.selection_node`."""
+        """Return what a selection asks of events; see `selecting.selection_node`."""
         return with_numbers(self._run, selection_node(self.notes.spec, self._base, select))
 
     def mask(self, select: object = None) -> xr.DataArray:
-        """Give which events a selection keeps, as booleans over `event`.
+        """Return which events a selection keeps, as booleans over `event`.
 
         Parameters
         ----------
@@ -385,7 +385,7 @@ class Session(Cubing, Looking):
         self._base, self._run, self._data, self._keeper.notes = base, run, None, notes
 
     def _known(self, name: str) -> str:
-        """Give the name of a field as the run has it; one it does not have is told by the check."""
+        """Return the name of a field as the run has it; one it does not have is told by the check."""
         return self.fields.resolve(name) if name in self.fields else name
 
 
@@ -397,7 +397,7 @@ def _instead(name: str) -> str:
 
 
 def _runs_of(opened: Run, notes: Notes) -> tuple[Run, Run]:
-    """Give the run with the arrays that were given, as a plan wants it, and with all that was added."""
+    """Return the run with the arrays that were given, as a plan wants it, and with all that was added."""
     base = opened.with_columns(notes.variables)
     check_against(notes.spec, base)
     run, units = add_derived(with_declared(chosen_events(base, notes.spec), notes.spec), notes.spec)

@@ -25,7 +25,7 @@ SHOWN = 12
 
 
 def summary(session: Session) -> list[Line]:
-    """Give what the run is, and what was added and selected, as titles and texts."""
+    """Return what the run is, and what was added and selected, as titles and texts."""
     run, notes = session.run, session.notes
     lines = [tuple(line.split(maxsplit=1)) for line in repr(run).splitlines()]
     found: list[Line] = [(title, text) for title, text in lines]
@@ -43,12 +43,12 @@ def summary(session: Session) -> list[Line]:
 
 
 def summary_text(session: Session) -> str:
-    """Give the summary for a terminal."""
+    """Return the summary for a terminal."""
     return text_of(summary(session))
 
 
 def summary_html(session: Session) -> str:
-    """Give the summary for a notebook."""
+    """Return the summary for a notebook."""
     rows = "".join(
         f"<tr><th>{escape(title)}</th><td>{escape(text)}</td></tr>" for title, text in summary(session)
     )
@@ -90,7 +90,7 @@ def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[
 
 
 def _is_same(before: Notes, after: Notes, name: str) -> bool:
-    """Tell whether a variable has the same values, or the same recipe."""
+    """Return whether a variable has the same values, or the same recipe."""
     if name in before.variables and name in after.variables:
         return _equal(before.variables[name], after.variables[name])
     recipe = before.spec.derive.get(name)

@@ -66,7 +66,7 @@ class Reader(Protocol):
         """
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
 
 
 class Source(Protocol):
@@ -100,7 +100,7 @@ class Source(Protocol):
         """Read a field for some events (numbers in time order), or for all; run-level fields whole."""
 
     def reader(self, name: str) -> Reader:
-        """Give the reader of an event field, to be used by tasks."""
+        """Return the reader of an event field, to be used by tasks."""
 
     def leading_zero_rows(self, name: str) -> int:
         """Count the rows of zeros before an event field's first other value: they may be missing marks.
@@ -115,7 +115,7 @@ class Source(Protocol):
         """Describe the detector that an event field comes from; None where the source does not know."""
 
     def aligned(self, group: str) -> Source:
-        """Give the events of an align group as a source of its own."""
+        """Return the events of an align group as a source of its own."""
 
     def with_missing(self, marks: Mapping[str, Marks]) -> Source:
         """Return the same source with more values counted as missing: field -> marks.

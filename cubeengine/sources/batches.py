@@ -50,7 +50,7 @@ class Batch:
     n_units: int
 
     def pairs(self) -> Iterator[tuple[int, int]]:
-        """Give number and slot of every unit."""
+        """Return number and slot of every unit."""
         for first, count, slot in zip(
             self.first.tolist(), self.count.tolist(), self.slot.tolist(), strict=True
         ):
@@ -83,13 +83,13 @@ def batches(rows: IntArray, *, unit: int = 1, capacity: int, reach: int = 1) -> 
 
 
 def units_per_block(block_nbytes: int, row_nbytes: int, *, unit: int = 1) -> int:
-    """Give how many units of `unit` rows make a block: at least one."""
+    """Return how many units of `unit` rows make a block: at least one."""
     fitting = block_nbytes // max(row_nbytes * unit, 1)
     return max(min(fitting, MAX_UNITS, MAX_ROWS // unit), 1)
 
 
 def buffer_units(rows: IntArray, per_block: int, *, unit: int = 1) -> int:
-    """Give the units of a buffer for these rows: those of a block, or fewer where fewer are wanted."""
+    """Return the units of a buffer for these rows: those of a block, or fewer where fewer are wanted."""
     if len(rows) == 0:
         return 1
     first, last = int(rows[0]), int(rows[-1])
@@ -118,7 +118,7 @@ def _next_batch(rows: IntArray, start: int, unit: int, capacity: int, reach: int
 
 
 def element_range(elements: slice, n_elements: int) -> tuple[int, int]:
-    """Give first and last + 1 of a range of elements.
+    """Return first and last + 1 of a range of elements.
 
     Raises
     ------

@@ -154,7 +154,7 @@ def _chunk_index(stored: Stored, dataset: Any) -> tuple[IntArray, IntArray, Any]
 
 
 def _never_written(offsets: IntArray, chunk_rows: int, n_rows: int) -> IntArray:
-    """Give the ranges of rows whose chunk is not in the file."""
+    """Return the ranges of rows whose chunk is not in the file."""
     lacking = np.concatenate(([False], offsets < 0, [False]))
     edges = np.flatnonzero(np.diff(lacking.astype(np.int8))).reshape(-1, 2)
     ranges: IntArray = np.minimum(edges * chunk_rows, n_rows)

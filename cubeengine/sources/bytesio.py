@@ -55,7 +55,7 @@ class Segments:
     place: IntArray
 
     def merged(self) -> Segments:
-        """Give the same with ranges that adjoin in file and buffer made one."""
+        """Return the same with ranges that adjoin in file and buffer made one."""
         if len(self.offset) < 2:
             return self
         apart = np.diff(self.offset) != self.size[:-1]
@@ -130,7 +130,7 @@ class SegmentReader:
         self._read_groups(pieces.pieces, pieces.first[:n], pieces.count[:n], offset, pieces.size[:n])
 
     def _pieces(self, segments: Segments, gap: IntArray, buffer: NDArray[np.uint8]) -> NDArray[np.uint64]:
-        """Give address and size of every segment, and of every gap behind one (empty if not read)."""
+        """Return address and size of every segment, and of every gap behind one (empty if not read)."""
         pieces = np.empty((len(segments.offset), 2, 2), np.uint64)
         pieces[:, 0, 0] = buffer.ctypes.data + segments.place
         pieces[:, 0, 1] = segments.size
@@ -169,7 +169,7 @@ def _view(address: int, size: int) -> memoryview:
 
 
 def _after(views: Sequence[memoryview], nbytes: int) -> list[memoryview]:
-    """Give the views without their first bytes."""
+    """Return the views without their first bytes."""
     rest = []
     for view in views:
         if nbytes < len(view):

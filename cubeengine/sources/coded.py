@@ -29,7 +29,7 @@ _INFLATER_NBYTES = 160 * 1024
 
 @cache
 def inflating() -> Any:
-    """Give the module that inflates fastest: python-isal where it is installed, else zlib.
+    """Return the module that inflates fastest: python-isal where it is installed, else zlib.
 
     Both give the same bytes and refuse the same streams. Measured on chunks of ten uint16 frames of
     512 x 1024 pixels, one core: zlib 0.4 GB/s (shuffled 0.27), isal 0.7 GB/s (shuffled 0.68).
@@ -103,7 +103,7 @@ class CodedReader:
                 yield Block(data, batch.start, batch.stop, batch.take)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
         capacity = self._capacity(n_elements, block_nbytes)
         kept = capacity * self.chunk_rows * n_elements * self.stored.itemsize
         # An inflater holds its output twice when it puts it together; parts of rows are cut out of a third.

@@ -67,7 +67,7 @@ def _span(elements: IntArray | None) -> tuple[slice, slice | IntArray]:
 
 
 def taken(block: Block) -> NDArray[Any]:
-    """Give the rows of a block in the order they were asked for; no copy where that is how they lie."""
+    """Return the rows of a block in the order they were asked for; no copy where that is how they lie."""
     n = block.stop - block.start
     if n == len(block.data) and bool((block.take == np.arange(n)).all()):
         return block.data

@@ -27,7 +27,7 @@ def find_groups(found: Mapping[str, Stored]) -> dict[str, Stored]:
 
 
 def group_of(name: str, groups: Mapping[str, object]) -> str:
-    """Give the innermost align group a field is in; "" for the run's own."""
+    """Return the innermost align group a field is in; "" for the run's own."""
     above = name
     while "/" in above:
         above = above.rsplit("/", 1)[0]
@@ -113,7 +113,7 @@ def is_length(name: str) -> bool:
 
 
 def lengths_of(name: str, found: Mapping[str, object]) -> str:
-    """Give the field with the lengths of a ragged one; "" where there is none."""
+    """Return the field with the lengths of a ragged one; "" where there is none."""
     parts = name.split("/")
     for depth, part in enumerate(parts, start=1):
         lengths = "/".join(parts[:depth]) + "_len"

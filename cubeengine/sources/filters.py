@@ -62,7 +62,7 @@ _UNSHUFFLE: dict[int, Any] = {2: _unshuffle2, 4: _unshuffle4, 8: _unshuffle8}
 
 
 def fletcher32(content: Bytes) -> int:
-    """Give the checksum as HDF5 computes it.
+    """Return the checksum as HDF5 computes it.
 
     References
     ----------

@@ -103,13 +103,13 @@ _MEANINGS = (
 
 
 def filter_numbers(dataset: Any) -> tuple[int, ...]:
-    """Give the filters of a dataset (low-level identifier), in the order of writing."""
+    """Return the filters of a dataset (low-level identifier), in the order of writing."""
     creation = dataset.get_create_plist()
     return tuple(creation.get_filter(number)[0] for number in range(creation.get_nfilters()))
 
 
 def codec_names(filters: tuple[int, ...]) -> tuple[str, ...]:
-    """Give the names of filters."""
+    """Return the names of filters."""
     return tuple(CODECS.get(number, f"filter {number}") for number in filters)
 
 

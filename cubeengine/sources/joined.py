@@ -28,7 +28,7 @@ class Matching(Protocol):
     """A source that serves the events of another one itself, without a reader around its reader."""
 
     def matched_reader(self, name: str, match: IntArray) -> Reader:
-        """Give a reader whose row i is row `match[i]` of the field; missing where that is -1."""
+        """Return a reader whose row i is row `match[i]` of the field; missing where that is -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Join:
 
     @property
     def facts(self) -> dict[str, int]:
-        """Give the counts as plain data."""
+        """Return the counts as plain data."""
         counts = {"matched": self.matched, "only_smalldata": self.only_smalldata, "only_raw": self.only_raw}
         return counts | ({"ambiguous": self.ambiguous} if self.ambiguous else {})
 
@@ -98,7 +98,7 @@ def match_times(wanted: NDArray[np.uint64], there: NDArray[np.uint64]) -> tuple[
 
 
 def _places(times: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> tuple[IntArray, IntArray]:
-    """Give the first place of each wanted time among rising times, and how often it is there."""
+    """Return the first place of each wanted time among rising times, and how often it is there."""
     first = np.arange(len(times)) if times is wanted else np.searchsorted(times, wanted, "left")
     if len(times) and bool((times[1:] > times[:-1]).all()):
         return first, (times[np.minimum(first, len(times) - 1)] == wanted).astype(np.int64)
@@ -200,7 +200,7 @@ class JoinedSource:
         return read_column(self.reader(name), rows_of(events, self.rows, self.n_events))
 
     def reader(self, name: str) -> Reader:
-        """Give the reader of an event field, whose rows are those of smallData."""
+        """Return the reader of an event field, whose rows are those of smallData."""
         if name not in self.raw_names:
             return self._of_smalldata(name).reader(name)
         if name not in self._readers:
@@ -220,7 +220,7 @@ class JoinedSource:
         return self.raw.leading_zero_rows(raw)
 
     def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
-        """Give the coordinates known for the element dimensions of a field."""
+        """Return the coordinates known for the element dimensions of a field."""
         raw = self.raw_names.get(name)
         return self._of_smalldata(name).coordinates(name) if raw is None else self.raw.coordinates(raw)
 
@@ -230,7 +230,7 @@ class JoinedSource:
         return self._of_smalldata(name).detector(name) if raw is None else self.raw.detector(raw)
 
     def aligned(self, group: str) -> JoinedSource:
-        """Give the events of an align group of smallData, joined with the raw ones of the same time."""
+        """Return the events of an align group of smallData, joined with the raw ones of the same time."""
         return join_sources(self.smalldata.aligned(group), self.raw)
 
     def doubtful_marks(self, name: str) -> Mapping[int, np.dtype[Any]]:

@@ -111,7 +111,7 @@ def event_groups(found: Mapping[str, Stored], packed: NDArray[np.uint64]) -> dic
 
 
 def _is_apart(stored: Stored, packed: NDArray[np.uint64]) -> bool:
-    """Tell whether times of events are stored that are not, row by row, those of the run."""
+    """Return whether times of events are stored that are not, row by row, those of the run."""
     try:
         reader = build_reader(stored)
     except (SourceFormatError, MissingExtra):
@@ -133,7 +133,7 @@ def _is_apart(stored: Stored, packed: NDArray[np.uint64]) -> bool:
 
 
 def _are_times(times: NDArray[np.uint64], packed: NDArray[np.uint64]) -> bool:
-    """Tell whether numbers are packed times from about when the run was taken."""
+    """Return whether numbers are packed times from about when the run was taken."""
     seconds, nanoseconds = (times >> np.uint64(32)).astype(np.int64), times & np.uint64(2**32 - 1)
     taken = (packed >> np.uint64(32)).astype(np.int64)
     first, last = (taken.min(), taken.max()) if len(taken) else (1, 2**32)

@@ -66,7 +66,7 @@ class LibraryReader:
                 yield Block(np.ascontiguousarray(data[:, first:stop]), batch.start, batch.stop, batch.take)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
         capacity, width = self._capacity(block_nbytes), math.prod(self.shape)
         copied = n_elements if n_elements < width else 0
         # HDF5 holds a chunk raw, and again between its filters.

@@ -58,7 +58,7 @@ def _is_under(path: Path, homes: list[Path]) -> bool:
 
 
 def read_link(group: h5py.Group, leaf: str) -> tuple[str, tuple[str, ...]]:
-    """Give the kind of a link and where it leads, without following it.
+    """Return the kind of a link and where it leads, without following it.
 
     Returns
     -------

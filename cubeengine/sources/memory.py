@@ -89,7 +89,7 @@ class ArrayReader:
         return array_blocks(self.array, self.valid, rows, elements, block_nbytes)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds beside the array itself."""
+        """Return the most memory that `blocks` holds beside the array itself."""
         return _array_memory(n_elements, self.dtype.itemsize, block_nbytes)
 
 
@@ -129,7 +129,7 @@ class NpyReader:
         return array_blocks(_mapped(self.path), valid, rows, elements, block_nbytes)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time, mapped pages left out."""
+        """Return the most memory that `blocks` holds at a time, mapped pages left out."""
         return _array_memory(n_elements, self.dtype.itemsize, block_nbytes)
 
 
@@ -214,13 +214,13 @@ class MemorySource:
         return to_datetime(self.timestamps, UNIX_EPOCH)
 
     def read(self, name: str, events: IntArray | slice | None = None) -> Column:
-        """Give a field for some events (numbers in time order), or for all; run-level fields whole."""
+        """Return a field for some events (numbers in time order), or for all; run-level fields whole."""
         if name in self.run_level:
             return Column(self.run_level[name])
         return read_column(self.reader(name), self._rows_of(events))
 
     def reader(self, name: str) -> Reader:
-        """Give the reader of an event field.
+        """Return the reader of an event field.
 
         Raises
         ------
@@ -245,11 +245,11 @@ class MemorySource:
         return leading_zeros(self.reader(name), self.n_events)
 
     def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
-        """Give the coordinates of element dimensions that were told."""
+        """Return the coordinates of element dimensions that were told."""
         return self.element_coordinates.get(name, {})
 
     def detector(self, name: str) -> DetectorInfo | None:  # noqa: ARG002 - none of its fields has one
-        """Give None: only raw data describe their detectors."""
+        """Return None: only raw data describe their detectors."""
         return None
 
     def aligned(self, group: str) -> MemorySource:

@@ -63,7 +63,7 @@ class PiecewiseReader:
                 yield replace(block, start=block.start + begin, stop=block.stop + begin)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
         absent = n_elements * self.dtype.itemsize + _ABSENT_ROWS * 9
         return max([absent, *(reader.memory_nbytes(n_elements, block_nbytes) for reader in self.readers)])
 
@@ -79,7 +79,7 @@ def absent_blocks(n_rows: int, n_elements: int, dtype: np.dtype[Any]) -> Iterato
 
 
 def without_rows(reader: Reader, absent: BoolArray | IntArray, n_rows: int) -> Reader:
-    """Give the same rows with some of them missing.
+    """Return the same rows with some of them missing.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class MatchedReader:
                 yield replace(block, start=block.start + int(run[0]), stop=block.stop + int(run[0]))
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
         absent = n_elements * self.dtype.itemsize + _ABSENT_ROWS * 9
         index = len(self.match) * 40
         return max(absent, self.reader.memory_nbytes(n_elements, block_nbytes)) + index
@@ -198,12 +198,12 @@ class WideReader:
             yield replace(block, data=wide[:n_rows])
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
         stored = self.reader.memory_nbytes(n_elements, self._narrow_nbytes(block_nbytes))
         return stored + stored * self.dtype.itemsize // self.reader.dtype.itemsize
 
     def _narrow_nbytes(self, block_nbytes: int) -> int:
-        """Give the bytes as stored of a block that has `block_nbytes` in memory."""
+        """Return the bytes as stored of a block that has `block_nbytes` in memory."""
         return block_nbytes * self.reader.dtype.itemsize // self.dtype.itemsize
 
 
@@ -250,7 +250,7 @@ class ConvertedReader:
             yield replace(block, data=np.ascontiguousarray(data), valid=valid)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
         n_read = math.prod(self.shape) if self._loses_nan else n_elements
         stored = self.reader.memory_nbytes(n_read, self._read_nbytes(block_nbytes))
         return stored + 3 * max(stored, stored * self.dtype.itemsize // self.reader.dtype.itemsize)
@@ -261,7 +261,7 @@ class ConvertedReader:
         return self.reader.dtype.kind == "f" and self.stored.kind != "f"
 
     def _read_nbytes(self, block_nbytes: int) -> int:
-        """Give the bytes as stored of a block that has `block_nbytes` in memory at most."""
+        """Return the bytes as stored of a block that has `block_nbytes` in memory at most."""
         return (
             block_nbytes * self.reader.dtype.itemsize // max(self.dtype.itemsize, self.reader.dtype.itemsize)
         )
@@ -316,7 +316,7 @@ class UnmarkedReader:
             yield replace(block, data=np.where(found, block.data.dtype.type(np.nan), block.data))
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
         needed = self.reader.memory_nbytes(n_elements, block_nbytes)
         return 2 * needed + 2 * needed // self.dtype.itemsize  # the copy, and two masks
 
@@ -360,7 +360,7 @@ class MarkedReader:
             yield block
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
         needed = self.reader.memory_nbytes(n_elements, block_nbytes) + 10 * LOOK_ELEMENTS
         if n_elements < math.prod(self.shape):
             needed += self.reader.memory_nbytes(n_elements, min(block_nbytes, _AGAIN_NBYTES))

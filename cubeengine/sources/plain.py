@@ -68,7 +68,7 @@ class PlainReader:
             yield from read(SegmentReader(self.file, descriptor), rows, first, stop, block_nbytes)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
         part, row = n_elements * self.stored.itemsize, max(self._row_nbytes, 1)
         read = row if self._reads_whole_rows(n_elements) else max(part, 1)
         n_rows = units_per_block(block_nbytes, read)
@@ -91,7 +91,7 @@ class PlainReader:
             yield Block(buffer.native(batch.n_units, part), batch.start, batch.stop, batch.take)
 
     def _scattered(self, rows: IntArray) -> bool:
-        """Tell whether rows are large and mostly apart, so that a read for each costs no more."""
+        """Return whether rows are large and mostly apart, so that a read for each costs no more."""
         if self._row_nbytes < GAP_NBYTES:
             return False
         step = np.diff(rows)
@@ -138,7 +138,7 @@ class _Buffer:
         self.bytes = self._rows.reshape(-1).view(np.uint8)
 
     def native(self, n_rows: int, part: slice | None = None) -> NDArray[Any]:
-        """Give the rows in native byte order, or some of their columns."""
+        """Return the rows in native byte order, or some of their columns."""
         rows = self._rows[:n_rows]
         if part is not None:
             rows = np.ascontiguousarray(rows[:, part])

@@ -59,7 +59,7 @@ def open_raw(paths: Path | Sequence[Path], run: RunId | None = None) -> Source:
 
 
 def is_raw(path: Path) -> bool:
-    """Tell whether a file, which need not be there, is one of raw data of LCLS-II (xtc2)."""
+    """Return whether a file, which need not be there, is one of raw data of LCLS-II (xtc2)."""
     if ".xtc2" in path.suffixes:
         return True
     try:
@@ -69,7 +69,7 @@ def is_raw(path: Path) -> bool:
 
 
 def raw_files(folder: Path) -> list[Path]:
-    """Give the raw files (xtc2) of a directory, those being written included, and its smd files."""
+    """Return the raw files (xtc2) of a directory, those being written included, and its smd files."""
     places = [folder, folder / "smalldata"]
     try:
         found = [path for place in places if place.is_dir() for path in place.iterdir()]

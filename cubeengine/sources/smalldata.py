@@ -149,7 +149,7 @@ class SmallDataSource:
         return column
 
     def reader(self, name: str) -> Reader:
-        """Give the reader of an event field, to be used by tasks.
+        """Return the reader of an event field, to be used by tasks.
 
         Raises
         ------
@@ -169,15 +169,15 @@ class SmallDataSource:
         return int((ranges[:, 1] - ranges[:, 0]).sum())
 
     def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
-        """Give the coordinates the file knows for element dimensions."""
+        """Return the coordinates the file knows for element dimensions."""
         return element_coordinates(self._info(name), self.fields, self._read_whole)
 
     def detector(self, name: str) -> DetectorInfo | None:  # noqa: ARG002 - none of its fields has one
-        """Give None: only raw data describe their detectors."""
+        """Return None: only raw data describe their detectors."""
         return None
 
     def aligned(self, group: str) -> SmallDataSource:
-        """Give the events of an align group; rows that are only padding are left out.
+        """Return the events of an align group; rows that are only padding are left out.
 
         The run's own fields are there too, at the events of the same time.
 
@@ -285,7 +285,7 @@ class SmallDataSource:
         return matched
 
     def _leading_ranges(self, name: str) -> IntArray:
-        """Give the ranges of rows that are zero at the start: each part began anew."""
+        """Return the ranges of rows that are zero at the start: each part began anew."""
         stored = self.stored[name]
         reader = build_reader(stored)
         parts = [(piece.first, piece.count) for piece in stored.pieces] or [(0, stored.n_rows)]

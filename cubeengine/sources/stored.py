@@ -131,7 +131,7 @@ class OpenFiles:
         self._stack.close()
 
     def open(self, path: Path) -> tuple[h5py.File, InputFile]:
-        """Give the open file and what it looked like before it was opened."""
+        """Return the open file and what it looked like before it was opened."""
         key = path.resolve()
         if key not in self._files:
             with library_errors(path):
@@ -167,7 +167,7 @@ def examine(dataset: h5py.Dataset, file: InputFile, files: OpenFiles, *, depth: 
 
 
 def _plain_dtype(dataset: h5py.Dataset) -> np.dtype[Any] | None:
-    """Give the type without h5py's annotations; None for anything but numbers."""
+    """Return the type without h5py's annotations; None for anything but numbers."""
     try:
         dtype = dataset.dtype
     except (TypeError, ValueError):  # a type numpy has no name for
@@ -252,13 +252,13 @@ def _piece(stored: Stored, creation: Any, number: int, files: OpenFiles, depth: 
 
 
 def _converts(source: Stored, stored: Stored) -> bool:
-    """Tell whether HDF5 converts the numbers of a part into those of the whole."""
+    """Return whether HDF5 converts the numbers of a part into those of the whole."""
     kinds = source.dtype.kind + stored.dtype.kind
     return source.native == stored.native or ("c" not in kinds and kinds[1] != "b")
 
 
 def _box(space: Any, shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """Give first row and number of rows, where the selection is whole rows one after another."""
+    """Return first row and number of rows, where the selection is whole rows one after another."""
     if space.get_select_type() == h5py.h5s.SEL_ALL:
         return (0, shape[0]) if shape else None
     if space.get_select_type() != h5py.h5s.SEL_HYPERSLABS or h5py.h5s.UNLIMITED in _counts(space):

@@ -62,7 +62,7 @@ def from_nanoseconds(nanoseconds: IntArray) -> NDArray[np.uint64]:
 
 
 def time_order(packed: NDArray[np.uint64]) -> IntArray | None:
-    """Give the storage row of every event in time order; equal times stay as they lie; None if all do."""
+    """Return the storage row of every event in time order; equal times stay as they lie; None if all do."""
     if len(packed) < 2 or bool((packed[1:] >= packed[:-1]).all()):
         return None
     return np.argsort(packed, kind="stable")

@@ -225,7 +225,7 @@ def _asked_bins(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def axis_unit(axis: Axis) -> str | None:
-    """Give the unit of the numbers of an axis: `unit`, else that of its numbers, else None.
+    """Return the unit of the numbers of an axis: `unit`, else that of its numbers, else None.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def axis_unit(axis: Axis) -> str | None:
 
 
 def edges_of(axis: Axis) -> FloatArray | None:
-    """Give the bin edges of an axis, where that needs no data.
+    """Return the bin edges of an axis, where that needs no data.
 
     Parameters
     ----------
@@ -275,7 +275,7 @@ def edges_of(axis: Axis) -> FloatArray | None:
 
 
 def labels_of(axis: Axis) -> FloatArray | None:
-    """Give the labels of the bins of an axis, where that needs no data: its centres.
+    """Return the labels of the bins of an axis, where that needs no data: its centres.
 
     Returns
     -------
@@ -298,7 +298,7 @@ def labels_of(axis: Axis) -> FloatArray | None:
 
 
 def middles(edges: FloatArray) -> FloatArray:
-    """Give the middles between (n + 1,) edges."""
+    """Return the middles between (n + 1,) edges."""
     with np.errstate(over="ignore"):
         between: FloatArray = (edges[:-1] + edges[1:]) / 2
     beyond = np.isinf(between)  # the sum is, not the middle
@@ -354,14 +354,14 @@ def _check_rising(numbers: Sequence[float], name: str, unit: str | None) -> None
 
 
 def _midway(centers: Sequence[Fraction]) -> FloatArray:
-    """Give the edges midway between centres, the outer ones as far out as the next inner ones."""
+    """Return the edges midway between centres, the outer ones as far out as the next inner ones."""
     inner = [(low + high) / 2 for low, high in pairwise(centers)]
     outer = 2 * centers[0] - inner[0], 2 * centers[-1] - inner[-1]
     return np.array([float(edge) for edge in (outer[0], *inner, outer[1])])
 
 
 def _steps(spacing: Spacing, unit: str | None) -> tuple[Fraction, Fraction, int]:
-    """Give start, step and the number of steps, as exact decimal numbers."""
+    """Return start, step and the number of steps, as exact decimal numbers."""
     start, stop = _decimal(spacing.start, unit), _decimal(spacing.stop, unit)
     if spacing.bins is not None:
         if not start < stop:
@@ -388,7 +388,7 @@ def _remainder(start: Fraction, stop: Fraction, step: Fraction) -> str:
 
 
 def _spaced(start: Fraction, step: Fraction, n: int) -> FloatArray:
-    """Give start + i * step, each the double nearest to the exact value where that fits 53 bits."""
+    """Return start + i * step, each the double nearest to the exact value where that fits 53 bits."""
     denominator = start.denominator * step.denominator
     first, each = int(start * denominator), int(step * denominator)
     numbers = np.arange(n, dtype=np.float64)
@@ -398,7 +398,7 @@ def _spaced(start: Fraction, step: Fraction, n: int) -> FloatArray:
 
 
 def _decimal(number: float | Quantity, unit: str | None) -> Fraction:
-    """Give the decimal number that the user wrote, exactly: 0.1 is a tenth."""
+    """Return the decimal number that the user wrote, exactly: 0.1 is a tenth."""
     return Fraction(repr(_in(number, unit)))
 
 

@@ -125,7 +125,7 @@ def check_fields(
 
 
 def positions_of(spec: CubeSpec) -> Positions:
-    """Give where the values of a spec stand in the text that it was read from, if it was."""
+    """Return where the values of a spec stand in the text that it was read from, if it was."""
     return spec._positions or Positions(Document(spec.to_dict()), spec.to_dict())
 
 

@@ -27,7 +27,7 @@ Shape = tuple[int, ...]
 
 
 def field_problems(spec: CubeSpec, fields: Mapping[str, FieldInfo], where: str) -> list[tuple[SpecPath, str]]:
-    """Give everything in a spec that does not fit the fields of a run."""
+    """Return everything in a spec that does not fit the fields of a run."""
     return list(_Checker(spec, fields, where).problems())
 
 

@@ -37,7 +37,7 @@ Found = Iterator[tuple[SpecPath, str]]
 
 
 def link_problems(spec: CubeSpec) -> list[tuple[SpecPath, str]]:
-    """Give what is wrong between parts that are right by themselves, the first hundred of each kind."""
+    """Return what is wrong between parts that are right by themselves, the first hundred of each kind."""
     members = _first(_member_problems(spec))
     parts = (_run, _derived, _axes, _cubes, _cube_names)
     found = [problem for part in parts for problem in _first(part(spec))]
@@ -71,12 +71,12 @@ def walk_members(selection: Selection, path: SpecPath) -> Iterator[tuple[SpecPat
 
 
 def is_reference(spec: CubeSpec, text: str) -> bool:
-    """Tell whether a text in a selection names another selection."""
+    """Return whether a text in a selection names another selection."""
     return text in spec.select or text == ALL_EVENTS
 
 
 def member_fields(spec: CubeSpec, member: Cut | str) -> frozenset[str]:
-    """Give the fields of a cut or an expression; those of another selection are not its own."""
+    """Return the fields of a cut or an expression; those of another selection are not its own."""
     if isinstance(member, Cut):
         return frozenset({member.field})
     return frozenset() if is_reference(spec, member) else Expression.parse(member).fields

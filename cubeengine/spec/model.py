@@ -168,7 +168,7 @@ class Signal(Model):
         return self.name or variable_name(self.field)
 
     def to_plain(self) -> Any:
-        """Give plain data: the field alone where there is nothing else."""
+        """Return plain data: the field alone where there is nothing else."""
         plain = super().to_plain()
         return {**plain, "stages": [plain_stage(stage) for stage in self.stages]} if self.stages else plain
 
@@ -187,7 +187,7 @@ class Resources(Model):
     memory: Annotated[int, PlainValidator(_memory)] = DEFAULT_MEMORY
 
     def to_plain(self) -> Any:
-        """Give plain data, the size in the largest unit that is exact."""
+        """Return plain data, the size in the largest unit that is exact."""
         if self.memory == DEFAULT_MEMORY:
             return {}
         factors = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
@@ -273,7 +273,7 @@ class CubeSpec(Model):
             no_attribute(f"a {type(self).__name__}", name, (*type(self).model_fields, *_METHODS), hint)
 
     def at(self, folder: str | Path) -> Self:
-        """Give the same spec with file names relative to another folder."""
+        """Return the same spec with file names relative to another folder."""
         moved = self.model_copy()
         moved._folder = Path(folder)
         return moved
@@ -345,7 +345,7 @@ class CubeSpec(Model):
             raise spec_error(problems_of(err)) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data, in the shortest form; what is default is left out."""
+        """Return plain data, in the shortest form; what is default is left out."""
         plain: dict[str, Any] = self.to_plain()
         return plain
 

@@ -26,7 +26,7 @@ def rounded(value: float, digits: int = 2) -> float:
 
 
 def centers_of(settings: FloatArray) -> dict[str, float] | None:
-    """Give {start, stop, step} of evenly spaced settings; None if they are not even.
+    """Return {start, stop, step} of evenly spaced settings; None if they are not even.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def listed_centers(settings: FloatArray) -> list[float]:
 
 
 def centers_over(values: FloatArray, n_bins: int) -> dict[str, float]:
-    """Give {start, stop, step} of about so many round bins over values that move all the time.
+    """Return {start, stop, step} of about so many round bins over values that move all the time.
 
     The form is that of centres, so that round settings of the motor lie inside the bins.
     """
@@ -88,5 +88,5 @@ def _times(step: float, n: int) -> float:
 
 
 def _whole(value: float) -> float:
-    """Give whole numbers as integers, which read better, and no negative zero."""
+    """Return whole numbers as integers, which read better, and no negative zero."""
     return int(value) if value == int(value) and abs(value) < 2**53 else value

@@ -35,7 +35,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def apply_overrides(data: Any, overrides: Mapping[str, object]) -> Any:
-    """Give plain data with some values set.
+    """Return plain data with some values set.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def apply_overrides(data: Any, overrides: Mapping[str, object]) -> Any:
 
 
 def override_document(document: Document, overrides: Mapping[str, object]) -> Document:
-    """Give a document with some values set; problems of these are told without a line."""
+    """Return a document with some values set; problems of these are told without a line."""
     data, paths = document.data, set(document.overridden)
     for key, value in overrides.items():
         if _SUBSCRIPT.search(key):
@@ -76,7 +76,7 @@ def _dotted(data: Any, key: str) -> str:
 
 
 def _set(data: Any, rest: str, path: SpecPath, value: object, key: str) -> tuple[Any, SpecPath]:
-    """Give a copy of `data` with the value set at the rest of the key, and the whole path."""
+    """Return a copy of `data` with the value set at the rest of the key, and the whole path."""
     if data is None:
         data = {}
     part, rest = _first(data, rest, path, key)

@@ -35,7 +35,7 @@ class Positions:
     name: str = ""
 
     def find(self, path: SpecPath) -> SpecPath:
-        """Give the path in the document of a value in the model.
+        """Return the path in the document of a value in the model.
 
         Shorthands are spelled out in the model: what is not in the text is left out of the path.
         """
@@ -64,7 +64,7 @@ class Positions:
         return Problem(here, message, line, column, severity)
 
     def _place(self, path: SpecPath, *, at_key: bool) -> Place | None:
-        """Give the place of a value; of its key, if the value is a block below it."""
+        """Return the place of a value; of its key, if the value is a block below it."""
         places, keys = self.document.places, self.document.keys
         while path and path not in places:
             path = path[:-1]
@@ -74,7 +74,7 @@ class Positions:
 
 
 def value_at(data: Any, path: SpecPath) -> Any:
-    """Give the value at a path; None where there is none."""
+    """Return the value at a path; None where there is none."""
     for part in path:
         if not _holds(data, part):
             return None

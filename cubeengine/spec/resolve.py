@@ -52,12 +52,12 @@ class SelectionError(SpecError):
 
 
 def selections_of(spec: CubeSpec) -> tuple[str, ...]:
-    """Give the names of the selections to bin, in the order of the store."""
+    """Return the names of the selections to bin, in the order of the store."""
     return spec.cubes or (ALL_EVENTS,)
 
 
 def resolve_selection(spec: CubeSpec, name: str) -> Node:
-    """Give a named selection as a tree of labelled cuts, with numbers in the fields' declared units.
+    """Return a named selection as a tree of labelled cuts, with numbers in the fields' declared units.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def resolve_selection(spec: CubeSpec, name: str) -> Node:
 
 
 def declared_unit(spec: CubeSpec, field: str) -> str | None:
-    """Give the unit of a field or derived variable; None where it is declared nowhere."""
+    """Return the unit of a field or derived variable; None where it is declared nowhere."""
     seen: set[str] = set()
     while (derived := spec.derive.get(field)) is not None and field not in seen:
         if derived.delay is not None:
@@ -93,7 +93,7 @@ def declared_unit(spec: CubeSpec, field: str) -> str | None:
 
 
 def derived_inputs(spec: CubeSpec, derived: Derived) -> frozenset[str]:
-    """Give the fields and derived variables that a derived variable is made of."""
+    """Return the fields and derived variables that a derived variable is made of."""
     recipe = derived.recipe
     if recipe is None:
         return Expression.parse(derived.expression or "").fields
@@ -112,7 +112,7 @@ def _selected_by(spec: CubeSpec, selection: str) -> frozenset[str]:
 
 
 def resolve_derived(spec: CubeSpec, wanted: Iterable[str] | None = None) -> tuple[str, ...]:
-    """Give derived variables in an order in which each comes after those it is made of.
+    """Return derived variables in an order in which each comes after those it is made of.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def state_condition(text: str) -> str | Expression:
 
 
 def state_cut(text: str, state: str) -> Node:
-    """Give the cut that keeps events whose laser, or X-rays, are surely "on" or surely "off"."""
+    """Return the cut that keeps events whose laser, or X-rays, are surely "on" or surely "off"."""
     condition = state_condition(text)
     if isinstance(condition, str):
         value = 1 if state == "on" else 0
@@ -152,7 +152,7 @@ def state_cut(text: str, state: str) -> Node:
 
 
 def resolve_cut(spec: CubeSpec, cut: Cut, scope: Sequence[Node] = ()) -> ResolvedCut:
-    """Give a cut with its numbers in the declared unit of its field, labelled as it was written.
+    """Return a cut with its numbers in the declared unit of its field, labelled as it was written.
 
     Percentiles are those of the events that `scope` keeps; their numbers are found later.
     """
@@ -187,12 +187,12 @@ class Resolver:
         self._size = self._depth = 0
 
     def resolve(self, name: str) -> Node:
-        """Give a named selection as `resolve_selection` does."""
+        """Return a named selection as `resolve_selection` does."""
         self._size = self._depth = 0
         return self._named(name, ())
 
     def fields(self, selection: Selection) -> frozenset[str]:
-        """Give the fields that the conditions in a selection use, laser and X-rays beside them left out."""
+        """Return the fields that the conditions in a selection use, laser and X-rays beside them left out."""
         self._size = self._depth = 0
         bare = selection.model_copy(update={"without": (), "laser": None, "xray": None})
         return fields(self._selection(bare, "", ()))
@@ -249,7 +249,7 @@ class Resolver:
         return Combine("all", tuple(parts), label)
 
     def _scope(self, selection: Selection, name: str, through: tuple[str, ...]) -> tuple[Node, ...]:
-        """Give what percentiles in a selection are taken among: all that it asks but for other percentiles.
+        """Return what percentiles in a selection are taken among: all that it asks but for other percentiles.
 
         The laser is left out: on and off have the same numbers then.
         """
@@ -282,14 +282,14 @@ class Resolver:
 
 
 def _has_percentiles(member: Cut | Selection | str) -> bool:
-    """Tell whether a part of a selection has percentiles, the selections that it refers to left out."""
+    """Return whether a part of a selection has percentiles, the selections that it refers to left out."""
     if isinstance(member, Selection):
         return any(_has_percentiles(part) for _, parts in member.parts for part in parts)
     return isinstance(member, Cut) and member.by_percentile
 
 
 def left_out(node: Node, patterns: tuple[str, ...]) -> tuple[Node, ...]:
-    """Give what remains of a selection without the cuts of which all fields match, as `without` does.
+    """Return what remains of a selection without the cuts of which all fields match, as `without` does.
 
     Raises
     ------
@@ -300,7 +300,7 @@ def left_out(node: Node, patterns: tuple[str, ...]) -> tuple[Node, ...]:
 
 
 def _without(node: Node, patterns: tuple[str, ...], name: str) -> list[Node]:
-    """Give what remains of a part of an `all`: nothing, or the part with fewer parts of its own."""
+    """Return what remains of a part of an `all`: nothing, or the part with fewer parts of its own."""
     if isinstance(node, Combine) and node.how == "all":
         kept = [part for inner in node.parts for part in _without(inner, patterns, name)]
         return [Combine("all", tuple(kept), node.label)]

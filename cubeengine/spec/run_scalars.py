@@ -87,15 +87,15 @@ class Scalars:
         return self.lit & self.laser_shots.on if self.laser_shots.text is not None else self.lit
 
     def column(self, name: str) -> FloatArray:
-        """Give the values of a scalar, NaN where it is missing."""
+        """Return the values of a scalar, NaN where it is missing."""
         return numbers(self.events.column(name))
 
     def values(self, name: str, *, pumped: bool = False) -> FloatArray:
-        """Give the finite values of a scalar in events with X-rays (and with the laser on)."""
+        """Return the finite values of a scalar in events with X-rays (and with the laser on)."""
         column = self.column(name)
         return column[np.isfinite(column) & (self.pumped if pumped else self.lit)]
 
     def distinct(self, name: str) -> FloatArray:
-        """Give the distinct finite values of a scalar."""
+        """Return the distinct finite values of a scalar."""
         column = self.column(name)
         return np.unique(column[np.isfinite(column)])

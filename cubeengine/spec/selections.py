@@ -156,7 +156,7 @@ class Selection(Model):
         return self
 
     def to_plain(self) -> Any:
-        """Give plain data: a list where there is nothing but `all`."""
+        """Return plain data: a list where there is nothing but `all`."""
         plain = super().to_plain()
         return [] if plain == {} else plain
 

@@ -47,7 +47,7 @@ def _not_one(value: Mapping[Any, Any]) -> str:
 
 
 def plain_stage(stage: Options) -> Any:
-    """Give a stage as it would stand in YAML, in the shortest form.
+    """Return a stage as it would stand in YAML, in the shortest form.
 
     Examples
     --------

@@ -68,7 +68,7 @@ def starter(run: Run, smalldata: str | Path | None = None, xtc: Names | None = N
 
 
 def _places(run: Run) -> tuple[Path | None, Path | None]:
-    """Give the smallData file and the raw file, or the directory of several."""
+    """Return the smallData file and the raw file, or the directory of several."""
     files = [file.path for file in run.source.files]
     raw = [path for path in files if ".xtc2" in path.suffixes and ".smd" not in path.suffixes]
     smalldata = next((path for path in files if ".xtc2" not in path.suffixes), None)

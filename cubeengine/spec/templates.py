@@ -12,7 +12,7 @@ _KNOWN = ("experiment", "run", "run:04d")
 
 
 def check_template(text: str) -> str:
-    """Give the template back if it has no braces but `{experiment}`, `{run}` and `{run:04d}`.
+    """Return the template if it has no braces but `{experiment}`, `{run}` and `{run:04d}`.
 
     Raises
     ------

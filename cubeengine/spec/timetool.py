@@ -144,7 +144,7 @@ def find_timetool(run: Scalars) -> TimeTool:
 
 
 def _first_of_each(names: Iterable[str], moves: Callable[[str], bool]) -> dict[str, Any]:
-    """Give the first field of each kind: of the plainest names, and of those that are not all the same."""
+    """Return the first field of each kind: of the plainest names, and of those that are not all the same."""
     found: dict[str, Any] = {}
     matches = (match for name in names if (match := _NAME.fullmatch(name)))
     for match in sorted(matches, key=_rank):
@@ -160,7 +160,7 @@ def _rank(match: re.Match[str]) -> tuple[bool, bool, str]:
 
 
 def _median(run: Scalars, name: str | None, fitted: BoolArray) -> float | None:
-    """Give the median of a field where an edge was found."""
+    """Return the median of a field where an edge was found."""
     values = np.empty(0) if name is None else run.column(name)[fitted]
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else None

@@ -42,7 +42,7 @@ def _stored(value: Any) -> Any:
 
 
 def _are_numbers(values: Sequence[object]) -> bool:
-    """Tell whether a list is an array of numbers, which has at least one."""
+    """Return whether a list is an array of numbers, which has at least one."""
     return bool(values) and all(
         isinstance(item, int | float) and not isinstance(item, bool) for item in values
     )

@@ -16,7 +16,7 @@ SEPARATOR = "."
 
 
 def chunk_name(index: tuple[int, ...]) -> str:
-    """Give the file name of a chunk.
+    """Return the file name of a chunk.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def chunk_name(index: tuple[int, ...]) -> str:
 
 
 def chunk_index(region: Region, chunks: tuple[int, ...]) -> tuple[int, ...]:
-    """Give the index of the chunk at the start of a region."""
+    """Return the index of the chunk at the start of a region."""
     return tuple(part.start // chunk for part, chunk in zip(region, chunks, strict=True))
 
 
@@ -40,7 +40,7 @@ class Missing:
 
 
 def missing_chunks(store: Path) -> dict[str, Missing]:
-    """Give the chunks that have no file, by array; arrays that are complete are left out.
+    """Return the chunks that have no file, by array; arrays that are complete are left out.
 
     The store writes every chunk, also where it holds nothing but the fill value: a chunk that is not there
     was not written, or was lost in copying, and would quietly read as empty bins.
@@ -73,7 +73,7 @@ def _missing(folder: Path, array: Mapping[str, Any]) -> Missing | None:
 
 
 def _name_of(number: int, grid: Sequence[int]) -> str:
-    """Give the file name of the n-th chunk of a grid, in C order."""
+    """Return the file name of the n-th chunk of a grid, in C order."""
     index = []
     for size in reversed(grid):
         number, place = divmod(number, size)
@@ -82,7 +82,7 @@ def _name_of(number: int, grid: Sequence[int]) -> str:
 
 
 def _is_of(name: str, grid: Sequence[int]) -> bool:
-    """Tell whether a file is a chunk of a grid."""
+    """Return whether a file is a chunk of a grid."""
     parts = name.split(SEPARATOR)[1:]
     numbers = tuple(int(part) for part in parts if part.isascii() and part.isdecimal())
     known = name == chunk_name(numbers) and len(numbers) == len(grid)

@@ -77,7 +77,7 @@ def _add_values(digest: hashlib._Hash, variable: xr.Variable) -> None:
 
 
 def _slabs(shape: tuple[int, ...], itemsize: int) -> tuple[int, int]:
-    """Give how many dimensions to walk one by one, and how many indices of the next to take at once."""
+    """Return how many dimensions to walk one by one, and how many indices of the next to take at once."""
     for n_split in range(len(shape)):
         inner = math.prod(shape[n_split + 1 :]) * itemsize
         if inner <= SLAB_BYTES or n_split == len(shape) - 1:
@@ -86,7 +86,7 @@ def _slabs(shape: tuple[int, ...], itemsize: int) -> tuple[int, int]:
 
 
 def _bytes(values: NDArray[np.generic]) -> bytes | memoryview:
-    """Give the little-endian bytes of an array, with one NaN for all and strings ended by NUL."""
+    """Return the little-endian bytes of an array, with one NaN for all and strings ended by NUL."""
     if values.dtype.kind in "UTO":
         return b"".join(str(text).encode() + b"\0" for text in values.ravel())
     if values.dtype.kind == "f" and np.isnan(values).any():

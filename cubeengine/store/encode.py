@@ -48,7 +48,7 @@ _SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle
 
 
 def block_bytes(itemsize: int) -> int:
-    """Give the bytes that are packed together, for elements of `itemsize` bytes.
+    """Return the bytes that are packed together, for elements of `itemsize` bytes.
 
     Notes
     -----
@@ -58,7 +58,7 @@ def block_bytes(itemsize: int) -> int:
 
 
 def compressor(itemsize: int) -> BloscCodec:
-    """Give the codec that new arrays are made with."""
+    """Return the codec that new arrays are made with."""
     return BloscCodec(
         cname="zstd", clevel=COMPRESSION_LEVEL, shuffle="bitshuffle", blocksize=block_bytes(itemsize)
     )

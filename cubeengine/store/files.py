@@ -276,7 +276,7 @@ def _renameat2(source: Path, target: Path, flags: int) -> bool:
 
 
 def _system_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    """Give the C library's renameat2 (glibc 2.28, Linux 3.15), or None."""
+    """Return the C library's renameat2 (glibc 2.28, Linux 3.15), or None."""
     try:
         function = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):  # TypeError: no library of the process itself (Windows)

@@ -205,7 +205,7 @@ def choose_chunks(
 
 
 def regions(shape: Sequence[int], block: Sequence[int]) -> Iterator[Region]:
-    """Give the regular blocks of an array in C order; the last along a dimension may be short.
+    """Return the regular blocks of an array in C order; the last along a dimension may be short.
 
     With `block` equal to the chunks, or to multiples of them, each region can be one task's.
 
@@ -222,10 +222,10 @@ def regions(shape: Sequence[int], block: Sequence[int]) -> Iterator[Region]:
 
 
 def _even_part(size: int, room: int) -> int:
-    """Give the length of about equal parts of at most `room`."""
+    """Return the length of about equal parts of at most `room`."""
     return math.ceil(size / math.ceil(size / room))
 
 
 def _divisor(size: int, room: int) -> int:
-    """Give the largest divisor of `size` that is at most `room`."""
+    """Return the largest divisor of `size` that is at most `room`."""
     return next(part for part in range(min(size, room), 0, -1) if size % part == 0)

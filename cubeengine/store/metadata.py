@@ -24,7 +24,7 @@ ROOT = "zarr.json"
 
 
 def marker() -> dict[str, object]:
-    """Give the value of the marker attribute."""
+    """Return the value of the marker attribute."""
     return {"format": FORMAT, "version": cubeengine.__version__}
 
 
@@ -85,7 +85,7 @@ def _is_netcdf_cube(path: Path) -> bool:
 
 
 def is_consolidated(path: Path) -> bool:
-    """Tell whether a group's metadata hold those of its arrays; other writers may leave that out."""
+    """Return whether a group's metadata hold those of its arrays; other writers may leave that out."""
     return bool(read_root(path).get("consolidated_metadata"))
 
 

@@ -109,7 +109,7 @@ def _check_chunks(cube: Path) -> None:
 
 
 def _arrays(cube: Path) -> Iterator[tuple[Path, StoredArray]]:
-    """Give the arrays of our make in a cube."""
+    """Return the arrays of our make in a cube."""
     for folder in sorted(path for path in cube.iterdir() if path.is_dir()):
         try:
             yield folder, open_stored(folder)
@@ -168,7 +168,7 @@ def is_stack(dataset: xr.Dataset) -> bool:
 
 
 def is_picked(dataset: xr.Dataset) -> bool:
-    """Tell whether a store holds picked events, and no cube of means."""
+    """Return whether a store holds picked events, and no cube of means."""
     return bool(dataset.attrs.get("content") == PICKED)
 
 
@@ -188,18 +188,18 @@ def check_means(dataset: xr.Dataset, path: Path | str, what: str) -> None:
 
 
 def picked_names(dataset: xr.Dataset) -> tuple[str, ...]:
-    """Give the names of the variables of picked events, in the order of the store."""
+    """Return the names of the variables of picked events, in the order of the store."""
     return tuple(str(name) for name, values in dataset.data_vars.items() if PICK in values.dims)
 
 
 def signal_names(dataset: xr.Dataset) -> tuple[str, ...]:
-    """Give the names of the signals of a cube, in its order; the binned axis variables are among them."""
+    """Return the names of the signals of a cube, in its order; the binned axis variables are among them."""
     names = (str(name).removesuffix("_mean") for name in dataset.data_vars if str(name).endswith("_mean"))
     return tuple(name for name in names if f"{name}_count" in dataset)
 
 
 def find_signal(dataset: xr.Dataset, signal: str) -> str:
-    """Give the name of a signal in a cube, for its name or the name of its field.
+    """Return the name of a signal in a cube, for its name or the name of its field.
 
     Raises
     ------

@@ -77,11 +77,11 @@ class RunState:
                 (self.folder / name).mkdir()
 
     def marker(self, task: str) -> Path:
-        """Give the file that says that a write task is done; see `mark_done`."""
+        """Return the file that says that a write task is done; see `mark_done`."""
         return self.folder / "done" / f"{task}.json"
 
     def done(self, task: str) -> Counts | None:
-        """Give what a write task counted; None where it is not done."""
+        """Return what a write task counted; None where it is not done."""
         path = self.marker(task)
         with files.reading(path, "reading the state of the run"):
             try:
@@ -104,11 +104,11 @@ class RunState:
             files.replace_file(self.folder / "skipped" / task, b"")
 
     def running(self, task: str) -> Path:
-        """Give the file that is there while a task is at work; see `graph.tasks.reduce_leaf`."""
+        """Return the file that is there while a task is at work; see `graph.tasks.reduce_leaf`."""
         return self.folder / "running" / task
 
     def most_begun(self) -> str | None:
-        """Give the task that was begun most often without coming to its end; None where none was."""
+        """Return the task that was begun most often without coming to its end; None where none was."""
         begun = []
         for mark in (self.folder / "running").iterdir():
             with suppress(FileNotFoundError):  # its task came to its end meanwhile
@@ -126,7 +126,7 @@ class RunState:
         return self.folder / "incidents"
 
     def read_incidents(self) -> list[Incident]:
-        """Give what went wrong so far, of this run and of those that it goes on from, in a fixed order."""
+        """Return what went wrong so far, of this run and of those that it goes on from, in a fixed order."""
         files = sorted(path for path in self.incidents.iterdir() if path.suffix == ".json")
         return [incident for path in files if (incident := _read_incident(path))]
 

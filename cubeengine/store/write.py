@@ -84,12 +84,12 @@ def create(
 
 
 def temporary_of(target: Path, token: str) -> Path:
-    """Give the name of a temporary store."""
+    """Return the name of a temporary store."""
     return target.with_name(f".{target.name}.tmp-{token}")
 
 
 def is_made(path: Path, key: str) -> bool:
-    """Tell whether there is a cube, published or not, of the plan with that key."""
+    """Return whether there is a cube, published or not, of the plan with that key."""
     plan = metadata.read_facts(path).get("plan") if metadata.is_cube(path) else None
     return isinstance(plan, dict) and plan.get("key") == key
 
@@ -278,7 +278,7 @@ def remove_unfinished(temporary: Path) -> None:
 
 
 def leftovers(target: Path) -> tuple[Path, ...]:
-    """Give the temporary stores that lie beside `target`: of a run going on, or of runs that were killed."""
+    """Return the temporary stores that lie beside `target`: of a run at work, or of killed runs."""
     start = f".{target.name}.tmp-"
     if not target.parent.is_dir():
         return ()
@@ -316,7 +316,7 @@ def _write_whole(temporary: Path, layout: ArrayLayout, values: NDArray[np.generi
 
 
 def _whole_chunks(array: StoredArray, name: str, region: Region) -> Region:
-    """Give the region with all bounds filled in, or raise where it cuts through a chunk."""
+    """Return the region with all bounds filled in, or raise where it cuts through a chunk."""
     if len(region) != len(array.shape):
         raise StoreMismatch(
             f"array {name!r}: the region has {len(region)} dimensions, the array {len(array.shape)}"

@@ -38,7 +38,7 @@ class Choices:
     warnings: list[str] = field(default_factory=list)
 
     def choose(self, flag: str, given: str | None, variable: str) -> str | None:
-        """Give what a flag says, else the environment; None where neither says anything."""
+        """Return what a flag says, else the environment; None where neither says anything."""
         named = self.environment.get(variable, "").strip() or None
         if given is None:
             return named
@@ -50,7 +50,7 @@ class Choices:
         return given
 
     def experiment(self, given: str | None, of_spec: str | None) -> str | None:
-        """Give the experiment to take in place of that of the spec; None where it is the same."""
+        """Return the experiment to take in place of that of the spec; None where it is the same."""
         chosen = self.choose("--experiment", given, EXPERIMENT)
         if given is None and chosen is not None and of_spec not in (None, chosen):
             self.warnings.append(
@@ -59,7 +59,7 @@ class Choices:
         return None if chosen == of_spec else chosen
 
     def runs(self, given: str | None, of_spec: int | None) -> str:
-        """Give the runs as text.
+        """Return the runs as text.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Choices:
         return str(of_spec)
 
     def batch(self, given: Mapping[str, object]) -> dict[str, object]:
-        """Give the options of sbatch that flags or the environment name."""
+        """Return the options of sbatch that flags or the environment name."""
         chosen = dict(given)
         for name, variable in SBATCH.items():
             flag = given.get(name)

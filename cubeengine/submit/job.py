@@ -49,7 +49,7 @@ class RunCommand:
     force: bool = False
 
     def words(self, program: tuple[str, ...], launcher: str, workers: int | None) -> list[list[str]]:
-        """Give the words of the command; those that belong together in one list."""
+        """Return the words of the command; those that belong together in one list."""
         options = {
             "--experiment": self.experiment,
             "--run": self.run,
@@ -130,7 +130,7 @@ def run_script(
 
 
 def memory_per_cpu(launcher: str, memory: int, cpus: int) -> int:
-    """Give the bytes to ask for per processor, for workers of so much memory each."""
+    """Return the bytes to ask for per processor, for workers of so much memory each."""
     if launcher in BESIDE_NBYTES:
         return memory + BESIDE_NBYTES[launcher]
     if launcher == "threads":
@@ -139,7 +139,7 @@ def memory_per_cpu(launcher: str, memory: int, cpus: int) -> int:
 
 
 def data_root(site: Site, environment: Mapping[str, str]) -> dict[str, str]:
-    """Give the variable with the data root: as it is set, else as the site says."""
+    """Return the variable with the data root: as it is set, else as the site says."""
     named = environment.get(DATA_ROOT) or (
         None if site.paths.data is None else folder(site.paths.data, None, None)
     )

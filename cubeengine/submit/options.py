@@ -81,7 +81,7 @@ class BatchOptions(Model):
     extra: tuple[Text, ...] = ()
 
     def changed(self, values: Mapping[str, object]) -> BatchOptions:
-        """Give the options with other values, checked; None changes nothing.
+        """Return the options with other values, checked; None changes nothing.
 
         Raises
         ------

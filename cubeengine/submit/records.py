@@ -41,7 +41,7 @@ class Record:
 
 
 def records_path() -> Path:
-    """Give the file: under $XDG_STATE_HOME, else ~/.local/state."""
+    """Return the file: under $XDG_STATE_HOME, else ~/.local/state."""
     named = os.environ.get("XDG_STATE_HOME", "")
     base = Path(named) if named.startswith("/") else Path.home() / ".local" / "state"
     return base / "cubeengine" / "jobs.jsonl"
@@ -71,7 +71,7 @@ def append_record(record: Record) -> None:
 
 
 def read_records() -> list[Record]:
-    """Give the noted jobs, the oldest first; lines that are no records are passed over."""
+    """Return the noted jobs, the oldest first; lines that are no records are passed over."""
     try:
         with records_path().open("rb") as file:
             size = file.seek(0, os.SEEK_END)

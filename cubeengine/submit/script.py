@@ -65,11 +65,11 @@ class JobScript:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def log(self, job: str = "%j") -> str:
-        """Give the name of a job's log."""
+        """Return the name of a job's log."""
         return f"{self.logs / self.name}_{job}.log"
 
     def progress(self, job: str) -> str:
-        """Give the name of the file with a job's progress."""
+        """Return the name of the file with a job's progress."""
         return f"{self.logs / self.name}_{job}.json"
 
     @property
@@ -132,7 +132,7 @@ class JobScript:
 
 
 def is_srun(words: Sequence[str]) -> bool:
-    """Tell whether a command starts its tasks with srun."""
+    """Return whether a command starts its tasks with srun."""
     return bool(words) and PurePath(words[0]).name == "srun"
 
 

@@ -134,7 +134,7 @@ def load_site(name: str) -> Site:
 
 
 def jobs_folder() -> Traversable:
-    """Give the folder of templates and site files: within the package, or in a checkout beside it."""
+    """Return the folder of templates and site files: within the package, or in a checkout beside it."""
     installed = files("cubeengine").joinpath("jobs")
     return installed if installed.is_dir() else files("cubeengine").joinpath("..", "jobs")
 
@@ -158,7 +158,7 @@ def _with_lines(problems: list[Problem], text: str) -> list[Problem]:
 
 
 def _places(text: str) -> dict[SpecPath, int]:
-    """Give the lines of tables and keys, as site files are usually written."""
+    """Return the lines of tables and keys, as site files are usually written."""
     places: dict[SpecPath, int] = {}
     table: tuple[Any, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):

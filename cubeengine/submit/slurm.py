@@ -97,7 +97,7 @@ def _detail(state: str, elapsed: str, reason: str) -> str:
 
 
 def _lines(command: Sequence[str]) -> list[list[str]]:
-    """Give the fields of a command's lines; none where it fails or is not there."""
+    """Return the fields of a command's lines; none where it fails or is not there."""
     try:
         done = _call(command, os.environ)
     except (OSError, subprocess.TimeoutExpired):

@@ -47,5 +47,5 @@ class CountingReader:
 
 
 def read_notes(path: Path) -> Counter[str]:
-    """Give how often each tile of a leaf was read to its end."""
+    """Return how often each tile of a leaf was read to its end."""
     return Counter(path.read_text().splitlines()) if path.exists() else Counter()

@@ -143,7 +143,7 @@ def _tell(outcome: Outcome, seconds: float) -> None:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Give the counts per launcher and victim as a table in Markdown."""
+    """Return the counts per launcher and victim as a table in Markdown."""
     pairs = dict.fromkeys((outcome.plan.launcher, outcome.plan.victim) for outcome in outcomes)
     rows = []
     for launcher, victim in pairs:

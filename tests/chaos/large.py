@@ -157,7 +157,7 @@ def kill_often(case: Case, launcher: str, workers: int, kills: int, folder: Path
 
 
 def redone_at_most(frames: SignalPlan, workers: int, launcher: str) -> int:
-    """Give the leaves that a kill may cost: those since the last checkpoint, and those that run ahead."""
+    """Return the leaves that a kill may cost: those since the last checkpoint, and those that run ahead."""
     window = workers + (1 + workers // 8 if launcher != "threads" else 0)
     folded = any(len(part.leaves) > 1 for part in frames.parts)
     return window + (leaves_between_checkpoints(frames)[0] - 1 if folded else 0)

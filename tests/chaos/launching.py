@@ -70,7 +70,7 @@ class Started:
     log: Path
 
     def find(self, victim: str) -> list[psutil.Process]:
-        """Give the processes of a kind that are there now."""
+        """Return the processes of a kind that are there now."""
         if isinstance(self.process, Forked):
             return [psutil.Process(self.process.pid)]
         found = processes(self.mark)
@@ -94,7 +94,7 @@ class Started:
 
 
 def processes(mark: str) -> list[tuple[psutil.Process, str]]:
-    """Give the processes of a trial with their command lines."""
+    """Return the processes of a trial with their command lines."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -109,7 +109,7 @@ def processes(mark: str) -> list[tuple[psutil.Process, str]]:
 
 
 def rank_of(process: psutil.Process) -> int:
-    """Give the MPI rank of a process; -1 if it has none, or is gone."""
+    """Return the MPI rank of a process; -1 if it has none, or is gone."""
     try:
         return int(process.environ().get("PMI_RANK", "-1"))
     except psutil.Error:

@@ -66,7 +66,7 @@ class Failing:
             raise OSError(self.code, os.strerror(self.code))
 
     def chosen(self, *, last: bool) -> list[int]:
-        """Give calls that stand for all: the first, or the last, of each place."""
+        """Return calls that stand for all: the first, or the last, of each place."""
         numbers = range(len(self.places))
         if os.environ.get("CUBEENGINE_EVERY_CALL"):
             return list(numbers)
@@ -75,7 +75,7 @@ class Failing:
 
 
 def place() -> tuple[str, ...]:
-    """Give the lines of this package that are being called, innermost first, up to that of a task."""
+    """Return the lines of this package that are being called, innermost first, up to that of a task."""
     found, frame = [], sys._getframe(1)
     while frame is not None and len(found) < 3:
         if frame.f_code.co_filename.startswith(PACKAGE):
@@ -85,7 +85,7 @@ def place() -> tuple[str, ...]:
 
 
 def path_of(path: Any, dir_fd: int | None) -> Path:
-    """Give what a path, or the descriptor of an open file, stands for."""
+    """Return what a path, or the descriptor of an open file, stands for."""
     if isinstance(path, int):
         return Path(f"/proc/self/fd/{path}").readlink()
     start = Path(f"/proc/self/fd/{dir_fd}").readlink() if dir_fd is not None else Path.cwd()

@@ -220,7 +220,7 @@ class Trial:
         return self._done() >= moment and any(self.out.glob(".*.state-*/begun"))
 
     def _done(self) -> float:
-        """Give the part of the blocks that are marked as done."""
+        """Return the part of the blocks that are marked as done."""
         marked = len(list(self.out.glob(".*.state-*/done/*.json")))
         return min(marked / self.truth.n_blocks[self.plan.strategy], 1.0)
 

@@ -119,7 +119,7 @@ class Place:
         return self.end(self.start(*command, **variables))
 
     def processes(self) -> list[psutil.Process]:
-        """Give the processes of the command line that work here, without mpirun and srun."""
+        """Return the processes of the command line that work here, without mpirun and srun."""
         return [
             process
             for process in self.all_processes()
@@ -134,11 +134,11 @@ class Place:
         ]
 
     def workers(self) -> list[psutil.Process]:
-        """Give the worker processes: what the ranks, or the jobs, have spawned."""
+        """Return the worker processes: what the ranks, or the jobs, have spawned."""
         return [process for process in self.all_processes() if "spawn_main" in " ".join(process.cmdline())]
 
     def rank(self, number: int) -> psutil.Process:
-        """Give the process of an MPI rank."""
+        """Return the process of an MPI rank."""
         for process in self.processes():
             if process.environ().get("PMI_RANK") == str(number):
                 return process
@@ -193,7 +193,7 @@ def place(tmp_path: Path, data: Path) -> Iterator[Place]:
 
 @pytest.fixture(scope="session")
 def hashes(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
-    """Give the hash of the cube that threads make of a spec."""
+    """Return the hash of the cube that threads make of a spec."""
     known: dict[str, str] = {}
 
     def hash_of(spec: Path) -> str:

@@ -22,7 +22,7 @@ PATIENCE = 30.0
 
 
 def outer_interface() -> str:
-    """Give the name of an interface that other machines reach."""
+    """Return the name of an interface that other machines reach."""
     for name, addresses in psutil.net_if_addrs().items():
         for address in addresses:
             if address.family == socket.AF_INET and not address.address.startswith("127."):
@@ -42,7 +42,7 @@ def is_loopback(address: Address) -> bool:
 
 
 def asks_for_certificate(address: Address) -> bool:
-    """Tell whether a server speaks TLS, and ends the connection of a client that shows no certificate."""
+    """Return whether a server speaks TLS, and ends the connection of a client that shows no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection(address, timeout=PATIENCE) as plain:
@@ -57,7 +57,7 @@ def asks_for_certificate(address: Address) -> bool:
 
 
 def answers_dask(address: Address) -> bool:
-    """Tell whether a server answers a client of dask that has no credentials."""
+    """Return whether a server answers a client of dask that has no credentials."""
 
     async def ask() -> Any:
         from distributed.core import rpc

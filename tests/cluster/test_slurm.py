@@ -21,7 +21,7 @@ OPTIONS = ("-o", "out/cube.zarr", "--launcher", "slurm", "--memory", "1 GiB")
 
 
 def jobs() -> list[str]:
-    """Give the numbers of the workers' jobs that wait or run."""
+    """Return the numbers of the workers' jobs that wait or run."""
     command = ["squeue", "-h", "-n", "cubeengine-worker", "-o", "%i %T"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     return sorted(line.split()[0] for line in lines if "COMPLETING" not in line)

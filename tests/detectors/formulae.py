@@ -29,7 +29,7 @@ def jungfrau(raw: Array, constants: dict[str, Array], bad: Array) -> Array:
 
 
 def epix_range(asic_word: int, ramp: int, flag: int) -> int | None:
-    """Give the range FH FM FL AHL-H AML-M AHL-L AML-L from a pixel's configuration and its flag."""
+    """Return the range FH FM FL AHL-H AML-M AHL-L AML-L from a pixel's configuration and its flag."""
     if asic_word & 12 == 12:
         return 0 if ramp else 1
     if asic_word & 12 == 8:

@@ -34,7 +34,7 @@ class Camera:
     tilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def points(self, down: float = 0, right: float = 0) -> tuple[Array, Array, Array]:
-        """Give the points of all pixels that lie so far from their middles, in pixels."""
+        """Return the points of all pixels that lie so far from their middles, in pixels."""
         a = (self.middles[0] + down) * self.size - self.poni[0]
         b = (self.middles[1] + right) * self.size - self.poni[1]
         first, second, third = (np.array([np.cos(angle), np.sin(angle)]) for angle in self.tilt)
@@ -47,13 +47,13 @@ class Camera:
 
 
 def grid(shape: tuple[int, int]) -> tuple[Array, Array]:
-    """Give the middles of the pixels of an image."""
+    """Return the middles of the pixels of an image."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     return rows + 0.5, columns + 0.5
 
 
 def abscissa(points: tuple[Array, Array, Array], unit: str, wavelength: float) -> Array:
-    """Give q, angle or radius; the wavelength in metres."""
+    """Return q, angle or radius; the wavelength in metres."""
     down, right, along = points
     radius = np.hypot(down, right)
     angle = np.arctan2(radius, along)
@@ -63,7 +63,7 @@ def abscissa(points: tuple[Array, Array, Array], unit: str, wavelength: float) -
 
 
 def azimuth(points: tuple[Array, Array, Array]) -> Array:
-    """Give the angle from the direction of rising columns towards rising rows, in degrees."""
+    """Return the angle from the direction of rising columns towards rising rows, in degrees."""
     return np.degrees(np.arctan2(points[0], points[1]))
 
 
@@ -75,13 +75,13 @@ def in_sector(angles: Array, sector: Sequence[float]) -> Array:
 
 
 def reach(camera: Camera, unit: str, wavelength: float, split: str) -> tuple[float, float]:
-    """Give the first and last value that any pixel holds; none is negative."""
+    """Return the first and last value that any pixel holds; none is negative."""
     low, high = _bounds(camera, unit, wavelength, split)
     return max(float(low.min()), 0.0), float(high.max())
 
 
 def _bounds(camera: Camera, unit: str, wavelength: float, split: str) -> tuple[Array, Array]:
-    """Give what each pixel holds: its middle, or as far each way as its farthest corner, or all of it."""
+    """Return what each pixel holds: its middle, or as far each way as its farthest corner, or all of it."""
     middle = abscissa(camera.points(), unit, wavelength)
     if split == "none":
         return middle, middle
@@ -95,7 +95,7 @@ def _bounds(camera: Camera, unit: str, wavelength: float, split: str) -> tuple[A
 def shares(
     camera: Camera, unit: str, wavelength: float, edges: Array, split: str, *, beyond: bool = False
 ) -> Array:
-    """Give the share of every pixel in every bin: (n_bins, ...); `beyond`: the outer ones have no end."""
+    """Return the share of every pixel in every bin: (n_bins, ...); `beyond`: the outer ones have no end."""
     bins = [(float(a), float(b)) for a, b in pairwise(edges)]
     if beyond:
         bins[0], bins[-1] = (-np.inf, bins[0][1]), (bins[-1][0], np.inf)
@@ -109,7 +109,7 @@ def shares(
 
 
 def norms(camera: Camera, *, solid_angle: bool, polarization: float | None) -> Array:
-    """Give what a pixel sees of an even brightness, beside a pixel at the foot of the perpendicular."""
+    """Return what a pixel sees of an even brightness, beside a pixel at the foot of the perpendicular."""
     points = camera.points()
     away = np.sqrt(sum(axis**2 for axis in points))
     norm = (camera.distance / away) ** 3 if solid_angle else np.ones(away.shape)
@@ -121,7 +121,7 @@ def norms(camera: Camera, *, solid_angle: bool, polarization: float | None) -> A
 
 
 def averages(frames: Array, share: Array, norm: Array) -> Array:
-    """Give (n_frames, n_bins) averages of the pixels that are finite, NaN for a bin without any."""
+    """Return (n_frames, n_bins) averages of the pixels that are finite, NaN for a bin without any."""
     values = frames.reshape(len(frames), -1).astype(float)
     flat, there = share.reshape(len(share), -1), np.isfinite(values)
     sums = np.where(there, values, 0) @ flat.T

@@ -62,7 +62,7 @@ def test_image_is_filled_pixel_after_pixel(tmp_path: Path) -> None:
 
 
 def image_places() -> tuple[np.ndarray, np.ndarray]:
-    """Give the cell of each pixel, from the numbers in `PANELS` by plain trigonometry."""
+    """Return the cell of each pixel, from the numbers in `PANELS` by plain trigonometry."""
     down, right = np.mgrid[:3, :5]
     x, y = (right - 2) * 10.0, (1 - down) * 10.0  # row 0 at the top
     angles = np.radians([0, 90, 181])

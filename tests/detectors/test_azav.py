@@ -61,7 +61,7 @@ def pyfai() -> Any:
 
 
 def matrix_of(frame: Frame, n_means: int, seed: int = 1) -> tuple[SparseMeans, np.ndarray, np.ndarray]:
-    """Give a matrix of some entries by rows, and the same as dense shares with the norms of elements."""
+    """Return a matrix of some entries by rows, and the same as dense shares with the norms of elements."""
     rng = np.random.default_rng(seed)
     dense = np.where(
         rng.random((n_means, frame.n_elements)) < 0.2, rng.random((n_means, frame.n_elements)), 0
@@ -134,14 +134,14 @@ class TestAzavOfPyfai(StageSuite):
 
 
 def steep_frames(camera: Camera, n: int = 2) -> np.ndarray:
-    """Give frames that change much with the radius, and from pixel to pixel; some pixels are missing."""
+    """Return frames that change much with the radius, and from pixel to pixel; some pixels are missing."""
     radius = abscissa(camera.points(), "r_mm", 1)
     frames = some_frames(IMAGE, n) + (300 + 200 * radius**2).reshape(1, -1)
     return frames.astype(IMAGE.dtype)
 
 
 def edges_of(camera: Camera, wavelength: float, options: dict[str, Any]) -> np.ndarray:
-    """Give the edges of the bins: as asked for, else from the first pixel to the last."""
+    """Return the edges of the bins: as asked for, else from the first pixel to the last."""
     unit, split, n_bins = options.get("unit", "q_A^-1"), options.get("split", "bbox"), options["bins"]
     low, high = options.get("range") or reach(camera, unit, wavelength, split)
     return low + (high - low) * np.arange(n_bins + 1) / n_bins

@@ -32,7 +32,7 @@ def made_constants(ranges: int, n: int, rows: int, cols: int) -> dict[str, Array
 
 
 def calibrated(source: Xtc2Source, field: str, options: Any, folder: Path) -> tuple[Stage, Array, Array]:
-    """Give the stage, raw frames (n, segments, rows, cols) and calibrated ones."""
+    """Return the stage, raw frames (n, segments, rows, cols) and calibrated ones."""
     column = source.read(field)
     raw = column.data if column.valid is None else column.data[column.valid]
     frame = Frame(raw.shape[1:], raw.dtype)

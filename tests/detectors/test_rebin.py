@@ -38,7 +38,7 @@ class TestRebin(StageSuite):
 
 
 def blocks_of(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Give the pixels of each rectangle along the last dimension."""
+    """Return the pixels of each rectangle along the last dimension."""
     *before, height, width = images.shape
     cut = images.reshape(*before, height // rows, rows, width // columns, columns)
     return np.moveaxis(cut, -3, -2).reshape(*before, height // rows, width // columns, rows * columns)

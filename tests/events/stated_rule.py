@@ -79,7 +79,7 @@ def check_same(found: Column, expected: Stated, *, ulps: int = 0) -> None:
 
 
 def _as_floats(found: Column, cells: Any) -> bool:
-    """Tell whether whole numbers may be floats: only NaN can say that single elements are unknown."""
+    """Return whether whole numbers may be floats: only NaN can say that single elements are unknown."""
     rows = cells.reshape(len(cells), -1).tolist() if cells.ndim > 1 else []
     return found.data.dtype == np.float64 and any(None in row and set(row) != {None} for row in rows)
 

@@ -27,7 +27,7 @@ def of_sums(dtype: str, n: int, sums: list[tuple[int, int]]) -> Partial:
 
 
 def of_two_values(dtype: str, n: int, low: int, high: int) -> tuple[int, int]:
-    """Give the sums where half of the events have one value and the others another one."""
+    """Return the sums where half of the events have one value and the others another one."""
     half = n // 2
     return half * low + (n - half) * high, half * low**2 + (n - half) * high**2
 

@@ -197,7 +197,7 @@ def test_mistakes_are_answered():
 
 
 def drawn(ax) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Give x, y and error bars of all curves."""
+    """Return x, y and error bars of all curves."""
     found = []
     for container in ax.containers:
         line, _, (bars,) = container.lines

@@ -22,7 +22,7 @@ def style():
 
 
 def ticks(axis: Axis) -> dict[float, float]:
-    """Give the numbers written at the ticks, by their places."""
+    """Return the numbers written at the ticks, by their places."""
     axis.figure.canvas.draw()
     texts = [label.get_text() for label in axis.get_ticklabels()]
     return {float(at): float(text) for at, text in zip(axis.get_ticklocs(), texts, strict=True) if text}

@@ -41,7 +41,7 @@ DTYPES = {
 
 
 def uniform(events: np.ndarray, salt: int) -> np.ndarray:
-    """Give numbers in [0, 1) that look random, each made of an event's number (splitmix64)."""
+    """Return numbers in [0, 1) that look random, each made of an event's number (splitmix64)."""
     state = events.astype(np.uint64) + np.uint64(salt << 40)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)
@@ -49,7 +49,7 @@ def uniform(events: np.ndarray, salt: int) -> np.ndarray:
 
 
 def values_of(name: str, events: np.ndarray, n_events: int) -> np.ndarray:
-    """Give the values of a scalar for some events."""
+    """Return the values of a scalar for some events."""
     if name == "lightStatus/laser":
         return (events % 6 != 5).astype(np.int64)
     if name == "scan/lxt":

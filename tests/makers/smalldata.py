@@ -316,7 +316,7 @@ def _zeroed(values: NDArray[Any], lacking: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def peak_lengths(pulse: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Give the number of peaks of every event, 0 to 4."""
+    """Return the number of peaks of every event, 0 to 4."""
     lengths: NDArray[np.int64] = pulse.astype(np.int64) % 5
     return lengths
 
@@ -416,7 +416,7 @@ def _join_one(
 
 
 def _fill(dtype: np.dtype[Any]) -> Any:
-    """Give NaN, or the missing mark clipped to what the integer can hold, as the joined files have it."""
+    """Return NaN, or the missing mark clipped to what the integer can hold, as the joined files have it."""
     if dtype.kind == "f":
         return np.nan
     limits = np.iinfo(dtype)

@@ -282,7 +282,7 @@ class _SmallContent:
         return {"raw": frames, "frame_cnt": np.arange(self.n, dtype=np.uint64) + 1000}
 
     def epics(self, step: int) -> list[OutData]:
-        """Give what the SlowUpdate of a step sends; every other one has nothing from stream 1."""
+        """Return what the SlowUpdate of a step sends; every other one has nothing from stream 1."""
         wave = np.arange(WAVE, dtype=np.float32) * (step + 1)
         plain = OutData(EPICS, {"XPP:TEMP": 20.0 + step, "XPP:STATE": f"state {step}", "wave.x": wave})
         return [plain] if step % 2 else [plain, OutData(EPICS_COUNT, {"XPP:COUNT": -step})]

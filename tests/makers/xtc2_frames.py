@@ -42,12 +42,12 @@ class FrameRun:
     choice: NDArray[np.int64]
 
     def frames(self, events: NDArray[np.int64] | slice = slice(None)) -> NDArray[Any]:
-        """Give the frames of some events, as they are read."""
+        """Return the frames of some events, as they are read."""
         found = self.pool[self.choice[events]]
         return found[:, 0] if self.pool.shape[1] == 1 else found
 
     def moments(self, groups: NDArray[np.int64], n_groups: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Give mean and spread of the frames of every group, from how often each frame is in it.
+        """Return mean and spread of the frames of every group, from how often each frame is in it.
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class FrameRun:
         return mean, np.sqrt(spread)
 
     def frames_of_pool(self) -> NDArray[Any]:
-        """Give every frame that there is, as they are read."""
+        """Return every frame that there is, as they are read."""
         return self.pool[:, 0] if self.pool.shape[1] == 1 else self.pool
 
 

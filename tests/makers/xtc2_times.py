@@ -17,13 +17,13 @@ LASER_ON, LASER_OFF, XRAY = 90, 91, 137
 
 
 def packed_times(n: int, *, first: int = 0, rate: int = 120) -> NDArray[np.uint64]:
-    """Give n packed times at a fixed rate, from the `first` tick on."""
+    """Return n packed times at a fixed rate, from the `first` tick on."""
     seconds, ticks = np.divmod(np.arange(first, first + n, dtype=np.uint64), np.uint64(rate))
     return (seconds + np.uint64(EPICS_START) << np.uint64(32)) | ticks * np.uint64(10**9 // rate)
 
 
 def event_codes(*codes: NDArray[np.bool_] | tuple[int, NDArray[np.bool_]]) -> NDArray[np.uint16]:
-    """Give (n, 18) words with bit n % 16 of word n // 16 set where event code n was sent."""
+    """Return (n, 18) words with bit n % 16 of word n // 16 set where event code n was sent."""
     words = np.zeros((len(codes[0][1]), 18), np.uint16)
     for code, sent in codes:
         words[:, code // 16] |= sent.astype(np.uint16) << np.uint16(code % 16)

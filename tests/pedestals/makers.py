@@ -33,7 +33,7 @@ def run_of(
     settings: dict[str, Any] | None = None,
     **columns: NDArray[Any],
 ) -> Run:
-    """Give a run of raw frames, (n_events, ...), with further columns."""
+    """Return a run of raw frames, (n_events, ...), with further columns."""
     fields = {FIELD: frames, **{name.replace("__", "/"): values for name, values in columns.items()}}
     source = DetectorSource(fields, valid={} if valid is None else {FIELD: valid})
     segments = tuple(range(frames.shape[1])) if frames.ndim == 4 else (0,)
@@ -71,5 +71,5 @@ class Truth:
 def pulls(
     found: NDArray[Any], truth: NDArray[Any], error: NDArray[Any], good: NDArray[np.bool_]
 ) -> NDArray[Any]:
-    """Give the deviations of good pixels in standard errors."""
+    """Return the deviations of good pixels in standard errors."""
     return ((found.astype(np.float64) - truth) / error)[good]

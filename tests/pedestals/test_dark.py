@@ -22,7 +22,7 @@ def dark_frames(seed: int = 1) -> NDArray[np.uint16]:
 
 
 def found_by(frames: NDArray[Any], **options: Any) -> set[str]:
-    """Give the names of the checks that refuse frames; none where they are taken."""
+    """Return the names of the checks that refuse frames; none where they are taken."""
     try:
         pedestal(run_of(frames.astype(np.uint16), "jungfrau"), "cam", **options)
     except NotDark as err:

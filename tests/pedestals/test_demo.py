@@ -107,7 +107,7 @@ def test_made_file_calibrates_frames_close_to_the_truth(home: Path, made: Path, 
 
 
 def located(spec: ce.CubeSpec, home: Path) -> ce.CubeSpec:
-    """Give the spec as if it were read from a file in a folder."""
+    """Return the spec as if it were read from a file in a folder."""
     path = home / "c.yaml"
     path.write_text(spec.to_yaml())
     return ce.CubeSpec.load(path)

@@ -22,7 +22,7 @@ SHAPE = (2, ROWS, COLUMNS)
 
 
 def is_close(found: Pedestal, number: int, truth: Truth, where: NDArray[np.bool_] | None = None) -> bool:
-    """Tell whether means and noises of a range are within six standard errors of the truth."""
+    """Return whether means and noises of a range are within six standard errors of the truth."""
     good = np.ones(truth.mean.shape, bool) if where is None else where
     used, noise = found.used[number].clip(2), truth.rounded_noise
     means = pulls(found.pedestals[number], truth.mean, noise / np.sqrt(used), good)
@@ -67,7 +67,7 @@ def test_unknown_kind_asks_for_one() -> None:
 
 
 def mixed_jungfrau(n_events: int = 360) -> tuple[NDArray[np.uint16], list[Truth]]:
-    """Give frames in three modes, one after another, and the truth of each."""
+    """Return frames in three modes, one after another, and the truth of each."""
     truths = [Truth.of(SHAPE, mean=mean, noise=6, seed=i) for i, mean in enumerate((2900, 15_000, 15_500))]
     parts = [
         truth.frames(n_events // 3, seed=9 + i) | np.uint16(code << 14)

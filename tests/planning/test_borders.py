@@ -26,7 +26,7 @@ def run_of(settings, dtype="f8"):
 
 
 def kept(run, cut, head=""):
-    """Give which settings a cut keeps, and the warnings of rounding."""
+    """Return which settings a cut keeps, and the warnings of rounding."""
     text = f"{head}select: {{s: [{cut}]}}\ncubes: [s]"
     at = np.unique(np.flatnonzero(bound_of(run, text).selections["s"] == states.TRUE) // EACH)
     return at.tolist(), [message for message in warnings_of(run, text) if "rounding" in message]

@@ -46,7 +46,7 @@ def died(data: Path, how: str, at: int) -> bool:
 
 
 def state_of(data: Path) -> float:
-    """Give which of the two sessions is there; all of it, or this fails."""
+    """Return which of the two sessions is there; all of it, or this fails."""
     session = ce.explore(data)
     (value,) = np.unique(session["mine"].read())
     selections = {OLD: {"old"}, NEW: {"old", "on"}}[float(value)]

@@ -37,7 +37,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 def case_of(truth: Truth) -> SourceCase:
-    """Give the case of a file; what is zero before its first appearance is read as zero unless declared."""
+    """Return the case of a file; what is zero before its first appearance is read as zero unless declared."""
     declared = {
         name: "leading_zeros" for name in truth.columns if name.startswith("late/") and not truth.parts
     }

@@ -78,7 +78,7 @@ def test_killed_writer_leaves_the_old_cube_or_the_new_one(target: Path) -> None:
 
 
 def failing(function: Callable[..., object], code: int, at: int) -> Callable[..., object]:
-    """Give a stand-in for `function` that fails at its n-th call."""
+    """Return a stand-in for `function` that fails at its n-th call."""
     calls = iter(range(10**6))
 
     def stand_in(*args: object, **kwargs: object) -> object:
@@ -135,7 +135,7 @@ def _replace_by_zeros(target: Path, layout: CubeLayout) -> None:
 
 
 def failure_of(function: Callable[..., object], *args: object) -> CubeEngineError | None:
-    """Give the error of ours that `function` raises; any other one passes through."""
+    """Return the error of ours that `function` raises; any other one passes through."""
     try:
         function(*args)
     except (StoreWriteError, StoreMismatch) as error:

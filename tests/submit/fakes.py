@@ -24,5 +24,5 @@ def write_command(folder: Path, name: str, *, out: str = "", err: str = "", code
 
 
 def words(folder: Path, name: str) -> list[str]:
-    """Give the words that a command was called with, of all calls."""
+    """Return the words that a command was called with, of all calls."""
     return (folder / f"{name}.words").read_text().splitlines()

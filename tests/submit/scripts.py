@@ -18,7 +18,7 @@ SPEC = CubeSpec.from_dict({"cube": "delay", "run": {"experiment": "xpptut15", "r
 
 
 def script(site: Site | str = "generic", **changes: Any) -> JobScript:
-    """Give the script of run 252; the changes are those of the command, or of `run_script`."""
+    """Return the script of run 252; the changes are those of the command, or of `run_script`."""
     site = load_site(site) if isinstance(site, str) else site
     command = {"spec": Path("/home/ada/cube.yaml"), "output": Path("/data/xpptut15_r0252_delay.zarr")}
     others: dict[str, Any] = {
@@ -34,7 +34,7 @@ def script(site: Site | str = "generic", **changes: Any) -> JobScript:
 
 
 def shellcheck() -> str:
-    """Give the program, or skip the test."""
+    """Return the program, or skip the test."""
     beside = Path(sys.executable).with_name("shellcheck")
     found = str(beside) if beside.exists() else shutil.which("shellcheck")
     if found is None:

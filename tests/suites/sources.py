@@ -153,7 +153,7 @@ class SourceSuite:
     def _in_storage_order(
         case: SourceCase, name: str
     ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.bool_]]:
-        """Give the events' rows, rising, with values and whether they are there."""
+        """Return the events' rows, rising, with values and whether they are there."""
         column = case.source.read(name)
         valid = np.ones(len(column), bool) if column.valid is None else column.valid
         flat = column.data.reshape(len(column), -1)

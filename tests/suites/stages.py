@@ -64,7 +64,7 @@ def some_frames(frame: Frame, n: int, seed: int = 0) -> NDArray[Any]:
 
 
 def applied(stage: Stage, frames: NDArray[Any], elements: tuple[int, int] | None = None) -> NDArray[Any]:
-    """Give the output for a range of elements, of whole input frames."""
+    """Return the output for a range of elements, of whole input frames."""
     wanted = (0, stage.output.n_elements) if elements is None else elements
     needed = np.ascontiguousarray(frames[:, slice(*stage.needs(wanted))])
     out = np.empty((len(frames), wanted[1] - wanted[0]), stage.output.dtype)
@@ -74,12 +74,12 @@ def applied(stage: Stage, frames: NDArray[Any], elements: tuple[int, int] | None
 
 
 def shaped(stage: Stage, frames: NDArray[Any]) -> NDArray[Any]:
-    """Give the output in its shape."""
+    """Return the output in its shape."""
     return applied(stage, frames).reshape(len(frames), *stage.output.shape)
 
 
 def parts_of(n_elements: int) -> st.SearchStrategy[Sequence[int]]:
-    """Give any two places between elements, in order."""
+    """Return any two places between elements, in order."""
     return st.lists(st.integers(0, n_elements), min_size=2, max_size=2).map(sorted)
 
 

@@ -165,7 +165,7 @@ def spawn(folder: Path, name: str, *command: str) -> None:
 
 
 def is_running(path: Path) -> bool:
-    """Tell whether the program that a file names runs, and not another one that got its number."""
+    """Return whether the program that a file names runs, and not another one that got its number."""
     if not path.exists():
         return False
     try:

@@ -42,7 +42,7 @@ class Catalogue:
     configured: Configuration
 
     def run_value(self, name: str) -> NDArray[Any]:
-        """Give the value of a field that is once per run."""
+        """Return the value of a field that is once per run."""
         return self.held[name].texts() if name in self.held else self.once[name].value
 
     def detector(self, name: str) -> DetectorInfo | None:
@@ -92,7 +92,7 @@ def make_catalogue(streams: Sequence[Stream], surveys: Sequence[Survey], n_event
 
 
 def _declared(streams: Sequence[Stream]) -> dict[tuple[str, int], tuple[Names, ...]]:
-    """Give all Names of each segment of each detector."""
+    """Return all Names of each segment of each detector."""
     declared: dict[tuple[str, int], tuple[Names, ...]] = {}
     for stream in streams:
         for schema in stream.schemas:
@@ -103,7 +103,7 @@ def _declared(streams: Sequence[Stream]) -> dict[tuple[str, int], tuple[Names, .
 
 
 def _unique_id(names: Sequence[Names]) -> str:
-    """Give the serial numbers of a segment: those of its configuration, as data blocks often have none."""
+    """Return the serial numbers of a segment: those of its configuration, as data blocks often have none."""
     configured = [block.unique_id for block in names if block.alg == "config" and block.unique_id]
     return next(iter([*configured, *(block.unique_id for block in names if block.unique_id)]), "")
 
@@ -111,7 +111,7 @@ def _unique_id(names: Sequence[Names]) -> str:
 def _settings(
     detector: str, segments: Sequence[int], configured: Configuration
 ) -> dict[str, tuple[NDArray[Any], ...]]:
-    """Give the configuration values that all of these segments have."""
+    """Return the configuration values that all of these segments have."""
     settings = {}
     for (owner, alg), values in configured.items():
         if owner == detector and all(segment in values for segment in segments):

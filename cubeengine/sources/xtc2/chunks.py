@@ -15,7 +15,7 @@ _LONGEST = 240
 
 
 def chunk_names(transition: Transition) -> list[str]:
-    """Give the file that the stream goes on in behind this datagram; usually there is none.
+    """Return the file that the stream goes on in behind this datagram; usually there is none.
 
     Raises
     ------

@@ -74,7 +74,7 @@ Configuration = Mapping[GroupName, Mapping[int, Mapping[str, NDArray[Any]]]]
 
 
 def configuration(streams: Sequence[Stream]) -> Configuration:
-    """Give the configuration values of every detector segment."""
+    """Return the configuration values of every detector segment."""
     return {
         group: {
             segment: {plain: as_array(value) for plain, value in found.values.items()}
@@ -85,7 +85,7 @@ def configuration(streams: Sequence[Stream]) -> Configuration:
 
 
 def run_values(streams: Sequence[Stream]) -> Iterator[RunValue]:
-    """Give every run-level field: of all segments together where these are alike, and of each."""
+    """Return every run-level field: of all segments together where these are alike, and of each."""
     for (detector, alg), segments in _find(streams).items():
         for plain in dict.fromkeys(plain for found in segments.values() for plain in found.values):
             having = {number: found for number, found in segments.items() if plain in found.values}
@@ -140,7 +140,7 @@ def _merge(found: _Found, values: Mapping[str, Any], *, again: bool) -> None:
 
 
 def as_array(value: Any) -> NDArray[Any]:
-    """Give a decoded value as an array of its own, aligned, in native byte order; an enum as its number."""
+    """Return a decoded value as an array of its own, aligned, in native byte order; an enum as its number."""
     if isinstance(value, EnumValue):
         return np.array(value.value, np.int32)
     array = np.array(value)

@@ -56,7 +56,7 @@ NO_EVENTS = Events(
 
 
 def columns_of(events: Events) -> tuple[NDArray[Any], ...]:
-    """Give the columns in the order in which `Events` takes them."""
+    """Return the columns in the order in which `Events` takes them."""
     return events.timestamp, events.file, events.offset, events.size, events.schema
 
 
@@ -168,7 +168,7 @@ class _FileReader:
         """Byte behind the last whole datagram."""
 
     def events_of(self, table: DgramTable) -> tuple[NDArray[Any], ...]:
-        """Give the columns of `Events` for the next datagrams of the file."""
+        """Return the columns of `Events` for the next datagrams of the file."""
         service = table.service
         is_event = _is_event(service)
         rows = np.flatnonzero(is_event)

@@ -101,7 +101,7 @@ class SegmentField:
         return self.name.dtype, self.shape
 
     def part(self, stream: int) -> Part:
-        """Give how it is found in datagrams; `stream` is the number of its stream for the reader."""
+        """Return how it is found in datagrams; `stream` is the number of its stream for the reader."""
         tables: dict[tuple[tuple[int, int], ...], int] = {}
         layouts, n_rows = np.full((len(self.places), 4), -1), 0
         for row, block, number in zip(layouts, self.contributor.names, self.places, strict=True):
@@ -156,7 +156,7 @@ def _most(found: Sequence[Contributor], streams: Sequence[Stream]) -> Contributo
 
 
 def _numbers(names: Names) -> dict[str, int]:
-    """Give the number of every field; the last one where several have the name."""
+    """Return the number of every field; the last one where several have the name."""
     return {name.plain: number for number, name in enumerate(names.fields) if not name.is_label}
 
 

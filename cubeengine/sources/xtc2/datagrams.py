@@ -55,7 +55,7 @@ class StreamEvents:
         return cls(stream.files, not ended, shared, *map(SharedArray, columns))
 
     def matched(self, match: IntArray) -> StreamEvents:
-        """Give the same for other rows, where `match` gives the event of each, or -1."""
+        """Return the same for other rows, where `match` gives the event of each, or -1."""
         numbers = None if self.numbers is None else self.numbers.load()
         return replace(self, numbers=SharedArray(compose(numbers, match)))
 
@@ -73,11 +73,11 @@ class OpenEvents:
         self._descriptors = np.full(len(events.files), -1)
 
     def numbers(self, rows: IntArray) -> IntArray:
-        """Give the datagram of each event; -1 for none."""
+        """Return the datagram of each event; -1 for none."""
         return rows if self._numbers is None else self._numbers[rows]
 
     def places(self, numbers: IntArray) -> IntArray:
-        """Give where datagrams lie, with their files open: (n, 5) int64, see `gather`."""
+        """Return where datagrams lie, with their files open: (n, 5) int64, see `gather`."""
         places = np.empty((len(numbers), 5), np.int64)
         for column, values in zip((OFFSET, SIZE, TIMESTAMP, SCHEMA, FILE), self._columns, strict=True):
             picked = values[numbers]
@@ -91,7 +91,7 @@ class OpenEvents:
         return places
 
     def path(self, number: int) -> Path:
-        """Give the file of a datagram."""
+        """Return the file of a datagram."""
         return self.files[int(self._columns[-1][number])].path
 
 

@@ -93,7 +93,7 @@ class Place:
     offset: int = 0
 
     def error(self, at: int, message: str) -> SourceFormatError:
-        """Give the error of what is wrong `at` bytes after the place."""
+        """Return the error of what is wrong `at` bytes after the place."""
         return SourceFormatError(f"{self.path}, byte {self.offset + at:,}: {message}")
 
 

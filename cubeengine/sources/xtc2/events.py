@@ -72,7 +72,7 @@ def _found(known: Stamps, wanted: Stamps) -> BoolArray:
 
 
 def compose(numbers: IntArray | None, match: IntArray) -> IntArray:
-    """Give each row's datagram, where `match` gives its event, or -1 for none."""
+    """Return each row's datagram, where `match` gives its event, or -1 for none."""
     if numbers is None:
         return match
     if len(numbers) == 0:

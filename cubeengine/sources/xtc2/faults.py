@@ -38,7 +38,7 @@ _SENTENCES = {
 
 
 def fault(path: Path, state: IntArray, field: str) -> SourceFormatError:
-    """Give the error of a noted problem.
+    """Return the error of a noted problem.
 
     Parameters
     ----------

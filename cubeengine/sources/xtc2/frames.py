@@ -70,7 +70,7 @@ class EventField:
         return () if self.problem or first is None else stacked_shape(len(self.segments), first)
 
     def reader(self, events: Sequence[StreamEvents]) -> Xtc2Reader:
-        """Give its reader; `events` of all streams of the run."""
+        """Return its reader; `events` of all streams of the run."""
         parts = [part.part(self.streams.index(part.contributor.stream)) for part in self.segments.values()]
         dtype, part_shape = next(iter(self.segments.values())).form
         return Xtc2Reader(
@@ -99,7 +99,7 @@ class EventField:
 
 
 def stacked_shape(n_segments: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Give the shape of several segments together.
+    """Return the shape of several segments together.
 
     One segment: as it is. A first axis of length 1, as of a module of several panels, is the one along which
     they are put together; else they get a new first axis.
@@ -115,7 +115,7 @@ def stacked_shape(n_segments: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def event_fields(groups: Mapping[GroupName, Mapping[int, Contributor]]) -> Iterator[EventField]:
-    """Give every event field of every detector, stacked ones ahead of those of their segments."""
+    """Return every event field of every detector, stacked ones ahead of those of their segments."""
     for (detector, alg), contributors in groups.items():
         parts_of: dict[str, dict[int, SegmentField]] = {}
         for segment, contributor in contributors.items():
@@ -151,7 +151,7 @@ def _elsewhere(part: SegmentField) -> str:
 
 
 def _labels(field: EventField, streams: Sequence[Stream]) -> str:
-    """Give the labels of an enum field as a note."""
+    """Return the labels of an enum field as a note."""
     part = next(iter(field.segments.values()))
     if not part.name.is_enum:
         return ""

@@ -63,11 +63,11 @@ class HeldReader:
         return cls(*shared, values.dtype, values.shape[1:])
 
     def matched(self, match: IntArray) -> HeldReader:
-        """Give the same for other rows, where `match` gives the event of each, or -1."""
+        """Return the same for other rows, where `match` gives the event of each, or -1."""
         return replace(self, match=SharedArray(match))
 
     def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
-        """Give the values of events, block after block; see `Reader.blocks`."""
+        """Return the values of events, block after block; see `Reader.blocks`."""
         first, stop = element_range(elements, math.prod(self.shape))
         values = self.values.load()
         part = values.reshape(len(values), -1)[:, first:stop] if values.size else np.empty((len(values), 0))
@@ -81,7 +81,7 @@ class HeldReader:
             yield self._block(part.astype(self.dtype, copy=False), damaged, which, start)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time beside the values themselves."""
+        """Return the most memory that `blocks` holds at a time beside the values themselves."""
         row_nbytes = n_elements * self.dtype.itemsize
         return slot_capacity(block_nbytes, row_nbytes) * (row_nbytes + 60) + MAX_ROWS * 60
 

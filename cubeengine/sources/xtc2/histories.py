@@ -76,11 +76,11 @@ class History:
         )
 
     def texts(self) -> NDArray[Any]:
-        """Give all values of text, in time order."""
+        """Return all values of text, in time order."""
         return np.array([setting.value for setting in self.settings])
 
     def reader(self, timestamps: NDArray[np.uint64]) -> HeldReader:
-        """Give the reader of a variable without problem."""
+        """Return the reader of a variable without problem."""
         dtype = self.declared.dtype.newbyteorder("=")
         values = np.array([_number(setting.value) for setting in self.settings], dtype)
         times = np.array([setting.timestamp for setting in self.settings], np.uint64)
@@ -135,7 +135,7 @@ def _history(field: str, entries: list[tuple[int, int, Name, Setting, str]]) -> 
 
 
 def _settings(transition: Transition, contribution: Contribution) -> list[tuple[Name, Setting]]:
-    """Give the values of one contribution; one that could not be decoded gives none."""
+    """Return the values of one contribution; one that could not be decoded gives none."""
     damage = contribution.damage | (transition.damage | contribution.above) & ~DROPPED
     declared = {name.plain: name for name in contribution.names.fields if not name.is_label}
     return [

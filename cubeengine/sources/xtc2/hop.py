@@ -150,7 +150,7 @@ def _right_size(state: IntArray, window: NDArray[np.uint8], start: int, stop: in
 
 @jit
 def _begins(state: IntArray, window: NDArray[np.uint8], pos: int, certainly: bool) -> bool:
-    """Tell whether a datagram seems to begin at a byte; if that is not in the window, not `certainly`."""
+    """Return whether a datagram seems to begin at a byte; if that is not in the window, not `certainly`."""
     if pos + DGRAM_NBYTES > state[STOP]:
         return not certainly
     at = pos - state[START]

@@ -158,7 +158,7 @@ def open_contribution(state: IntArray, window: NDArray[np.uint8], with_shapes: b
 
 @jit
 def array_nbytes(state: IntArray, window: NDArray[np.uint8], number: int, itemsize: int, rank: int) -> int:
-    """Give the bytes of an array field from its shape words, or -1 with a problem noted.
+    """Return the bytes of an array field from its shape words, or -1 with a problem noted.
 
     The words are then at SHAPES + number * SHAPE_NBYTES in the window.
     """

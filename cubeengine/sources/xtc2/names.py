@@ -169,11 +169,11 @@ class Schema:
     enums: Mapping[EnumKey, Mapping[int, str]] = field(default_factory=dict)
 
     def labels(self, names: Names, name: Name) -> Mapping[int, str]:
-        """Give the labels of an enum field; empty where the Configure has none."""
+        """Return the labels of an enum field; empty where the Configure has none."""
         return self.enums.get((*names.group, name.enum_type), {})
 
     def named(self, detector: str) -> tuple[Names, ...]:
-        """Give all Names of one detector."""
+        """Return all Names of one detector."""
         return tuple(names for names in self.names.values() if names.detector == detector)
 
 

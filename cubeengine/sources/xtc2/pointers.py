@@ -123,7 +123,7 @@ def _read(
 
 
 def _exactly(data: bytes, schema: Schema, place: Place) -> tuple[int, int]:
-    """Give offset and size from one event, decoded without any expectation."""
+    """Return offset and size from one event, decoded without any expectation."""
     for contribution in decode(data, schema, place):
         offset, size = (contribution.values.get(name) for name in (OFFSET_FIELD, SIZE_FIELD))
         if contribution.names.detector == DETECTOR and isinstance(offset, int) and isinstance(size, int):
@@ -134,7 +134,7 @@ def _exactly(data: bytes, schema: Schema, place: Place) -> tuple[int, int]:
 
 
 def _layouts(schemas: Sequence[Schema]) -> tuple[IntArray, IntArray]:
-    """Give tables of where the pointers lie, for the compiled walk."""
+    """Return tables of where the pointers lie, for the compiled walk."""
     layouts = np.full((len(schemas), 4), -1)
     fields: list[tuple[int, int]] = []
     for layout, schema in zip(layouts, schemas, strict=True):
@@ -148,7 +148,7 @@ def _layouts(schemas: Sequence[Schema]) -> tuple[IntArray, IntArray]:
 
 
 def _simple(names: Names) -> tuple[int, int] | None:
-    """Give the number of the field of the size, and how far ahead of it the offset is.
+    """Return the number of the field of the size, and how far ahead of it the offset is.
 
     None where that is not the same in every event, or the types are not the usual ones.
     """

@@ -98,7 +98,7 @@ class Xtc2Reader:
             yield from _Reading(self, first, stop, stack).blocks(rows, block_nbytes)
 
     def memory_nbytes(self, n_elements: int, block_nbytes: int) -> int:
-        """Give the most memory that `blocks` holds at a time for that many elements per row."""
+        """Return the most memory that `blocks` holds at a time for that many elements per row."""
         row_nbytes = n_elements * self.stored.itemsize
         capacity = slot_capacity(block_nbytes, row_nbytes)
         slots = capacity * (row_nbytes + _PLACE_NBYTES * len(self.streams))
@@ -180,7 +180,7 @@ class _Reading:
 
 
 def _rows_seen(capacity: int) -> int:
-    """Give how many rows of the request a block may serve: more than it holds, as rows may be missing."""
+    """Return how many rows of the request a block may serve: more than it holds, as rows may be missing."""
     return min(max(4 * capacity, _LEAST_ROWS), MAX_ROWS)
 
 

@@ -107,7 +107,7 @@ def find_run(paths: Path | Sequence[Path], run: RunId | None = None) -> RunFiles
 
 
 def _expanded(paths: Iterable[Path]) -> Iterator[Path]:
-    """Give all files in place of folders, and the first chunk in place of those that continue one."""
+    """Return all files in place of folders, and the first chunk in place of those that continue one."""
     for path in paths:
         if not path.exists():
             raise SourceFormatError(f"{path}: is not there")
@@ -135,7 +135,7 @@ def _first_chunk(path: Path) -> Path:
 
 
 def _pairs(paths: Iterable[Path]) -> dict[str, tuple[Path | None, Path | None]]:
-    """Give the files of events and smd files that were named, by what they have in common."""
+    """Return the files of events and smd files that were named, by what they have in common."""
     found: dict[str, list[Path | None]] = {}
     for path in paths:
         name = path.name.removesuffix(".inprogress").removesuffix(".xtc2")
@@ -173,7 +173,7 @@ def _beside(folders: Iterable[Path], name: str, suffix: str) -> Path | None:
 
 
 def _chosen(stems: Sequence[_Stem], run: RunId | None, where: str) -> list[_Stem]:
-    """Give the streams of the run that is wanted, by rising number."""
+    """Return the streams of the run that is wanted, by rising number."""
     runs: dict[RunId | str, list[_Stem]] = {}
     for stem in stems:
         runs.setdefault(stem.run or stem.name, []).append(stem)
@@ -198,7 +198,7 @@ def _saying(runs: Mapping[RunId | str, list[_Stem]], run: RunId) -> dict[RunId |
 
 
 def _said_run(stems: Sequence[_Stem]) -> RunId | None:
-    """Give the run that the files say they are of; all that say one must say the same."""
+    """Return the run that the files say they are of; all that say one must say the same."""
     said = {path: run for path in map(_beginning, stems) if (run := run_of(path)) is not None}
     if len(set(said.values())) > 1:
         shown = ", ".join(f"{path} says {run}" for path, run in said.items())
@@ -207,5 +207,5 @@ def _said_run(stems: Sequence[_Stem]) -> RunId | None:
 
 
 def _beginning(stem: _Stem) -> Path:
-    """Give the file to look for the run in: both say it, and the smd file is small."""
+    """Return the file to look for the run in: both say it, and the smd file is small."""
     return stem.files.index or stem.files.data

@@ -18,7 +18,7 @@ _MAX_DGRAMS_AHEAD = 64
 
 
 def run_of(path: Path) -> RunId | None:
-    """Give experiment and run as the first BeginRun of a file says; None where none comes before the events.
+    """Return experiment and run as the first BeginRun of a file says; None if none is before the events.
 
     Raises
     ------

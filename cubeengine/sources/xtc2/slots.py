@@ -62,5 +62,5 @@ def next_slots(rows: IntArray, present: BoolArray, start: int, capacity: int) ->
 
 
 def slot_capacity(block_nbytes: int, row_nbytes: int) -> int:
-    """Give how many rows make a block: at least one."""
+    """Return how many rows make a block: at least one."""
     return max(min(block_nbytes // max(row_nbytes, 1), MAX_ROWS), 1)

@@ -147,7 +147,7 @@ class Xtc2Source:
         return read_column(self.reader(name), rows)
 
     def reader(self, name: str) -> Reader:
-        """Give the reader of an event field, to be used by tasks.
+        """Return the reader of an event field, to be used by tasks.
 
         Raises
         ------
@@ -164,7 +164,7 @@ class Xtc2Source:
         return self._readers[name]
 
     def matched_reader(self, name: str, match: IntArray) -> Reader:
-        """Give a reader whose row i is event `match[i]` of the field; missing where that is -1.
+        """Return a reader whose row i is event `match[i]` of the field; missing where that is -1.
 
         Its tables hold those rows only: no reader stands around another, unless marks are declared.
 
@@ -183,7 +183,7 @@ class Xtc2Source:
         return self._marked(name, self.catalogue.event_fields[name].reader(self.for_events(match)))
 
     def for_events(self, match: IntArray) -> tuple[StreamEvents, ...]:
-        """Give the streams' tables for other rows, where `match` gives the event of each, or -1."""
+        """Return the streams' tables for other rows, where `match` gives the event of each, or -1."""
         kept = self._matched.get(id(match))
         if kept is None or kept[0] is not match:
             self._matched.clear()  # one join has one match
@@ -197,7 +197,7 @@ class Xtc2Source:
         return leading_zeros(self._plain_reader(name), self.n_events)
 
     def coordinates(self, name: str) -> Mapping[int, tuple[str, NDArray[Any]]]:
-        """Give none: raw files have no coordinates of elements."""
+        """Return none: raw files have no coordinates of elements."""
         self._info(name)
         return {}
 

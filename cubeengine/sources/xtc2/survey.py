@@ -144,7 +144,7 @@ class _Tally:
             raise faults[0]
 
     def seen(self) -> dict[int, Seen]:
-        """Give what was seen so far."""
+        """Return what was seen so far."""
         return {block.key: self._seen(nth, block) for nth, block in enumerate(self.names)}
 
     def _seen(self, nth: int, block: Names) -> Seen:

@@ -95,7 +95,7 @@ def decode(data: bytes, schema: Schema, place: Place) -> tuple[Contribution, ...
 
 
 def read_schema(data: bytes, place: Place) -> Schema:
-    """Give the schema that a Configure declares.
+    """Return the schema that a Configure declares.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def _names_of(xtc: Xtc, schema: Schema, place: Place) -> Names:
 
 
 def _labels(names: Names, raw: Sequence[Value]) -> dict[str, dict[int, str]]:
-    """Give the labels that a contribution carries itself: type of the enum -> code -> label."""
+    """Return the labels that a contribution carries itself: type of the enum -> code -> label."""
     labels: dict[str, dict[int, str]] = {}
     for name, value in zip(names.fields, raw, strict=False):
         if name.is_label and isinstance(value, int):
@@ -245,7 +245,7 @@ def _parts(data: bytes, xtc: Xtc, place: Place) -> Mapping[int, Xtc]:
 
 
 def _shapes(data: bytes, xtc: Xtc | None, names: Names, place: Place) -> Iterator[tuple[int, ...]]:
-    """Give the shape of every array field in turn; words beyond the rank mean nothing."""
+    """Return the shape of every array field in turn; words beyond the rank mean nothing."""
     start, stop = (xtc.start, xtc.stop) if xtc else (0, 0)
     if stop - start < SHAPE_NBYTES * names.n_arrays:
         raise place.error(

@@ -56,14 +56,14 @@ def nbytes(pieces: Iterable[Piece]) -> int:
 
 
 def fixed(content: bytes) -> Piece:
-    """Give bytes that are the same in every datagram."""
+    """Return bytes that are the same in every datagram."""
     return np.frombuffer(content, np.uint8)[None]
 
 
 def data_pieces(
     data: OutData, key: int, n_events: int, garbage: np.random.Generator | None = None
 ) -> list[Piece]:
-    """Give one contribution: its header, shapes and values.
+    """Return one contribution: its header, shapes and values.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def data_pieces(
 def _column(
     field: OutField, value: Any, n_events: int, garbage: np.random.Generator | None
 ) -> NDArray[np.generic]:
-    """Give the values of a field as they are stored, with the axis of events first."""
+    """Return the values of a field as they are stored, with the axis of events first."""
     if field.is_text:
         return _text([value] if isinstance(value, str) else value, garbage)
     found = _exact(np.asarray(value), field)
@@ -119,7 +119,7 @@ def _exact(given: NDArray[Any], field: OutField) -> NDArray[Any]:
 
 
 def _text(texts: Sequence[str], garbage: np.random.Generator | None) -> Piece:
-    """Give text of one length for all: each ends with NUL, and is filled up to a multiple of 4."""
+    """Return text of one length for all: each ends with NUL, and is filled up to a multiple of 4."""
     encoded = [text.encode() + b"\0" for text in texts]
     width = -(-max(map(len, encoded)) // 4) * 4
     rows = np.zeros((len(encoded), width), np.uint8)
@@ -179,7 +179,7 @@ def dgram_pieces(
     env: int = 0,
     damage: int | IntArray = 0,
 ) -> list[Piece]:
-    """Give whole datagrams, one for each timestamp: header and content."""
+    """Return whole datagrams, one for each timestamp: header and content."""
     header = _headers(service, timestamps, nbytes(content), env)
     header["damage"] = damage
     return [_rows(header), *content]
@@ -188,7 +188,7 @@ def dgram_pieces(
 def pointer_rows(
     timestamps: NDArray[np.uint64], offsets: IntArray, size: int, *, key: int, env: int = 0
 ) -> Piece:
-    """Give the datagrams of the small-data file that tell where events lie: (n_events, 76) bytes."""
+    """Return the datagrams of the small-data file that tell where events lie: (n_events, 76) bytes."""
     rows = np.zeros(len(timestamps), _POINTER)
     rows["header"] = _headers(Service.EVENT, timestamps, _POINTER.itemsize - DGRAM.itemsize, env)
     payload = _POINTER.itemsize - DGRAM.itemsize

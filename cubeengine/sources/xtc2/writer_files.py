@@ -57,7 +57,7 @@ class GrowingFile:
         self._file.close()
 
     def publish(self) -> None:
-        """Give the file its own name."""
+        """Return the file its own name."""
         self.close()
         self._growing.replace(self.path)
 
@@ -108,7 +108,7 @@ class OutFiles:
         return (*self.chunks, self.small) if self.small else tuple(self.chunks)
 
     def next_name(self, name: str | None = None) -> str:
-        """Give the name of the next chunk; a name that is asked for is taken as it is."""
+        """Return the name of the next chunk; a name that is asked for is taken as it is."""
         return name or f"{self._stem}-c{len(self.chunks):03d}.xtc2"
 
     def roll_over(self, name: str) -> None:

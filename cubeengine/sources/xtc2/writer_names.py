@@ -191,7 +191,7 @@ _RESERVED = {CHUNKINFO: 252, SMDINFO: 254, RUNINFO: 255}
 
 
 def number_names(stream: OutStream) -> dict[OutNames, int]:
-    """Give every block of a stream, the reserved ones included, its key: node << 8 | number.
+    """Return every block of a stream, the reserved ones included, its key: node << 8 | number.
 
     Nodes of a stream are 16 apart from those of the next, as keys need be unique in a stream only.
     """
@@ -201,7 +201,7 @@ def number_names(stream: OutStream) -> dict[OutNames, int]:
 
 
 def xtc_header(kind: int, payload_nbytes: int, *, src: int = 0, damage: int = 0) -> bytes:
-    """Give the 12 bytes ahead of a payload."""
+    """Return the 12 bytes ahead of a payload."""
     return np.array([(src, damage, kind, XTC.itemsize + payload_nbytes)], XTC).tobytes()
 
 
@@ -246,5 +246,5 @@ def _put_text(row: NDArray[np.void], column: str, text: str, garbage: np.random.
 
 
 def noise(n_bytes: int, garbage: np.random.Generator) -> NDArray[np.uint8]:
-    """Give bytes that mean nothing, none of them NUL."""
+    """Return bytes that mean nothing, none of them NUL."""
     return garbage.integers(1, 256, n_bytes, np.uint8)

@@ -112,7 +112,7 @@ class StreamWriter:
             self.files.small.write([rows], len(part))
 
     def _pieces(self, data: Sequence[OutData], n_events: int) -> list[tuple[int, list[Piece]]]:
-        """Give the contributions that belong here, with the node that each comes from."""
+        """Return the contributions that belong here, with the node that each comes from."""
         own = [part for part in data if part.names in self.keys]
         return [
             (part.names.node, data_pieces(part, self.keys[part.names], n_events, self._garbage))
@@ -128,7 +128,7 @@ class StreamWriter:
 
 
 def as_one(data: OutData) -> OutData:
-    """Give the values of one datagram the axis of events that many would have."""
+    """Return the values of one datagram the axis of events that many would have."""
     texts = {field.name for field in data.names.fields if field.is_text}
     values: dict[str, Any] = {
         name: value if name in texts else np.asarray(value)[None] for name, value in data.values.items()

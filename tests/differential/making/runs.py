@@ -66,7 +66,7 @@ class Runs:
         return packed
 
     def _joined(self, packed: Array, columns: Part) -> Run:
-        """Give batches of events to several writers in turn; some write what others never saw."""
+        """Return batches of events to several writers in turn; some write what others never saw."""
         chance = self._chance
         n, n_parts, batch = len(packed), chance.between(2, 3), chance.between(1, 20)
         owner = np.arange(n) // batch % n_parts

@@ -89,7 +89,7 @@ COUNTER = names(9, "counter", [("value", U4, 0)])
 
 
 def second(n: float) -> int:
-    """Give the packed time of a number of seconds."""
+    """Return the packed time of a number of seconds."""
     return int(n) << 32 | int(n % 1 * 10**9)
 
 

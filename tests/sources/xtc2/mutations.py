@@ -83,7 +83,7 @@ def _events(first: int, n: int, *, nested: bool = False) -> bytes:
 
 
 def whole_run() -> dict[str, bytes]:
-    """Give the files of a small run: two streams, one of them in two chunks, with and without smd file."""
+    """Return the files of a small run: two streams, one of them in two chunks, with and without smd file."""
     first = _head(0) + _step(hand.second(1), 0) + _slow(hand.second(2), 0) + _events(0, 3)
     first += hand.enable_chunk(hand.second(15), "xpptest-r0007-s000-c001.xtc2")
     second = _events(6, 2) + _slow(hand.second(19), 1) + hand.dgram(hand.END_RUN, hand.second(30))
@@ -145,7 +145,7 @@ def _spots_of_names(start: int, stop: int, found: Spots) -> None:
 
 
 def damaged(number: int, run: dict[str, bytes], known: dict[str, Spots]) -> dict[str, bytes]:
-    """Give the files that are other in damaged run `number`: always the same for the same number."""
+    """Return the files that are other in damaged run `number`: always the same for the same number."""
     rng = random.Random(f"xtc2 {number}")
     name = rng.choice(sorted(run))
     content = bytearray(run[name])

@@ -57,7 +57,7 @@ def test_the_lists_name_every_file_and_run(shared_data: Path) -> None:
 
 
 def shown(value: Any) -> Any:
-    """Give a value in the form of the expected ones."""
+    """Return a value in the form of the expected ones."""
     if isinstance(value, EnumValue):
         return {"enum": value.value, "names": {str(code): label for code, label in value.labels.items()}}
     if isinstance(value, np.ndarray):
@@ -85,7 +85,7 @@ def key_of(part: Contribution) -> str:
 
 
 def values_of(parts: tuple[Contribution, ...]) -> dict[str, Any]:
-    """Give all values of a datagram; the expected ones write the hierarchy of names with "/", not "."."""
+    """Return all values of a datagram; the expected ones write the hierarchy of names with "/", not "."."""
     found = ((f"{key_of(part)}/{name}", value) for part in parts for name, value in part.values.items())
     return {key.replace(".", "/"): value for key, value in found}
 
@@ -147,7 +147,7 @@ def test_every_datagram_is_read_as_psana_reads_it(shared_data: Path, name: str) 
 
 
 def detectors(schema: Schema) -> dict[str, Any]:
-    """Give the detectors of a Configure, as the expected ones are written: fields are counted by name."""
+    """Return the detectors of a Configure, as the expected ones are written: fields are counted by name."""
     found: dict[str, Any] = {}
     fields: dict[tuple[str, int, str], set[str]] = {}
     for names in schema.names.values():
@@ -167,7 +167,7 @@ def streams_of(folder: Path) -> list[Stream]:
 
 
 def merged(streams: list[Stream], service: Service) -> dict[int, dict[str, Any]]:
-    """Give the values of all transitions of one kind by time, those of all streams together."""
+    """Return the values of all transitions of one kind by time, those of all streams together."""
     found: dict[int, dict[str, Any]] = {}
     for stream in streams:
         for transition in stream.transitions:
@@ -177,7 +177,7 @@ def merged(streams: list[Stream], service: Service) -> dict[int, dict[str, Any]]
 
 
 def event_of(stream: Stream, row: int) -> tuple[int, tuple[Contribution, ...]]:
-    """Give the damage and the values of an event."""
+    """Return the damage and the values of an event."""
     events = stream.events
     file, offset = stream.files[events.file[row]], int(events.offset[row])
     with file.path.open("rb") as opened:
@@ -188,7 +188,7 @@ def event_of(stream: Stream, row: int) -> tuple[int, tuple[Contribution, ...]]:
 
 
 def rows_at(streams: list[Stream], time: int) -> list[int | None]:
-    """Give the number of each stream's datagram at a time."""
+    """Return the number of each stream's datagram at a time."""
     rows = [int(np.searchsorted(stream.events.timestamp, np.uint64(time))) for stream in streams]
     there = [
         row < len(stream.events) and stream.events.timestamp[row] == np.uint64(time)
@@ -254,7 +254,7 @@ def segments_of(parts: list[Contribution]) -> dict[str, list[int]]:
 
 
 def numbers_of(parts: list[Contribution]) -> Iterator[tuple[str, Any]]:
-    """Give every number, and the sum of every array; text and enums are not among the expected values."""
+    """Return every number, and the sum of every array; text and enums are not among the expected values."""
     for part in parts:
         for name, value in part.values.items():
             if isinstance(value, np.ndarray):

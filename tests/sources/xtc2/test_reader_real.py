@@ -25,7 +25,7 @@ def _expected(folder: Path, name: str) -> Any:
 
 
 def _field(source: Xtc2Source, name: str) -> FieldInfo:
-    """Give the field of psana's det/segment/alg/field."""
+    """Return the field of psana's det/segment/alg/field."""
     detector, _, alg, field = name.split("/", 3)
     field = field.split(":")[0]  # psana and we leave off the type of an enumeration
     several = source.fields.get(name.rpartition("/")[0] + "/" + field)

@@ -25,7 +25,7 @@ FRAME = np.arange(6, dtype=np.uint16).reshape(2, 3)
 
 
 def dgrams(path: Path) -> list[tuple[int, int, int, int, bytes]]:
-    """Give (timestamp, service, damage, offset, payload) of every datagram."""
+    """Return (timestamp, service, damage, offset, payload) of every datagram."""
     content, position, found = path.read_bytes(), 0, []
     while position < len(content):
         ns, sec, env, _, damage, kind, extent = struct.unpack_from("<4I2HI", content, position)
