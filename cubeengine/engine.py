@@ -198,7 +198,7 @@ class _Workspace:
 def _workspace(
     plan: Work, output: Output, target: Path, overwrite: bool, *, resume: bool, keeps_sums: bool
 ) -> Iterator[_Workspace]:
-    """Make or find what a run works in; if it fails, that stays only where it is to be gone on with."""
+    """Make or find the workspace of a run; after a failure it is kept only with --resume."""
     check_target(target, overwrite=overwrite)
     store = temporary_of(target, plan.key)
     with ExitStack() as leaving:
