@@ -64,15 +64,9 @@ def format_size(nbytes: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Memory of one worker process, shared by its threads.
+    """Memory of one worker process, shared by its threads."""
 
-    Attributes
-    ----------
-    per_worker : int
-        Bytes a worker process may use in all.
-    """
-
-    per_worker: int = DEFAULT_MEMORY
+    per_worker: int = DEFAULT_MEMORY  # bytes a worker process may use in all
 
     @property
     def usable(self) -> int:

@@ -286,24 +286,12 @@ def fitting_threads(plan: Work, executor: Executor, budget: Budget) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Computed:
-    """What is known once all is written.
+    """What is known once all is written."""
 
-    Attributes
-    ----------
-    seconds : float
-        Since the workers were ready.
-    tally : Tally
-        What was left out.
-    resumed_nbytes : int
-        Input bytes that an earlier run had dealt with.
-    incidents : list
-        Blocks that were tried again or left out, and why.
-    """
-
-    seconds: float
-    tally: Tally
-    resumed_nbytes: int
-    incidents: list[Incident]
+    seconds: float  # since the workers were ready
+    tally: Tally  # what was left out
+    resumed_nbytes: int  # input bytes that an earlier run had dealt with
+    incidents: list[Incident]  # blocks that were tried again or left out, and why
 
 
 def _compute(

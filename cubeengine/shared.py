@@ -37,18 +37,10 @@ def mapped_array(path: Path) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedArray:
-    """An array by value or by the path of its .npy file.
+    """An array by value or by the path of its .npy file."""
 
-    Attributes
-    ----------
-    value : array, or None
-        Where it is in memory; read-only by agreement.
-    path : Path, or None
-        The file, where it is not.
-    """
-
-    value: NDArray[Any] | None
-    path: Path | None = None
+    value: NDArray[Any] | None  # where it is in memory; read-only by agreement
+    path: Path | None = None  # the file, where it is not
 
     def load(self) -> NDArray[Any]:
         """Return the array; that of a file is mapped, not read."""

@@ -148,43 +148,23 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class FieldInfo:
-    """One named quantity of a run.
-
-    Attributes
-    ----------
-    name : str
-        As users write it, e.g. "ipm2/sum".
-    shape : tuple of int
-        Shape of one event's value; () for a scalar.
-    dtype : numpy.dtype
-        Type of one element, native byte order.
-    kind : FieldKind
-        What the first dimension of the dataset means.
-    storage : Storage
-        How it lies on disk or in memory.
-    origin : str
-        File it comes from, or "memory" or "derived".
-    n_rows : int
-        Rows of the dataset.
-    group : str
-        Align group whose events the rows are; "" for the run's own events.
-    note : str
-        What a user should know about it, e.g. why it cannot be a signal.
-    narrow : numpy.dtype, or None
-        Type as stored, where that is narrower than in memory (float16): marks, and numbers that values are
-        compared with, are rounded to it.
-    """
+    """One named quantity of a run."""
 
     name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
-    kind: FieldKind = FieldKind.EVENT
-    storage: Storage = field(default_factory=lambda: Storage("memory"))
-    origin: str = "memory"
-    n_rows: int = 0
-    group: str = ""
+    """As users write it, e.g. "ipm2/sum"."""
+    shape: tuple[int, ...]  # shape of one event's value; () for a scalar
+    dtype: np.dtype[np.generic]  # type of one element, native byte order
+    kind: FieldKind = FieldKind.EVENT  # what the first dimension of the dataset means
+    storage: Storage = field(default_factory=lambda: Storage("memory"))  # how it lies on disk or in memory
+    origin: str = "memory"  # file it comes from, or "memory" or "derived"
+    n_rows: int = 0  # rows of the dataset
+    group: str = ""  # align group whose events the rows are; "" for the run's own events
     note: str = ""
+    """What a user should know about it, e.g. why it cannot be a signal."""
     narrow: np.dtype[Any] | None = None
+    """Type as stored, where that is narrower than in memory (float16): marks, and numbers that values are
+    compared with, are rounded to it.
+    """
 
     def __repr__(self) -> str:
         shape = f", shape {self.shape}" if self.shape else ""
@@ -236,22 +216,17 @@ class DetectorInfo:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One value per event, in time order, with what is missing marked.
+    """One value per event, in time order, with what is missing marked."""
 
-    Attributes
-    ----------
-    data : (n_events, ...) array
-        Values; float values that are missing are NaN.
-    valid : (n_events,) bool, or None
-        False where an integer or boolean value is missing (the filler in `data` means nothing);
-        None where nothing is missing or the type has NaN.
-    damaged : (n_events,) bool, or None
-        True where a value was damaged when it was taken: it counts as missing, for this reason.
-    """
-
-    data: NDArray[np.generic]
+    data: NDArray[np.generic]  # (n_events, ...) array: Values; float values that are missing are NaN
     valid: BoolArray | None = None
+    """(n_events,) bool, or None: False where an integer or boolean value is missing (the filler in `data`
+    means nothing); None where nothing is missing or the type has NaN.
+    """
     damaged: BoolArray | None = None
+    """(n_events,) bool, or None: True where a value was damaged when it was taken: it counts as missing, for
+    this reason.
+    """
 
     def __len__(self) -> int:
         return len(self.data)

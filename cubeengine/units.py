@@ -64,21 +64,11 @@ _QUANTITY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a unit's text means: value in base units = value * factor * 10**power.
+    """What a unit's text means: value in base units = value * factor * 10**power."""
 
-    Attributes
-    ----------
-    dimension : tuple of (str, int)
-        Base quantities and their exponents, sorted; () if dimensionless.
-    power : int
-        Power of ten to the base unit.
-    factor : float
-        What remains of the conversion; 1 except for angles in degrees and electronvolts.
-    """
-
-    dimension: Dimension
-    power: int = 0
-    factor: float = 1.0
+    dimension: Dimension  # base quantities and their exponents, sorted; () if dimensionless
+    power: int = 0  # power of ten to the base unit
+    factor: float = 1.0  # what remains of the conversion; 1 except for angles in degrees and electronvolts
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,15 +20,9 @@ WIDE = 100_000
 
 @dataclass(slots=True)
 class Settings:
-    """Switches of one call.
+    """Switches of one call."""
 
-    Attributes
-    ----------
-    debug : bool
-        Whether errors come with their traceback.
-    """
-
-    debug: bool = False
+    debug: bool = False  # whether errors come with their traceback
 
 
 def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:

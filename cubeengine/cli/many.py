@@ -10,27 +10,14 @@ from cubeengine.cli.base import printable, say, show_table
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a run.
+    """What became of a run."""
 
-    Attributes
-    ----------
-    run : int
-        Run number.
-    state : str
-        E.g. "made", "submitted", "left out".
-    detail : str
-        Where the cube is, or why there is none.
-    job : str
-        Number of the batch job.
-    code : int
-        Exit code that this run alone would have.
-    """
-
-    run: int
+    run: int  # run number
     state: str
-    detail: str
-    job: str = ""
-    code: int = 0
+    """E.g. "made", "submitted", "left out"."""
+    detail: str  # where the cube is, or why there is none
+    job: str = ""  # number of the batch job
+    code: int = 0  # exit code that this run alone would have
 
 
 def each_run(

@@ -18,18 +18,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class SpecArguments:
-    """A spec as named on the command line.
+    """A spec as named on the command line."""
 
-    Attributes
-    ----------
-    path : Path
-        File of the spec.
-    overrides : mapping
-        Values set from outside, by dotted key: with --set, -e and -r.
-    """
-
-    path: Path
+    path: Path  # file of the spec
     overrides: Mapping[str, object] = field(default_factory=dict)
+    """Values set from outside, by dotted key: with --set, -e and -r."""
 
     @classmethod
     def of(

@@ -29,18 +29,10 @@ ELEMENT_NBYTES = 112
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the work may use.
+    """What the work may use."""
 
-    Attributes
-    ----------
-    budget : Budget
-        Memory of this process.
-    threads : int
-        Blocks at a time.
-    """
-
-    budget: Budget
-    threads: int
+    budget: Budget  # memory of this process
+    threads: int  # blocks at a time
 
     @classmethod
     def of(cls, budget: Budget, workers: int | None) -> Limits:

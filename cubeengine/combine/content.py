@@ -88,18 +88,10 @@ class SignalContent:
 
 @dataclass(frozen=True, eq=False)
 class Cube:
-    """A cube that is to be combined with others.
+    """A cube that is to be combined with others."""
 
-    Attributes
-    ----------
-    path : Path
-        Where it is.
-    dataset : xarray.Dataset
-        Opened lazily.
-    """
-
-    path: Path
-    dataset: xr.Dataset
+    path: Path  # where it is
+    dataset: xr.Dataset  # opened lazily
 
     @classmethod
     def open(cls, path: Path | str) -> Cube:

@@ -17,18 +17,10 @@ from cubeengine.types import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """How the bins of one axis are joined.
+    """How the bins of one axis are joined."""
 
-    Attributes
-    ----------
-    groups : tuple of (start, stop)
-        Old bins of each new one: ranges without gaps.
-    edges : tuple of float, or None
-        New edges; None for an axis that is summed over entirely.
-    """
-
-    groups: tuple[tuple[int, int], ...]
-    edges: tuple[float, ...] | None
+    groups: tuple[tuple[int, int], ...]  # old bins of each new one: ranges without gaps
+    edges: tuple[float, ...] | None  # new edges; None for an axis that is summed over entirely
 
     @property
     def told(self) -> list[float] | str:

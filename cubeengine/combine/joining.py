@@ -22,18 +22,10 @@ from cubeengine.types import IntArray
 
 @dataclass(frozen=True, eq=False)
 class Rebin:
-    """A cube and its new bins.
+    """A cube and its new bins."""
 
-    Attributes
-    ----------
-    cube : Cube
-        With the old bins.
-    groupings : mapping
-        Axis -> how its bins are joined, for the axes that change.
-    """
-
-    cube: Cube
-    groupings: Mapping[str, Grouping]
+    cube: Cube  # with the old bins
+    groupings: Mapping[str, Grouping]  # axis -> how its bins are joined, for the axes that change
 
     @cached_property
     def groups(self) -> tuple[tuple[tuple[int, int], ...], ...]:

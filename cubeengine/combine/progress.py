@@ -13,24 +13,12 @@ from cubeengine.schema.texts import counted
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """A cube that was made of cubes.
+    """A cube that was made of cubes."""
 
-    Attributes
-    ----------
-    path : Path
-        The store.
-    notes : tuple of str
-        What should be known: signals that some cubes lack, specs that differ.
-    seconds : float
-        For everything.
-    read_nbytes : int
-        Bytes of the signals that were read, before compression.
-    """
-
-    path: Path
-    notes: tuple[str, ...]
-    seconds: float
-    read_nbytes: int
+    path: Path  # the store
+    notes: tuple[str, ...]  # what should be known: signals that some cubes lack, specs that differ
+    seconds: float  # for everything
+    read_nbytes: int  # bytes of the signals that were read, before compression
 
     def __repr__(self) -> str:
         notes = f", {counted(len(self.notes), 'note')}" if self.notes else ""

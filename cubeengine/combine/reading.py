@@ -24,21 +24,11 @@ from cubeengine.store.layout import Region
 
 @dataclass(frozen=True, slots=True)
 class ArrayReader:
-    """Reads regions of one array.
+    """Reads regions of one array."""
 
-    Attributes
-    ----------
-    folder : Path
-        Where the chunks lie.
-    variable : xarray.Variable
-        The array as opened lazily.
-    stored : StoredArray, or None
-        How it is packed; None where it is not of our make.
-    """
-
-    folder: Path
-    variable: xr.Variable
-    stored: StoredArray | None
+    folder: Path  # where the chunks lie
+    variable: xr.Variable  # the array as opened lazily
+    stored: StoredArray | None  # how it is packed; None where it is not of our make
 
     @classmethod
     def of(cls, folder: Path, variable: xr.Variable) -> ArrayReader:

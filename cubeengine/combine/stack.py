@@ -25,18 +25,10 @@ AT = 1
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One run of a stack: a cube, or one run of a cube that is a stack itself.
+    """One run of a stack: a cube, or one run of a cube that is a stack itself."""
 
-    Attributes
-    ----------
-    cube : Cube
-        Where it comes from.
-    index : int, or None
-        Its index along the cube's own `run`; None where the cube has none.
-    """
-
-    cube: Cube
-    index: int | None
+    cube: Cube  # where it comes from
+    index: int | None  # its index along the cube's own `run`; None where the cube has none
 
     def n_events(self) -> IntArray:
         """Return the event counts, without `run`."""
@@ -53,18 +45,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class Stack:
-    """Cubes that are stacked.
+    """Cubes that are stacked."""
 
-    Attributes
-    ----------
-    layers : sequence of Layer
-        In the order of the result.
-    runs : (n_layers,) int64
-        Run numbers.
-    """
-
-    layers: Sequence[Layer]
-    runs: IntArray
+    layers: Sequence[Layer]  # in the order of the result
+    runs: IntArray  # (n_layers,) int64: Run numbers
     did: str = "stack along run"
 
     @classmethod

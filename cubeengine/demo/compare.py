@@ -25,30 +25,16 @@ FEWEST = 10
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The diode of one selection against the truth.
+    """The diode of one selection against the truth."""
 
-    Attributes
-    ----------
-    name : str
-        Selection.
-    n_bins : int
-        Bins with enough events for an error.
-    chi2 : float
-        Sum over the bins of (cube - truth)^2 / (standard error)^2; about `n_bins` if all is right.
-    worst : float
-        Largest deviation of a bin, in standard errors.
-    n_events : int
-        Events in the bins.
-    same_counts : bool
-        Whether every bin holds as many events as plain numpy puts there, and as many frames of each detector.
-    """
-
-    name: str
-    n_bins: int
-    chi2: float
-    worst: float
-    n_events: int
+    name: str  # selection
+    n_bins: int  # bins with enough events for an error
+    chi2: float  # sum over the bins of (cube - truth)^2 / (standard error)^2; about `n_bins` if all is right
+    worst: float  # largest deviation of a bin, in standard errors
+    n_events: int  # events in the bins
     same_counts: bool
+    """Whether every bin holds as many events as plain numpy puts there, and as many frames of each detector.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +91,12 @@ def compare(cube: xr.Dataset, path: Path) -> Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Events:
-    """The events of a selection, found with plain numpy.
+    """The events of a selection, found with plain numpy."""
 
-    Attributes
-    ----------
-    name : str
-        Selection.
-    rows : (n,) int64
-        Rows in the file.
-    delay : (n,) float64
-        In ps.
-    truth : (n,) float64
-        Known response of every event.
-    """
-
-    name: str
-    rows: NDArray[np.int64]
-    delay: FloatArray
-    truth: FloatArray
+    name: str  # selection
+    rows: NDArray[np.int64]  # (n,) int64: Rows in the file
+    delay: FloatArray  # (n,) float64: In ps
+    truth: FloatArray  # (n,) float64: Known response of every event
 
 
 def _read_events(path: Path) -> tuple[_Events, _Events]:

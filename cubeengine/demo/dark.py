@@ -36,18 +36,10 @@ STREAMS = (OutStream(0, (TIMING, SCAN)), *(OutStream(1 + i, (panel,)) for i, pan
 
 @dataclass(frozen=True)
 class DarkShots:
-    """What the jungfrau sees in the dark; the same seed gives the same.
+    """What the jungfrau sees in the dark; the same seed gives the same."""
 
-    Attributes
-    ----------
-    seed : int
-        Of the run: the camera is that of the run with X-rays.
-    events_per_mode : int
-        Events of each step.
-    """
-
-    seed: int
-    events_per_mode: int = EVENTS_PER_MODE
+    seed: int  # of the run: the camera is that of the run with X-rays
+    events_per_mode: int = EVENTS_PER_MODE  # events of each step
 
     @cached_property
     def camera(self) -> Camera:

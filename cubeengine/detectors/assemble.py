@@ -23,19 +23,13 @@ _MAX_CELLS_PER_PIXEL = 64  # beyond that a panel has been misplaced
 
 
 class StageOptions(Options):
-    """Assemble panels.
-
-    Attributes
-    ----------
-    geometry : str
-        Text file of the geometry, or file of constants with one; relative to the spec's file.
-    """
+    """Assemble panels."""
 
     name = "assemble"
     shorthand = "geometry"
     files = ("geometry",)
 
-    geometry: Text
+    geometry: Text  # text file of the geometry, or file of constants with one; relative to the spec's file
 
     def build(self, frame: Frame, context: Context) -> Assembly:
         """Make the stage; see `Options.build`."""

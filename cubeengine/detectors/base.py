@@ -22,22 +22,14 @@ Elements = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What an event's value is, before or after a stage.
+    """What an event's value is, before or after a stage."""
 
-    Attributes
-    ----------
-    shape : tuple of int
-        Its shape.
-    dtype : numpy.dtype
-        Type of one element as `memory_dtype` gives it: native byte order, no float16. Only floating types
-        know missing elements: NaN.
-    unit : str
-        Unit of its values, "" where none is known.
-    """
-
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # its shape
     dtype: np.dtype[Any]
-    unit: str = ""
+    """Type of one element as `memory_dtype` gives it: native byte order, no float16. Only floating types know
+    missing elements: NaN.
+    """
+    unit: str = ""  # unit of its values, "" where none is known
 
     @property
     def n_elements(self) -> int:
@@ -61,21 +53,11 @@ class Coordinate:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a stage may know of its signal when it is made.
+    """What a stage may know of its signal when it is made."""
 
-    Attributes
-    ----------
-    field : str
-        Field the signal is read from, for messages.
-    folder : Path
-        Folder that file names in the spec are relative to.
-    detector : DetectorInfo, or None
-        The detector, where the source knows it.
-    """
-
-    field: str
-    folder: Path
-    detector: DetectorInfo | None = None
+    field: str  # field the signal is read from, for messages
+    folder: Path  # folder that file names in the spec are relative to
+    detector: DetectorInfo | None = None  # the detector, where the source knows it
 
 
 class Stage(ABC):

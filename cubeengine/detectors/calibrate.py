@@ -120,32 +120,21 @@ class CalibratePanels(Stage):
 
 
 class StageOptions(Options):
-    """Calibrates raw frames. The name of a file stands for `constants`.
-
-    Attributes
-    ----------
-    constants : str
-        File of constants, HDF5 or npz, relative to the spec's file.
-    kind : str, or None
-        Kind of detector; default: what the raw data say, else what the file says.
-    common_mode : CommonMode, or None
-        Common mode to correct; default: none.
-    status : int
-        Bits of the status words that mean a bad pixel; default: all.
-    gain : bool
-        Whether to divide by the gains, if the file has some: keV; else ADU.
-    """
+    """Calibrates raw frames. The name of a file stands for `constants`."""
 
     name = "calibrate"
     shorthand = "constants"
     files = ("constants",)
     keeps_shape = True
 
-    constants: Text
+    constants: Text  # file of constants, HDF5 or npz, relative to the spec's file
     kind: Annotated[str, PlainValidator(_kind_name)] | None = None
-    common_mode: CommonMode | None = None
+    """Kind of detector; default: what the raw data say, else what the file says."""
+    common_mode: CommonMode | None = None  # common mode to correct; default: none
     status: Annotated[int, Field(strict=True, ge=0, le=ALL_BITS)] = ALL_BITS
+    """Bits of the status words that mean a bad pixel; default: all."""
     gain: Annotated[bool, Field(strict=True)] = True
+    """Whether to divide by the gains, if the file has some: keV; else ADU."""
 
     def build(self, frame: Frame, context: Context) -> Stage:
         """Read the constants and make the tables; see `Options.build` for the errors."""

@@ -40,25 +40,21 @@ def _groups(value: object) -> tuple[str, ...]:
 
 
 class CommonMode(Model):
-    """Which common mode to correct. A name, or a list of them, stands for `groups`.
-
-    Attributes
-    ----------
-    groups : tuple of "banks", "rows", "columns"; or "stored"
-        Groups of pixels whose median is taken off, banks first, then rows, then columns. Rows and columns
-        are those of a bank: for a camera without banks, whose only bank is the panel, whole ones.
-        "stored": groups and limits as the constants have them.
-    max_correction : number, or text such as "100 ADU"
-        A median as large as this, or larger, is not taken off: it is signal. Default: 100 ADU.
-    min_pixels : int
-        Nor is that of this many pixels, or fewer. Default: 10.
-    """
+    """Which common mode to correct. A name, or a list of them, stands for `groups`."""
 
     shorthand = "groups"
 
     groups: Annotated[tuple[str, ...], PlainValidator(_groups)]
+    """Tuple of "banks", "rows", "columns"; or "stored": Groups of pixels whose median is taken off, banks
+    first, then rows, then columns. Rows and columns are those of a bank: for a camera without banks, whose
+    only bank is the panel, whole ones. "stored": groups and limits as the constants have them.
+    """
     max_correction: Amount | None = None
+    """Number, or text such as "100 ADU": A median as large as this, or larger, is not taken off: it is
+    signal. Default: 100 ADU.
+    """
     min_pixels: Annotated[int, Field(strict=True, ge=1, le=2**31)] | None = None
+    """Nor is that of this many pixels, or fewer. Default: 10."""
 
     @model_validator(mode="after")
     def _consistent(self) -> CommonMode:
@@ -103,21 +99,11 @@ class CommonMode(Model):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """A common mode to correct.
+    """A common mode to correct."""
 
-    Attributes
-    ----------
-    groups : tuple of str
-        Some of `ORDER`, in order.
-    max_correction : float
-        A correction must be smaller, in ADU.
-    min_pixels : int
-        It must be made of more pixels.
-    """
-
-    groups: tuple[str, ...]
-    max_correction: float
-    min_pixels: int
+    groups: tuple[str, ...]  # some of `ORDER`, in order
+    max_correction: float  # a correction must be smaller, in ADU
+    min_pixels: int  # it must be made of more pixels
 
     def facts(self) -> dict[str, object]:
         """Return what a cube should record."""

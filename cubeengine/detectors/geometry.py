@@ -67,18 +67,10 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The tree of a detector.
+    """The tree of a detector."""
 
-    Attributes
-    ----------
-    name : str
-        Where it comes from, for messages.
-    placements : tuple of Placement
-        One per object, in the order of the file.
-    """
-
-    name: str
-    placements: tuple[Placement, ...]
+    name: str  # where it comes from, for messages
+    placements: tuple[Placement, ...]  # one per object, in the order of the file
 
     def leaves(self) -> tuple[tuple[Placement, ...], ...]:
         """Return the way from each sensor up to the top, in the order of the segments."""

@@ -64,21 +64,11 @@ class Binning:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Integration:
-    """Azimuthal averages of frames of one shape.
+    """Azimuthal averages of frames of one shape."""
 
-    Attributes
-    ----------
-    means : SparseMeans
-        The average of each bin.
-    centers : (n_bins,) float64
-        Middles of the bins, in the unit of the binning.
-    facts : mapping
-        Where the detector stands, in words of pyFAI, for the record.
-    """
-
-    means: SparseMeans
-    centers: FloatArray
-    facts: Mapping[str, object]
+    means: SparseMeans  # the average of each bin
+    centers: FloatArray  # (n_bins,) float64: Middles of the bins, in the unit of the binning
+    facts: Mapping[str, object]  # where the detector stands, in words of pyFAI, for the record
 
 
 def integration(integrator: Any, shape: tuple[int, int], binning: Binning) -> Integration:

@@ -67,22 +67,7 @@ def _keep(frames, good, nothing, out):  # type: ignore[no-untyped-def]
 
 
 class StageOptions(Options):
-    """Leaves bad pixels out. The name of a file stands for `file`; what any of the options marks is bad.
-
-    Attributes
-    ----------
-    file : str, or None
-        File of a mask, not 0 where a pixel is good: .npy, .npz or HDF5, relative to the spec's file. Of the
-        shape of a frame, or of the whole detector, of which the data may hold some segments. NaN is bad.
-    dataset : str
-        Its name in an HDF5 or npz file; may be left out if there is one only.
-    invert : bool
-        Whether the file's mask is 0 where a pixel is good.
-    constants : str, or None
-        File of constants: pixels are bad that have a status, or are 0 in its `pixel_mask`.
-    edges : int
-        Rows and columns at the edges of every panel that are bad.
-    """
+    """Leaves bad pixels out. The name of a file stands for `file`; what any of the options marks is bad."""
 
     name = "mask"
     shorthand = "file"
@@ -90,10 +75,15 @@ class StageOptions(Options):
     keeps_shape = True
 
     file: Text | None = None
-    dataset: Text | None = None
-    invert: Annotated[bool, Field(strict=True)] = False
+    """File of a mask, not 0 where a pixel is good: .npy, .npz or HDF5, relative to the spec's file. Of the
+    shape of a frame, or of the whole detector, of which the data may hold some segments. NaN is bad.
+    """
+    dataset: Text | None = None  # its name in an HDF5 or npz file; may be left out if there is one only
+    invert: Annotated[bool, Field(strict=True)] = False  # whether the file's mask is 0 where a pixel is good
     constants: Text | None = None
+    """File of constants: pixels are bad that have a status, or are 0 in its `pixel_mask`."""
     edges: Annotated[int, Field(strict=True, ge=0)] = 0
+    """Rows and columns at the edges of every panel that are bad."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -23,21 +23,11 @@ MAX_EVENTS = 65_536
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pipeline:
-    """The stages of one signal, each taking what the one before gives.
+    """The stages of one signal, each taking what the one before gives."""
 
-    Attributes
-    ----------
-    input : Frame
-        What is read.
-    stages : tuple of Stage
-        In order; none leaves frames as they are.
-    field : str
-        Field the frames are read from, for messages.
-    """
-
-    input: Frame
-    stages: tuple[Stage, ...]
-    field: str = ""
+    input: Frame  # what is read
+    stages: tuple[Stage, ...]  # in order; none leaves frames as they are
+    field: str = ""  # field the frames are read from, for messages
 
     @property
     def output(self) -> Frame:

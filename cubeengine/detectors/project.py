@@ -16,24 +16,18 @@ from cubeengine.errors import SpecError
 
 
 class StageOptions(Options):
-    """Project frames.
-
-    Attributes
-    ----------
-    onto : "rows" or "columns"
-        What is left of the two last dimensions: "rows" gives one value per row, "columns" one per column.
-    axis : int
-        Instead of `onto`: the dimension that is summed over, as numpy counts them.
-    how : "sum" or "mean"
-        Of the pixels that are there; NaN where none is.
-    """
+    """Project frames."""
 
     name = "project"
     shorthand = "onto"
 
     onto: Literal["rows", "columns"] | None = None
+    """"rows" or "columns": What is left of the two last dimensions: "rows" gives one value per row, "columns"
+    one per column.
+    """
     axis: Annotated[int, Field(strict=True, ge=-32, lt=32)] | None = None
-    how: How = "sum"
+    """Instead of `onto`: the dimension that is summed over, as numpy counts them."""
+    how: How = "sum"  # "sum" or "mean": Of the pixels that are there; NaN where none is
 
     @classmethod
     def _spelled_out(cls, data: Any) -> Any:
@@ -67,15 +61,9 @@ class StageOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class Projection(Reduction):
-    """Sums or means along one dimension.
+    """Sums or means along one dimension."""
 
-    Attributes
-    ----------
-    axis : int
-        Number of this dimension in the input.
-    """
-
-    axis: int = 0
+    axis: int = 0  # number of this dimension in the input
 
     def coordinates(self) -> Mapping[int, Coordinate]:
         """Return the pixel numbers along what is left."""

@@ -28,23 +28,19 @@ def _read_factors(value: object) -> int | tuple[int, ...]:
 
 
 class StageOptions(Options):
-    """Join neighbouring pixels.
-
-    Attributes
-    ----------
-    factor : int, or (int, int)
-        How many rows and columns become one; one number counts for both. Of frames with one dimension:
-        how many elements.
-    how : "sum" or "mean"
-        A sum is NaN where one of its pixels is missing: it could not be compared with its neighbours.
-        A mean is that of the pixels that are there.
-    """
+    """Join neighbouring pixels."""
 
     name = "rebin"
     shorthand = "factor"
 
     factor: Annotated[int | tuple[int, ...], BeforeValidator(_read_factors)]
+    """How many rows and columns become one; one number counts for both. Of frames with one dimension: how
+    many elements.
+    """
     how: How = "sum"
+    """"sum" or "mean": A sum is NaN where one of its pixels is missing: it could not be compared with its
+    neighbours. A mean is that of the pixels that are there.
+    """
 
     def build(self, frame: Frame, context: Context) -> Rebin:
         """Make the stage; see `Options.build`."""

@@ -54,20 +54,12 @@ Segment = Annotated[int, Field(strict=True, ge=0)]
 
 
 class Region(Model):
-    """One region of interest.
-
-    Attributes
-    ----------
-    ranges : tuple of (int, int)
-        [first, last + 1] for each of the last dimensions of a frame; the others are kept whole.
-    segment : int, or None
-        Of frames with segments: the number of the one it lies in.
-    """
+    """One region of interest."""
 
     shorthand = "ranges"
 
-    ranges: Ranges
-    segment: Segment | None = None
+    ranges: Ranges  # [first, last + 1] for each of the last dimensions of a frame; the others are kept whole
+    segment: Segment | None = None  # of frames with segments: the number of the one it lies in
 
     def place(self, frame: Frame, context: Context) -> tuple[Range, ...]:
         """Return the range along each dimension of a frame.
@@ -104,25 +96,19 @@ class Region(Model):
 
 
 class StageOptions(Options):
-    """Cut regions out of frames.
-
-    Attributes
-    ----------
-    ranges : tuple of (int, int)
-        [first, last + 1] for each of the last dimensions, e.g. [[10, 50], [20, 80]] for rows 10 to 49
-        and columns 20 to 79.
-    segment : int, or None
-        Number of the segment that the region lies in; the result then has no segments.
-    regions : mapping of name to Region
-        Instead of these: several regions of one shape, stacked in this order.
-    """
+    """Cut regions out of frames."""
 
     name = "roi"
     shorthand = "ranges"
 
     ranges: Ranges = None
+    """[first, last + 1] for each of the last dimensions, e.g. [[10, 50], [20, 80]] for rows 10 to 49 and
+    columns 20 to 79.
+    """
     segment: Segment | None = None
+    """Number of the segment that the region lies in; the result then has no segments."""
     regions: Annotated[NameMap[Region], Field(max_length=_MAX_REGIONS)] = FrozenMap()
+    """Instead of these: several regions of one shape, stacked in this order."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -55,18 +55,14 @@ class Tables:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranges:
-    """Constants of every gain range for the panels of a frame.
-
-    Attributes
-    ----------
-    offset : (ranges, panels, rows, columns) array
-        Pedestal, and offset where there is one: ADU.
-    factor : (ranges, panels, rows, columns) float32
-        1 / gain, 1 where no gain is wanted or known; NaN for a gain of 0 and for bad pixels.
-    """
+    """Constants of every gain range for the panels of a frame."""
 
     offset: NDArray[Any]
+    """(ranges, panels, rows, columns) array: Pedestal, and offset where there is one: ADU."""
     factor: Float32Array
+    """(ranges, panels, rows, columns) float32: 1 / gain, 1 where no gain is wanted or known; NaN for a gain
+    of 0 and for bad pixels.
+    """
 
 
 def read_ranges(constants: Constants, kind: Kind, panels: Panels, good: BoolArray, *, gain: bool) -> Ranges:

@@ -7,18 +7,12 @@ from cubeengine.detectors.reduce import Blocks, How, Reduction, reduced_dtype
 
 
 class StageOptions(Options):
-    """Sum over the whole frame, after whatever was masked.
-
-    Attributes
-    ----------
-    how : "sum" or "mean"
-        Of the pixels that are there; NaN where none is.
-    """
+    """Sum over the whole frame, after whatever was masked."""
 
     name = "sum"
     shorthand = "how"
 
-    how: How = "sum"
+    how: How = "sum"  # "sum" or "mean": Of the pixels that are there; NaN where none is
 
     def build(self, frame: Frame, context: Context) -> Reduction:  # noqa: ARG002 - fits any field
         """Make the stage; see `Options.build`."""

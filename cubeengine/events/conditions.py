@@ -73,25 +73,18 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A field that equals one of some values.
-
-    Attributes
-    ----------
-    field : str
-    values : tuple of numbers
-        Values wanted.
-    known : tuple of numbers
-        Where given, all values that mean something: any other stands for unknown, such as -1 in the
-        state of the laser.
-    ulps : int
-        How many units in the last place a float may be off: a few where `values` were converted from
-        another unit, as 0.3 ps is 3e-13 s but for rounding.
-    """
+    """A field that equals one of some values."""
 
     field: str
-    values: tuple[Bound, ...]
+    values: tuple[Bound, ...]  # values wanted
     known: tuple[Bound, ...] = ()
+    """Where given, all values that mean something: any other stands for unknown, such as -1 in the state of
+    the laser.
+    """
     ulps: int = 0
+    """How many units in the last place a float may be off: a few where `values` were converted from another
+    unit, as 0.3 ps is 3e-13 s but for rounding.
+    """
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -102,18 +95,10 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Events that are given one by one, as by a mask of a user's.
+    """Events that are given one by one, as by a mask of a user's."""
 
-    Attributes
-    ----------
-    key : str
-        Hash of the states: equal for equal ones.
-    states : (n_events,) int8
-        The state of every event of the run.
-    """
-
-    key: str
-    states: States = field(compare=False, repr=False)
+    key: str  # hash of the states: equal for equal ones
+    states: States = field(compare=False, repr=False)  # (n_events,) int8: The state of every event of the run
 
     @classmethod
     def of(cls, column: Column) -> Given:

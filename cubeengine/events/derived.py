@@ -18,27 +18,13 @@ from cubeengine.types import BoolArray, Column, FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True)
 class DelayCounts:
-    """How the events of a run got their delay; the five add up to the events of the run.
+    """How the events of a run got their delay; the five add up to the events of the run."""
 
-    Attributes
-    ----------
-    laser_on : int
-        Laser on: nominal delay, corrected by the time tool where the recipe has one.
-    laser_off : int
-        Laser off: the nominal delay, as the time tool means nothing.
-    unknown : int
-        State of the laser unknown: no delay.
-    no_timetool : int
-        Laser on, but the time tool is missing, NaN or not valid: no delay.
-    no_nominal : int
-        Laser on or off, but the nominal delay is missing or NaN: no delay.
-    """
-
-    laser_on: int
-    laser_off: int
-    unknown: int
-    no_timetool: int
-    no_nominal: int = 0
+    laser_on: int  # laser on: nominal delay, corrected by the time tool where the recipe has one
+    laser_off: int  # laser off: the nominal delay, as the time tool means nothing
+    unknown: int  # state of the laser unknown: no delay
+    no_timetool: int  # laser on, but the time tool is missing, NaN or not valid: no delay
+    no_nominal: int = 0  # laser on or off, but the nominal delay is missing or NaN: no delay
 
     @property
     def n_events(self) -> int:
@@ -51,24 +37,12 @@ class DelayCounts:
 
 @dataclass(frozen=True, slots=True)
 class NearCounts:
-    """What the values of a variable rest on that looks at other events; the four add up to the events.
+    """What the values of a variable rest on that looks at other events; the four add up to the events."""
 
-    Attributes
-    ----------
-    complete : int
-        On all the events that were asked for.
-    partial : int
-        On fewer: there are no more, or the others have no value.
-    nothing : int
-        No other event is there, or none of them has a value: no value.
-    missing : int
-        The event itself has no value, and needs one: no value.
-    """
-
-    complete: int
-    partial: int
-    nothing: int
-    missing: int = 0
+    complete: int  # on all the events that were asked for
+    partial: int  # on fewer: there are no more, or the others have no value
+    nothing: int  # no other event is there, or none of them has a value: no value
+    missing: int = 0  # the event itself has no value, and needs one: no value
 
     def __add__(self, other: NearCounts) -> NearCounts:
         return NearCounts(*map(add, astuple(self), astuple(other)))

@@ -23,27 +23,16 @@ Columns = Callable[[str], Column]
 class Expression:
     """A formula of per-event fields, checked when it is made.
 
-    Attributes
-    ----------
-    text : str
-        The canonical text: equal expressions have equal texts, however they were written.
-    fields : frozenset of str
-        Names of the fields and derived variables it needs.
-    tree : Node
-        What the text says.
-    written : str
-        The text as the user wrote it, for messages.
-
     Examples
     --------
     >>> Expression.parse("0.3 < ipm2__sum < 2.0").text
     '0.3 < `ipm2/sum` < 2.0'
     """
 
-    text: str
-    fields: frozenset[str]
-    tree: grammar.Node = field(repr=False, compare=False)
-    written: str = field(default="", repr=False, compare=False)
+    text: str  # the canonical text: equal expressions have equal texts, however they were written
+    fields: frozenset[str]  # names of the fields and derived variables it needs
+    tree: grammar.Node = field(repr=False, compare=False)  # what the text says
+    written: str = field(default="", repr=False, compare=False)  # the text as the user wrote it, for messages
 
     @classmethod
     def parse(cls, text: str) -> Expression:

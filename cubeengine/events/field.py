@@ -38,13 +38,6 @@ class Field(NDArrayOperatorsMixin):
     Slices and masks read what they ask for. Arithmetic and comparisons read the whole field and give an
     `xarray.DataArray`.
 
-    Attributes
-    ----------
-    run : Run
-        The run it belongs to.
-    name : str
-        As the run has it, e.g. "ipm2/sum".
-
     Examples
     --------
     >>> run = ce.open_run("cubeengine-demo/xppdemo20_Run0012.h5")
@@ -56,8 +49,9 @@ class Field(NDArrayOperatorsMixin):
     (('event', 'jungfrau__ROI_0_area_dim0', 'jungfrau__ROI_0_area_dim1'), (15, 4, 10))
     """
 
-    run: Run
+    run: Run  # the run it belongs to
     name: str
+    """As the run has it, e.g. "ipm2/sum"."""
 
     @property
     def info(self) -> FieldInfo:

@@ -30,18 +30,11 @@ from cubeengine.events.values import (
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of an expression.
-
-    Attributes
-    ----------
-    arguments : tuple of str
-        What the arguments are called in messages; their number is how many there must be.
-    compute : callable
-        Values to value.
-    """
+    """A function of an expression."""
 
     arguments: tuple[str, ...]
-    compute: Callable[..., Value]
+    """What the arguments are called in messages; their number is how many there must be."""
+    compute: Callable[..., Value]  # values to value
 
 
 def _of_floats(ufunc: Callable[..., Any]) -> Function:

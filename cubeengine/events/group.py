@@ -25,13 +25,6 @@ class FieldGroup(NDArrayOperatorsMixin):
 
     It is no array: where one is wanted, the error names the fields.
 
-    Attributes
-    ----------
-    run : Run
-        The run.
-    name : str
-        What the names begin with, without the `/` after it.
-
     Examples
     --------
     >>> run = ce.open_run("cubeengine-demo/xppdemo20_Run0012.h5")
@@ -41,8 +34,8 @@ class FieldGroup(NDArrayOperatorsMixin):
     'ipm2/sum'
     """
 
-    run: Run
-    name: str
+    run: Run  # the run
+    name: str  # what the names begin with, without the `/` after it
 
     @property
     def fields(self) -> FieldTable:

@@ -61,24 +61,13 @@ class FileMark:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a run is known by.
+    """What a run is known by."""
 
-    Attributes
-    ----------
-    n_events : int
-        Its events.
-    times : str
-        Hash of their times.
-    files : tuple of FileMark
-        Those that say which events there are: of smallData joined with raw data, the former.
-    whole : bool
-        Whether the digests of the files are of all their content.
-    """
-
-    n_events: int
-    times: str
+    n_events: int  # its events
+    times: str  # hash of their times
     files: tuple[FileMark, ...]
-    whole: bool = True
+    """Those that say which events there are: of smallData joined with raw data, the former."""
+    whole: bool = True  # whether the digests of the files are of all their content
 
     @classmethod
     def of(cls, run: Run) -> Self:

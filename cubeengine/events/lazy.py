@@ -22,17 +22,13 @@ CHUNK_NBYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class LazyColumn:
-    """The dask arrays of a field.
+    """The dask arrays of a field."""
 
-    Attributes
-    ----------
-    data : (n_events, ...) dask array
-    valid : (n_events,) dask array of bool
-        False where a value turns out to be missing, or not finite in any element; comes from the same read.
-    """
-
-    data: Any
+    data: Any  # (n_events, ...) dask array
     valid: Any
+    """(n_events,) dask array of bool: False where a value turns out to be missing, or not finite in any
+    element; comes from the same read.
+    """
 
 
 def events_per_chunk(info: FieldInfo, target_nbytes: int = CHUNK_NBYTES) -> int:

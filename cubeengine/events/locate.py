@@ -27,27 +27,13 @@ _SUFFIXES = (".h5", ".hdf5")
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """The files of a run: smallData, raw data, or both.
+    """The files of a run: smallData, raw data, or both."""
 
-    Attributes
-    ----------
-    smalldata : Path, or None
-        The smallData file.
-    xtc : tuple of Path
-        The raw files (xtc2), or their directory.
-    run_id : RunId, or None
-        The run they hold, where that is known.
-    asked : int, or None
-        Run number that the user asked for: raw data that say otherwise are refused.
-    experiment : str, or None
-        Experiment that the user asked for, in the same way.
-    """
-
-    smalldata: Path | None
-    xtc: tuple[Path, ...] = ()
-    run_id: RunId | None = None
-    asked: int | None = None
-    experiment: str | None = None
+    smalldata: Path | None  # the smallData file
+    xtc: tuple[Path, ...] = ()  # the raw files (xtc2), or their directory
+    run_id: RunId | None = None  # the run they hold, where that is known
+    asked: int | None = None  # run number that the user asked for: raw data that say otherwise are refused
+    experiment: str | None = None  # experiment that the user asked for, in the same way
 
 
 def locate(

@@ -16,21 +16,11 @@ ANY_TIME = 2**62
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
-    """Events that may be neighbours: those of a selection that have a value.
+    """Events that may be neighbours: those of a selection that have a value."""
 
-    Attributes
-    ----------
-    events : (n,) int64
-        Their numbers in the run, rising.
-    times : (n,) int64
-        Their real times in ns, never falling.
-    values : (n, n_elements) float64
-        Their values; single elements may be NaN.
-    """
-
-    events: IntArray
-    times: IntArray
-    values: FloatArray
+    events: IntArray  # (n,) int64: Their numbers in the run, rising
+    times: IntArray  # (n,) int64: Their real times in ns, never falling
+    values: FloatArray  # (n, n_elements) float64: Their values; single elements may be NaN
 
     def __len__(self) -> int:
         return len(self.events)

@@ -35,21 +35,14 @@ _NO_VARIABLE = re.compile(r"(^|/)var_|none|damage|userdatacfg|epics", re.IGNOREC
 
 @dataclass(frozen=True, slots=True)
 class VariableSettings:
-    """The distinct settings of one variable.
+    """The distinct settings of one variable."""
 
-    Attributes
-    ----------
-    values : (n_settings,) float64
-        Rising; the median reading of the events of each.
-    index : (n_events,) int64
-        Number of every event's setting; -1 between settings, and where the value is missing or not finite.
-    tolerance : float
-        Width of a setting at most.
-    """
-
-    values: FloatArray
+    values: FloatArray  # (n_settings,) float64: Rising; the median reading of the events of each
     index: IntArray
-    tolerance: float
+    """(n_events,) int64: Number of every event's setting; -1 between settings, and where the value is missing
+    or not finite.
+    """
+    tolerance: float  # width of a setting at most
 
     @property
     def events(self) -> IntArray:

@@ -46,21 +46,11 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Combine:
-    """Several parts as one.
+    """Several parts as one."""
 
-    Attributes
-    ----------
-    how : "all", "any" or "not"
-        All of them, any of them, none of them.
-    parts : tuple of Cut or Combine
-        May be empty: all of nothing is every event.
-    label : str
-        Its name in the cut flow; made of its parts where empty.
-    """
-
-    how: str
-    parts: tuple[Node, ...]
-    label: str = ""
+    how: str  # "all", "any" or "not": All of them, any of them, none of them
+    parts: tuple[Node, ...]  # may be empty: all of nothing is every event
+    label: str = ""  # its name in the cut flow; made of its parts where empty
 
     def __post_init__(self) -> None:
         if self.how not in _JOINS:

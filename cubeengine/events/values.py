@@ -33,20 +33,16 @@ INT64 = np.iinfo(np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An intermediate result.
-
-    Attributes
-    ----------
-    data : (n_events, ...) array, or a Python number
-        Conditions (booleans), whole numbers or floats. A Python number is the same for all events; a whole
-        one is at least -2**63 and less than 2**64.
-    valid : bool array of the shape of `data`, or None
-        False where a whole number or condition is unknown, which then is 0 or False in `data`; None where
-        all are known, and for floats.
-    """
+    """An intermediate result."""
 
     data: Any
+    """(n_events, ...) array, or a Python number: Conditions (booleans), whole numbers or floats. A Python
+    number is the same for all events; a whole one is at least -2**63 and less than 2**64.
+    """
     valid: BoolArray | None = None
+    """False where a whole number or condition is unknown, which then is 0 or False in `data`; None where all
+    are known, and for floats.
+    """
 
     @property
     def is_constant(self) -> bool:

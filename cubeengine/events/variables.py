@@ -40,21 +40,12 @@ _TYPES = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 
 
 @dataclass(frozen=True, slots=True)
 class SavedVariables:
-    """What a file of variables holds.
+    """What a file of variables holds."""
 
-    Attributes
-    ----------
-    columns : mapping of name to Column
-        The arrays, in time order.
-    identity : Identity
-        The run they belong to.
-    texts : mapping of name to str
-        What else was written down, e.g. `SPEC`.
-    """
-
-    columns: Mapping[str, Column]
-    identity: Identity
+    columns: Mapping[str, Column]  # the arrays, in time order
+    identity: Identity  # the run they belong to
     texts: Mapping[str, str] = field(default_factory=dict)
+    """What else was written down, e.g. `SPEC`."""
 
 
 def check_variable_name(name: str) -> str:

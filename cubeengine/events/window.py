@@ -36,18 +36,10 @@ KEEP_NBYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """Values of a variable for the events of a window.
+    """Values of a variable for the events of a window."""
 
-    Attributes
-    ----------
-    column : Column
-        The values.
-    counts : DelayCounts, NearCounts, or None
-        For a recipe: how the values came about.
-    """
-
-    column: Column
-    counts: Counts | None = None
+    column: Column  # the values
+    counts: Counts | None = None  # for a recipe: how the values came about
 
 
 class Variable(Protocol):

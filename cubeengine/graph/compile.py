@@ -51,56 +51,31 @@ Graph = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """Where results go.
+    """Where results go."""
 
-    Attributes
-    ----------
-    store : Path
-        Temporary store.
-    batch_nbytes : int
-        Output that one task writes, before compression.
-    state : RunState, or None
-        What is done, of this run or of one that it goes on from, and where to mark more.
-    keeps_sums : bool
-        Whether partial sums are kept there now and then, to go on from.
-    """
-
-    store: Path
-    batch_nbytes: int
+    store: Path  # temporary store
+    batch_nbytes: int  # output that one task writes, before compression
     state: RunState | None = None
-    keeps_sums: bool = False
+    """What is done, of this run or of one that it goes on from, and where to mark more."""
+    keeps_sums: bool = False  # whether partial sums are kept there now and then, to go on from
 
 
 @dataclass
 class Compiled:
-    """A graph, with what its keys mean.
+    """A graph, with what its keys mean."""
 
-    Attributes
-    ----------
-    graph : dict
-        Key -> task.
-    partials : dict
-        (signal, part number) -> key of the part's folded partials.
-    outputs : dict
-        (signal, part number) -> how they become arrays.
-    weights : dict
-        Key of a marker, one per leaf in the order of the work -> input bytes that are dealt with when it
-        is done. With all markers done, everything is written.
-    leaves : dict
-        Key of a leaf -> what it is, for messages.
-    finished : int
-        Input bytes that an earlier run has dealt with.
-    tally : dict
-        What that run counted.
-    """
-
-    graph: Graph = field(default_factory=dict)
+    graph: Graph = field(default_factory=dict)  # key -> task
     partials: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(signal, part number) -> key of the part's folded partials."""
     outputs: dict[tuple[str, int], OutputJob] = field(default_factory=dict)
+    """(signal, part number) -> how they become arrays."""
     weights: dict[str, int] = field(default_factory=dict)
-    leaves: dict[str, str] = field(default_factory=dict)
-    finished: int = 0
-    tally: Tally = field(default_factory=dict)
+    """Key of a marker, one per leaf in the order of the work -> input bytes that are dealt with when it is
+    done. With all markers done, everything is written.
+    """
+    leaves: dict[str, str] = field(default_factory=dict)  # key of a leaf -> what it is, for messages
+    finished: int = 0  # input bytes that an earlier run has dealt with
+    tally: Tally = field(default_factory=dict)  # what that run counted
 
 
 def compile_plan(

@@ -24,27 +24,14 @@ from cubeengine.types import IntArray
 
 @dataclass(frozen=True)
 class SignalInput:
-    """Where the events of a signal come from.
+    """Where the events of a signal come from."""
 
-    Attributes
-    ----------
-    reader : Reader
-        Reads its rows.
-    grouping : Grouping
-        Which events go where.
-    event_rows : (n_events,) int64, or None
-        Storage row of each event.
-    pipeline : Pipeline, or None
-        What is done to every frame.
-    on_error : "stop" or "skip"
-        Whether events that cannot be read end the run, or are left out and counted.
-    """
-
-    reader: Reader
-    grouping: Grouping
-    event_rows: IntArray | None
-    pipeline: Pipeline | None = None
+    reader: Reader  # reads its rows
+    grouping: Grouping  # which events go where
+    event_rows: IntArray | None  # (n_events,) int64, or None: Storage row of each event
+    pipeline: Pipeline | None = None  # what is done to every frame
     on_error: str = "stop"
+    """"stop" or "skip": Whether events that cannot be read end the run, or are left out and counted."""
 
 
 def leaf_job(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> LeafJob:

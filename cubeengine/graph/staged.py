@@ -17,18 +17,10 @@ from cubeengine.types import IntArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StagedReader:
-    """Serves the frames of a reader after the stages of a signal.
+    """Serves the frames of a reader after the stages of a signal."""
 
-    Attributes
-    ----------
-    reader : Reader
-        Reads the frames.
-    pipeline : Pipeline
-        What is done to them.
-    """
-
-    reader: Reader
-    pipeline: Pipeline
+    reader: Reader  # reads the frames
+    pipeline: Pipeline  # what is done to them
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -34,19 +34,13 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What a leaf, or a fold of leaves, hands on.
+    """What a leaf, or a fold of leaves, hands on."""
 
-    Attributes
-    ----------
-    tiles : tuple of Partial
-        Partial sums of a part, one for each of its tiles.
-    left_out : (3, n_groups) int64
-        Events of each group that were missing, as the reader says or as no element is finite; that were
-        damaged; and that could not be read: the kinds of `LEFT_OUT`.
-    """
-
-    tiles: tuple[Partial, ...]
+    tiles: tuple[Partial, ...]  # partial sums of a part, one for each of its tiles
     left_out: IntArray
+    """(3, n_groups) int64: Events of each group that were missing, as the reader says or as no element is
+    finite; that were damaged; and that could not be read: the kinds of `LEFT_OUT`.
+    """
 
 
 LEFT_OUT = ("missing", "damaged", "failed")
@@ -110,39 +104,18 @@ class LeafJob:
 
 @dataclass(frozen=True, slots=True)
 class OutputJob:
-    """How partials of one part become arrays of the cube.
+    """How partials of one part become arrays of the cube."""
 
-    Attributes
-    ----------
-    name : str
-        Signal.
-    members : tuple of tuple of int
-        For each selection, the members of a bin it is merged from.
-    width : int
-        Groups per bin.
-    first_bin : int
-        First bin of the part.
-    tiles : tuple of (int, int)
-        Ranges of elements of the partials.
-    element_chunks : tuple of Chunk
-        Store chunks along the elements, within the part.
-    dtype : str
-        Type of mean and std.
-    per_element : bool
-        Whether a count per element is stored, rather than one per bin.
-    gather : SharedArray, or None
-        For images put together of finished frames: the element that each cell is taken from, or -1.
-    """
-
-    name: str
-    members: tuple[tuple[int, ...], ...]
-    width: int
-    first_bin: int
-    tiles: tuple[tuple[int, int], ...]
-    element_chunks: tuple[Chunk, ...]
-    dtype: str
-    per_element: bool
+    name: str  # signal
+    members: tuple[tuple[int, ...], ...]  # for each selection, the members of a bin it is merged from
+    width: int  # groups per bin
+    first_bin: int  # first bin of the part
+    tiles: tuple[tuple[int, int], ...]  # ranges of elements of the partials
+    element_chunks: tuple[Chunk, ...]  # store chunks along the elements, within the part
+    dtype: str  # type of mean and std
+    per_element: bool  # whether a count per element is stored, rather than one per bin
     gather: SharedArray | None = None
+    """For images put together of finished frames: the element that each cell is taken from, or -1."""
 
 
 def reduce_leaf(
@@ -259,20 +232,13 @@ def _named(error: OSError, job: LeafJob, rows: IntArray) -> SourceFormatError:
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """What was found in a range of the elements of a leaf's events.
-
-    Attributes
-    ----------
-    sums : Partial
-    left_out : (3, n_groups) int64
-        As the reader says.
-    empty : (n_pairs,) bool
-        Events that the reader gives a value of, of which no element in the range is finite.
-    """
+    """What was found in a range of the elements of a leaf's events."""
 
     sums: Partial
-    left_out: IntArray
+    left_out: IntArray  # (3, n_groups) int64: As the reader says
     empty: BoolArray
+    """(n_pairs,) bool: Events that the reader gives a value of, of which no element in the range is finite.
+    """
 
 
 def _reduce_tile(

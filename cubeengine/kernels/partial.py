@@ -43,22 +43,15 @@ _WORDS = {1: Words(1, 1), 2: Words(1, 1), 4: Words(1, 2), 8: Words(2, 3)}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Partial:
-    """Moments of the values added so far, per group and element.
+    """Moments of the values added so far, per group and element."""
 
-    Attributes
-    ----------
-    dtype : numpy.dtype
-        Type of the values that were added.
-    n_events : (n_groups,) int64
-        Events of each group, those with values that are not finite included.
-    arrays : mapping of arrays with groups on axis 0
-        Floats: `mean` float64, `residual` float32, `m2` float64, `missing` int32, each
-        (n_groups, n_elements). Integers: `words` (n_groups, n_words, n_elements) uint64.
-    """
-
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any]  # type of the values that were added
     n_events: IntArray
+    """(n_groups,) int64: Events of each group, those with values that are not finite included."""
     arrays: State
+    """Floats: `mean` float64, `residual` float32, `m2` float64, `missing` int32, each (n_groups, n_elements).
+    Integers: `words` (n_groups, n_words, n_elements) uint64.
+    """
 
     @property
     def kind(self) -> Literal["float", "int"]:

@@ -16,24 +16,13 @@ from cubeengine.types import FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """One quantity of a cube.
-
-    Attributes
-    ----------
-    name : str
-        Suffix of the variable in the store, e.g. "mean".
-    dtype : str
-        Type of the result.
-    finish : callable
-        Partial -> (n_groups, n_elements) array of `dtype`.
-    long_name : str
-        What the values mean, for the attributes of the variable.
-    """
+    """One quantity of a cube."""
 
     name: str
-    dtype: str
-    finish: Callable[[Partial], NDArray[Any]]
-    long_name: str
+    """Suffix of the variable in the store, e.g. "mean"."""
+    dtype: str  # type of the result
+    finish: Callable[[Partial], NDArray[Any]]  # partial -> (n_groups, n_elements) array of `dtype`
+    long_name: str  # what the values mean, for the attributes of the variable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

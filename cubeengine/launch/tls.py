@@ -28,21 +28,12 @@ FILES = {"authority": "ca.pem", "certificate": "cert.pem", "key": "key.pem"}
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What scheduler, workers and client of one job show one another.
-
-    Attributes
-    ----------
-    authority : str
-        Certificate of the job's authority, PEM. Its key is not kept.
-    certificate : str
-        Certificate that the authority signed, PEM.
-    key : str
-        Key of this certificate, PEM; secret.
-    """
+    """What scheduler, workers and client of one job show one another."""
 
     authority: str
-    certificate: str
-    key: str = field(repr=False)
+    """Certificate of the job's authority, PEM. Its key is not kept."""
+    certificate: str  # certificate that the authority signed, PEM
+    key: str = field(repr=False)  # key of this certificate, PEM; secret
 
     def to_dict(self) -> dict[str, str]:
         """Return plain data, for the other ranks of a job only."""

@@ -93,18 +93,10 @@ def _added(first: CutRow, second: CutRow) -> CutRow:
 
 @dataclass(frozen=True, slots=True)
 class CutLines:
-    """A cut on one quantity.
+    """A cut on one quantity."""
 
-    Attributes
-    ----------
-    quantity : str
-        Field or expression.
-    values : tuple of float
-        Where the cut lies: bounds, or values wanted.
-    """
-
-    quantity: str
-    values: tuple[float, ...]
+    quantity: str  # field or expression
+    values: tuple[float, ...]  # where the cut lies: bounds, or values wanted
 
 
 def cut_lines(part: Node) -> CutLines | None:

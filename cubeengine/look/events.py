@@ -27,21 +27,12 @@ LARGEST = 1e140
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of the selected events.
+    """What became of the selected events."""
 
-    Attributes
-    ----------
-    selected : int
-        Events that the selection keeps.
-    missing : int
-        Of these, events without a value: missing, damaged or NaN.
-    outside : int
-        Of these, events whose value lies outside the bins; infinite ones, and those beyond `LARGEST`, do.
-    """
-
-    selected: int = 0
-    missing: int = 0
+    selected: int = 0  # events that the selection keeps
+    missing: int = 0  # of these, events without a value: missing, damaged or NaN
     outside: int = 0
+    """Of these, events whose value lies outside the bins; infinite ones, and those beyond `LARGEST`, do."""
 
     @property
     def n_events(self) -> int:
@@ -75,21 +66,11 @@ def tally_of(attrs: Mapping[str, Any]) -> Tally:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A window of events.
+    """A window of events."""
 
-    Attributes
-    ----------
-    window : Window
-        The events.
-    kept : (n,) bool
-        Which of them the selection keeps.
-    columns : tuple of Column
-        What is looked at, of all events of the window.
-    """
-
-    window: Window
-    kept: BoolArray
-    columns: tuple[Column, ...]
+    window: Window  # the events
+    kept: BoolArray  # (n,) bool: Which of them the selection keeps
+    columns: tuple[Column, ...]  # what is looked at, of all events of the window
 
     def alone(self, number: int) -> Part:
         """Return the same events with one of the quantities."""
@@ -114,21 +95,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Some quantities in the selected events of a run.
+    """Some quantities in the selected events of a run."""
 
-    Attributes
-    ----------
-    run : Run
-        The run; quantities that are no fields of it have been derived.
-    names : tuple of str
-        The quantities: one number per event each.
-    node : Node, or None
-        The selection; None keeps all events.
-    """
-
-    run: Run
-    names: tuple[str, ...]
-    node: Node | None
+    run: Run  # the run; quantities that are no fields of it have been derived
+    names: tuple[str, ...]  # the quantities: one number per event each
+    node: Node | None  # the selection; None keeps all events
 
     @property
     def selection(self) -> str:

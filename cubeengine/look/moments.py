@@ -20,21 +20,11 @@ from cubeengine.types import FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """Moments of `k` quantities in each of `g` groups.
+    """Moments of `k` quantities in each of `g` groups."""
 
-    Attributes
-    ----------
-    count : (g,) int64
-        Events.
-    mean : (k, g) float64
-        Means; 0 in empty groups.
-    products : (k, k, g) float64
-        Sums of (a - mean a) * (b - mean b).
-    """
-
-    count: IntArray
-    mean: FloatArray
-    products: FloatArray
+    count: IntArray  # (g,) int64: Events
+    mean: FloatArray  # (k, g) float64: Means; 0 in empty groups
+    products: FloatArray  # (k, k, g) float64: Sums of (a - mean a) * (b - mean b)
 
     def __add__(self, other: Moments) -> Moments:
         count = self.count + other.count

@@ -73,18 +73,11 @@ def trace(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Clock:
-    """Says in which bin events lie.
+    """Says in which bin events lie."""
 
-    Attributes
-    ----------
-    starts : (n_bins,) where each bin begins
-    edges : (n_bins + 1,) int64, in the unit of `at`
-    at : (n_events,) int64, nanoseconds; None for the numbers of the events
-    """
-
-    starts: NDArray[Any]
-    edges: IntArray
-    at: IntArray | None
+    starts: NDArray[Any]  # (n_bins,) where each bin begins
+    edges: IntArray  # (n_bins + 1,) int64, in the unit of `at`
+    at: IntArray | None  # (n_events,) int64, nanoseconds; None for the numbers of the events
 
     def index(self, part: Part) -> IntArray:
         """Return the bin of every event of a window."""

@@ -39,21 +39,12 @@ MOST_REJECTED = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What is usual for a kind of detector.
+    """What is usual for a kind of detector."""
 
-    Attributes
-    ----------
-    pedestal : (float, float)
-        Good pedestals, ADU: clear of both ends of the converter.
-    least_noise : float
-        Noise that a pixel that is alive has at least, ADU.
-    dark_noise : float, or None
-        Median noise that no such detector has in the dark, ADU; None where it is not known.
-    """
-
-    pedestal: Interval
-    least_noise: float
+    pedestal: Interval  # good pedestals, ADU: clear of both ends of the converter
+    least_noise: float  # noise that a pixel that is alive has at least, ADU
     dark_noise: float | None
+    """Median noise that no such detector has in the dark, ADU; None where it is not known."""
 
 
 USUAL = {

@@ -23,27 +23,16 @@ TAKEN_OVER = ("pixel_gain", "pixel_offset", "status_extra", "pixel_mask")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Others:
-    """What comes from another file.
+    """What comes from another file."""
 
-    Attributes
-    ----------
-    name : str
-        The file's name; "" where there is none.
-    facts : mapping
-        What it says of itself.
-    arrays : mapping of name to array
-        What goes into the new file as it is.
-    measured : mapping of name to (n_ranges, panels, rows, columns) array
-        Its pedestals, noise and status, of which ranges may be taken.
-    geometry : str
-        Text of the geometry.
-    """
-
-    name: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    name: str = ""  # the file's name; "" where there is none
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what it says of itself
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # what goes into the new file as it is
     measured: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    geometry: str = ""
+    """Mapping of name to (n_ranges, panels, rows, columns) array: Its pedestals, noise and status, of which
+    ranges may be taken.
+    """
+    geometry: str = ""  # text of the geometry
 
     def has_range(self, number: int) -> bool:
         """Return whether the file has pedestals in a gain range."""

@@ -40,24 +40,12 @@ RAW = "/raw/raw"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How values become constants.
+    """How values become constants."""
 
-    Attributes
-    ----------
-    clip : float
-        Values farther than so many standard deviations from the median are rejected.
-    fewest : int
-        Values that a pixel needs in a gain range.
-    limits : Limits
-        What a good pixel is.
-    accepted : frozenset of str
-        Checks of dark events that are passed over.
-    """
-
-    clip: float
-    fewest: int
-    limits: Limits
-    accepted: frozenset[str]
+    clip: float  # values farther than so many standard deviations from the median are rejected
+    fewest: int  # values that a pixel needs in a gain range
+    limits: Limits  # what a good pixel is
+    accepted: frozenset[str]  # checks of dark events that are passed over
 
     def __post_init__(self) -> None:
         if not 3 <= self.clip <= 20:

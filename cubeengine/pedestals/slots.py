@@ -24,30 +24,21 @@ ALL_BITS = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slots:
-    """How raw pixels are told apart.
+    """How raw pixels are told apart."""
 
-    Attributes
-    ----------
-    shift : int
-        The code of a pixel is what its bits from here on say.
-    value_bits : int
-        Bits that are the value.
-    codes : (n_codes,) int64
-        Slot of each code, -1 where a code means none; n_codes is a power of two.
-    fixed : SharedArray of (n_elements,) bool, or of (0,)
-        Pixels that are in slot 0 whatever their bits say; none where it is empty.
-    ranges : SharedArray of (n_slots, n_elements) uint8, or of (n_slots, 1)
-        Gain range of each slot; 255 where a pixel has no such slot.
-    n_slots : int
-        How many.
-    """
-
-    shift: int
-    value_bits: int
+    shift: int  # the code of a pixel is what its bits from here on say
+    value_bits: int  # bits that are the value
     codes: NDArray[np.int64]
+    """(n_codes,) int64: Slot of each code, -1 where a code means none; n_codes is a power of two."""
     fixed: SharedArray
+    """SharedArray of (n_elements,) bool, or of (0,): Pixels that are in slot 0 whatever their bits say; none
+    where it is empty.
+    """
     ranges: SharedArray
-    n_slots: int
+    """SharedArray of (n_slots, n_elements) uint8, or of (n_slots, 1): Gain range of each slot; 255 where a
+    pixel has no such slot.
+    """
+    n_slots: int  # how many
 
 
 def slots_of(kind: Kind, panels: Panels, detector: DetectorInfo | None) -> Slots:

@@ -120,22 +120,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:
-    """Sums over some events in a part of the frame; see `add_frames`.
+    """Sums over some events in a part of the frame; see `add_frames`."""
 
-    Attributes
-    ----------
-    counts : (3, n_slots, n_elements) int32
-    sums : (2, n_slots, n_elements) int64
-    events : tuple of (4, n) int64
-        Of these events, in order.
-    missing : (2,) int64
-        Events without a frame: missing, damaged.
-    """
-
-    counts: NDArray[np.int32]
-    sums: IntArray
-    events: tuple[IntArray, ...]
-    missing: IntArray
+    counts: NDArray[np.int32]  # (3, n_slots, n_elements) int32
+    sums: IntArray  # (2, n_slots, n_elements) int64
+    events: tuple[IntArray, ...]  # tuple of (4, n) int64: Of these events, in order
+    missing: IntArray  # (2,) int64: Events without a frame: missing, damaged
 
 
 @dataclass(frozen=True, slots=True, eq=False)

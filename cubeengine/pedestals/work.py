@@ -178,21 +178,11 @@ def sample_graph(job: Job) -> tuple[dict[str, Any], list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The graph of the pass over all events.
+    """The graph of the pass over all events."""
 
-    Attributes
-    ----------
-    graph : mapping
-        Name -> task.
-    results : list of str
-        Names of the estimates, one per part of the frame.
-    weights : mapping
-        Name of a marker -> input bytes that are dealt with when it is done.
-    """
-
-    graph: dict[str, Any]
-    results: list[str]
-    weights: dict[str, int]
+    graph: dict[str, Any]  # name -> task
+    results: list[str]  # names of the estimates, one per part of the frame
+    weights: dict[str, int]  # name of a marker -> input bytes that are dealt with when it is done
 
 
 def pass_graph(job: Job, windows: Sequence[Windows], work: Work, *, ahead: int) -> Passed:

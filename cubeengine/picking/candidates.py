@@ -36,37 +36,22 @@ EVENT_NBYTES = 6 * 8
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Some events that can be picked.
+    """Some events that can be picked."""
 
-    Attributes
-    ----------
-    groups : (n,) int64
-        Group of each.
-    values : (n,) numbers
-        Their values of the field that they are judged by; none are NaN or missing.
-    events : (n,) int64
-        Their numbers in time order.
-    """
-
-    groups: IntArray
+    groups: IntArray  # (n,) int64: Group of each
     values: NDArray[np.generic]
-    events: IntArray
+    """(n,) numbers: Their values of the field that they are judged by; none are NaN or missing."""
+    events: IntArray  # (n,) int64: Their numbers in time order
 
 
 @dataclass(frozen=True)
 class Picked:
-    """The events that were picked.
-
-    Attributes
-    ----------
-    events : (n_selections, n_bins, most) int64
-        Numbers in time order, the best first; -1 where a bin has fewer.
-    n_candidates : (n_selections, n_bins) int64
-        Selected events of each bin that have a value to be judged by.
-    """
+    """The events that were picked."""
 
     events: IntArray
+    """(n_selections, n_bins, most) int64: Numbers in time order, the best first; -1 where a bin has fewer."""
     n_candidates: IntArray
+    """(n_selections, n_bins) int64: Selected events of each bin that have a value to be judged by."""
 
     @property
     def n_picked(self) -> IntArray:

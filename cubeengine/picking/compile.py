@@ -20,24 +20,13 @@ from cubeengine.types import IntArray
 
 @dataclass(frozen=True)
 class PickInputs:
-    """Where picked events come from.
+    """Where picked events come from."""
 
-    Attributes
-    ----------
-    readers : mapping
-        Variable -> what reads its rows.
-    pipelines : mapping
-        Variable -> what is done to every frame, if anything is.
-    event_rows : (n_events,) int64, or None
-        Storage row of each event.
-    on_error : "stop" or "skip"
-        Whether frames that cannot be read end the run, or are left out and counted.
-    """
-
-    readers: Mapping[str, Reader]
-    pipelines: Mapping[str, Pipeline]
-    event_rows: IntArray | None
+    readers: Mapping[str, Reader]  # variable -> what reads its rows
+    pipelines: Mapping[str, Pipeline]  # variable -> what is done to every frame, if anything is
+    event_rows: IntArray | None  # (n_events,) int64, or None: Storage row of each event
     on_error: str
+    """"stop" or "skip": Whether frames that cannot be read end the run, or are left out and counted."""
 
 
 def compile_picks(

@@ -99,33 +99,15 @@ def fill_of(dtype: np.dtype[Any]) -> float | int:
 
 @dataclass(frozen=True)
 class PickWork:
-    """All that was decided.
+    """All that was decided."""
 
-    Attributes
-    ----------
-    axes : tuple of Axis
-        Binned axes.
-    selections : tuple of str
-        Names of the selections.
-    picked : Picked
-        Which events.
-    variables : tuple of Variable
-        What is read of them.
-    n_events : int
-        Events that were looked at.
-    content : str
-        Hash of all that the answer depends on, beside what is here.
-    leader_nbytes : int
-        Memory for scalars, masks, bins and picked events in the process that leads.
-    """
-
-    axes: tuple[Axis, ...]
-    selections: tuple[str, ...]
-    picked: Picked
-    variables: tuple[Variable, ...]
-    n_events: int
-    content: str
-    leader_nbytes: int
+    axes: tuple[Axis, ...]  # binned axes
+    selections: tuple[str, ...]  # names of the selections
+    picked: Picked  # which events
+    variables: tuple[Variable, ...]  # what is read of them
+    n_events: int  # events that were looked at
+    content: str  # hash of all that the answer depends on, beside what is here
+    leader_nbytes: int  # memory for scalars, masks, bins and picked events in the process that leads
 
     @property
     def bins_shape(self) -> Shape:

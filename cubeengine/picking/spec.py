@@ -40,21 +40,13 @@ RESERVED = (
 
 
 class Which(Model):
-    """Which events are best, where a word does not say it: exactly one of these.
+    """Which events are best, where a word does not say it: exactly one of these."""
 
-    Attributes
-    ----------
-    nearest : number
-        Those nearest to this value; with a unit, or in the field's declared unit.
-    percentile : number, 0 to 100
-        Those nearest to this percentile of the events of the bin.
-    random : int
-        Any; the seed. The same seed gives the same events, however the work is split.
-    """
-
-    nearest: Amount | None = None
+    nearest: Amount | None = None  # those nearest to this value; with a unit, or in the field's declared unit
     percentile: Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)] | None = None
+    """Those nearest to this percentile of the events of the bin."""
     random: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = None
+    """Any; the seed. The same seed gives the same events, however the work is split."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -39,36 +39,17 @@ STATES = (READ, *LEFT_OUT)
 
 @dataclass(frozen=True, slots=True)
 class PickJob:
-    """All that the tasks of one variable have in common.
+    """All that the tasks of one variable have in common."""
 
-    Attributes
-    ----------
-    rows : Path
-        Side file of the storage row of every slot, -1 where no event was picked.
-    store : Path
-        Temporary store.
-    variable : Variable
-        What is read and written.
-    selection_slots : int
-        Slots of one selection.
-    n_selections : int
-        Selections.
-    folder : WorkFolder or Path
-        Keeps the side files while the job is alive.
-    on_error : "stop" or "skip"
-        Whether frames that cannot be read end the run, or are left out and counted.
-    incidents : Path, optional
-        Folder to note in what had to be tried again or was left out.
-    """
-
-    rows: Path
-    store: Path
-    variable: Variable
-    selection_slots: int
-    n_selections: int
-    folder: WorkFolder | Path
+    rows: Path  # side file of the storage row of every slot, -1 where no event was picked
+    store: Path  # temporary store
+    variable: Variable  # what is read and written
+    selection_slots: int  # slots of one selection
+    n_selections: int  # selections
+    folder: WorkFolder | Path  # keeps the side files while the job is alive
     on_error: str = "stop"
-    incidents: Path | None = None
+    """"stop" or "skip": Whether frames that cannot be read end the run, or are left out and counted."""
+    incidents: Path | None = None  # folder to note in what had to be tried again or was left out
 
     @property
     def label(self) -> str:
@@ -107,18 +88,10 @@ def skip_frames(
 
 @dataclass(slots=True)
 class Frames:
-    """Frames of some slots, and what became of each.
+    """Frames of some slots, and what became of each."""
 
-    Attributes
-    ----------
-    values : (n, n_elements) array
-        Frames; the fill value where there is none.
-    states : (n,) uint8
-        Index into `STATES`.
-    """
-
-    values: NDArray[Any]
-    states: NDArray[np.uint8]
+    values: NDArray[Any]  # (n, n_elements) array: Frames; the fill value where there is none
+    states: NDArray[np.uint8]  # (n,) uint8: Index into `STATES`
 
 
 ReadFrames = Callable[[IntArray], Frames]

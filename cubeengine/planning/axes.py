@@ -34,21 +34,12 @@ EVENTS_PER_STEP = 2  # more need that many events each: a continuous variable ha
 
 @dataclass(frozen=True, slots=True)
 class Binned:
-    """Where some events fall on an axis.
+    """Where some events fall on an axis."""
 
-    Attributes
-    ----------
-    values : Column
-        The field in the axis's unit: becomes the signal `<axis>`.
-    index : (n_events,) int32
-        Bin of every event, -1 outside.
-    states : (n_events,) int8
-        TRUE in a bin, FALSE outside; NAN, MISSING or DAMAGED where that is not known.
-    """
-
-    values: Column
-    index: NDArray[np.int32]
+    values: Column  # the field in the axis's unit: becomes the signal `<axis>`
+    index: NDArray[np.int32]  # (n_events,) int32: Bin of every event, -1 outside
     states: States
+    """(n_events,) int8: TRUE in a bin, FALSE outside; NAN, MISSING or DAMAGED where that is not known."""
 
     @property
     def nbytes(self) -> int:
@@ -58,27 +49,13 @@ class Binned:
 
 @dataclass(frozen=True)
 class BinnedAxis:
-    """An axis and how events fall on it.
+    """An axis and how events fall on it."""
 
-    Attributes
-    ----------
-    axis : Axis
-        Name, unit and edges.
-    source : FieldIn
-        The field in the axis's unit.
-    given : bool
-        Whether the spec gives the edges; else they are made of the values.
-    steps : Steps, or None
-        The settings that make the bins; None where the edges do.
-    run : Run
-        Whose events they are.
-    """
-
-    axis: Axis
-    source: FieldIn
-    given: bool
-    steps: Steps | None
-    run: Run
+    axis: Axis  # name, unit and edges
+    source: FieldIn  # the field in the axis's unit
+    given: bool  # whether the spec gives the edges; else they are made of the values
+    steps: Steps | None  # the settings that make the bins; None where the edges do
+    run: Run  # whose events they are
 
     def bins(self, window: Window) -> Binned:
         """Find the bins of the events of a window."""
@@ -105,21 +82,12 @@ class BinnedAxis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Steps:
-    """Settings as bins.
+    """Settings as bins."""
 
-    Attributes
-    ----------
-    source : FieldIn
-        The field whose settings they are.
-    settings : Settings
-        What readings belong to each.
-    gap : float, or None
-        Smallest distance of two readings, where a tolerance that was asked for makes one setting of all.
-    """
-
-    source: FieldIn
-    settings: Settings
+    source: FieldIn  # the field whose settings they are
+    settings: Settings  # what readings belong to each
     gap: float | None = None
+    """Smallest distance of two readings, where a tolerance that was asked for makes one setting of all."""
 
 
 def _states(binned: Column, index: NDArray[np.int32]) -> States:

@@ -97,36 +97,18 @@ class SelectedStates(Mapping[str, States]):
 
 @dataclass(frozen=True)
 class Bound:
-    """A spec on a run: all that is known before heavy data are read.
+    """A spec on a run: all that is known before heavy data are read."""
 
-    Attributes
-    ----------
-    run : Run
-        With derived variables and axes; those that are signals with their values.
-    spec : CubeSpec
-        What was asked for.
-    axes : tuple of BinnedAxis
-        Edges, and the bin of every event.
-    selections : mapping
-        Name -> state of every event, in the order of the cube; found when asked for.
-    census : Census
-        What was counted of all events, and which are added where.
-    signals : tuple of BoundSignal
-        Axes included.
-    sample : Sample
-        Which events are looked at.
-    percentiles : mapping
-        Selection -> the numbers of its cuts at percentiles.
-    """
-
-    run: Run
-    spec: CubeSpec
-    axes: tuple[BinnedAxis, ...]
+    run: Run  # with derived variables and axes; those that are signals with their values
+    spec: CubeSpec  # what was asked for
+    axes: tuple[BinnedAxis, ...]  # edges, and the bin of every event
     selections: Mapping[str, States]
-    census: Census
-    signals: tuple[BoundSignal, ...]
-    sample: Sample
+    """Name -> state of every event, in the order of the cube; found when asked for."""
+    census: Census  # what was counted of all events, and which are added where
+    signals: tuple[BoundSignal, ...]  # axes included
+    sample: Sample  # which events are looked at
     percentiles: Mapping[str, tuple[FoundPercentile, ...]] = field(default_factory=dict)
+    """Selection -> the numbers of its cuts at percentiles."""
 
     @property
     def cut_flows(self) -> Mapping[str, tuple[CutRow, ...]]:

@@ -25,24 +25,12 @@ _ABOVE, _BELOW = frozenset({"<=", ">", "==", "!="}), frozenset({">=", "<", "==",
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """A number that a cut compares a field with.
+    """A number that a cut compares a field with."""
 
-    Attributes
-    ----------
-    field : str
-        The field.
-    op : str
-        `field op value` is what the cut asks.
-    value : number
-        In the declared unit of the field.
-    ulps : int
-        Units in the last place that the cut allows for equal values.
-    """
-
-    field: str
-    op: str
-    value: Bound
-    ulps: int = 0
+    field: str  # the field
+    op: str  # `field op value` is what the cut asks
+    value: Bound  # in the declared unit of the field
+    ulps: int = 0  # units in the last place that the cut allows for equal values
 
     @property
     def keeps_equal(self) -> bool:

@@ -28,42 +28,22 @@ from cubeengine.types import BoolArray, Column, IntArray
 
 @dataclass(frozen=True)
 class Census:
-    """What one pass over a run found.
+    """What one pass over a run found."""
 
-    Attributes
-    ----------
-    counts : mapping
-        Selection -> what was counted of its events.
-    grouping : Grouping
-        Which events are added where.
-    delays : mapping
-        Derived delay -> how its events came about.
-    near : mapping
-        Derived variable that looks at other events -> on how many its values rest.
-    values : mapping
-        Computed variables that are signals -> their values.
-    digests : mapping
-        Computed variables -> hash of their values, where windows do not differ in type.
-    beside : mapping
-        Number that a cut compares a field with -> events that are decided by rounding.
-    damage : mapping
-        Damage field -> for each selection, its events in the bins of which the field tells damage.
-    considered : int
-        Events that are looked at.
-    window_nbytes : int
-        Memory of the largest window, beside columns that the run itself keeps.
-    """
-
-    counts: Mapping[str, Counts]
-    grouping: Grouping
-    delays: Mapping[str, DelayCounts]
+    counts: Mapping[str, Counts]  # selection -> what was counted of its events
+    grouping: Grouping  # which events are added where
+    delays: Mapping[str, DelayCounts]  # derived delay -> how its events came about
     near: Mapping[str, NearCounts]
-    values: Mapping[str, Column]
+    """Derived variable that looks at other events -> on how many its values rest."""
+    values: Mapping[str, Column]  # computed variables that are signals -> their values
     digests: Mapping[str, str]
+    """Computed variables -> hash of their values, where windows do not differ in type."""
     beside: Mapping[Border, Beside]
+    """Number that a cut compares a field with -> events that are decided by rounding."""
     damage: Mapping[str, tuple[int, ...]]
-    considered: int
-    window_nbytes: int
+    """Damage field -> for each selection, its events in the bins of which the field tells damage."""
+    considered: int  # events that are looked at
+    window_nbytes: int  # memory of the largest window, beside columns that the run itself keeps
 
 
 def take_census(

@@ -27,35 +27,21 @@ USUAL_WORKERS = 8  # a strategy with fewer leaves than that leaves workers idle;
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Sizes that the planner aims at.
+    """Sizes that the planner aims at."""
 
-    Attributes
-    ----------
-    leaf_nbytes : int
-        Least input of a task: below it, scheduling costs more than some percent.
-    leaf_to_partial : int
-        How many times the size of the partial that it hands on a task reads at least.
-    leaf_nbytes_most : int
-        Most input of a task in one bin's part, so that a lost task costs little; unless there would be more
-        than `max_leaves`.
-    block_nbytes : int
-        Data read at a time, so that it is still in the cache when it is added.
-    chunk_nbytes : int
-        Size of a store chunk.
-    write_nbytes : int
-        Output that one task writes.
-    max_leaves : int
-        Most leaves per signal, all parts together and one more for each: a run of any length is some
-        thousand tasks, not a million.
-    """
-
-    leaf_nbytes: int = 64 * MIB
-    leaf_to_partial: int = 4
+    leaf_nbytes: int = 64 * MIB  # least input of a task: below it, scheduling costs more than some percent
+    leaf_to_partial: int = 4  # how many times the size of the partial that it hands on a task reads at least
     leaf_nbytes_most: int = 2048 * MIB
-    block_nbytes: int = 4 * MIB
-    chunk_nbytes: int = 8 * MIB
-    write_nbytes: int = 64 * MIB
+    """Most input of a task in one bin's part, so that a lost task costs little; unless there would be more
+    than `max_leaves`.
+    """
+    block_nbytes: int = 4 * MIB  # data read at a time, so that it is still in the cache when it is added
+    chunk_nbytes: int = 8 * MIB  # size of a store chunk
+    write_nbytes: int = 64 * MIB  # output that one task writes
     max_leaves: int = 2000
+    """Most leaves per signal, all parts together and one more for each: a run of any length is some thousand
+    tasks, not a million.
+    """
 
 
 def decode_seconds(storage: Storage, nbytes: float) -> float:

@@ -46,24 +46,12 @@ class Dark:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was counted of the events of a selection.
+    """What was counted of the events of a selection."""
 
-    Attributes
-    ----------
-    cut_flow : tuple of CutRow
-        Its cuts.
-    fates : Fates
-        What became of the events.
-    near_edges : tuple of NearEdges
-        For each axis; none where it has quantiles.
-    dark : Dark, or None
-        None where no cut of the selection is that on laser-off events.
-    """
-
-    cut_flow: tuple[CutRow, ...]
-    fates: Fates
-    near_edges: tuple[NearEdges, ...]
-    dark: Dark | None
+    cut_flow: tuple[CutRow, ...]  # its cuts
+    fates: Fates  # what became of the events
+    near_edges: tuple[NearEdges, ...]  # for each axis; none where it has quantiles
+    dark: Dark | None  # None where no cut of the selection is that on laser-off events
 
     def __add__(self, other: Counts) -> Counts:
         flows = zip(self.cut_flow, other.cut_flow, strict=True)

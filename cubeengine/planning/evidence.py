@@ -19,18 +19,11 @@ GROUP = "damage"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Selected events in the bins in which a detector is missing or damaged, as the run says.
-
-    Attributes
-    ----------
-    field : str
-        The field that says so, e.g. "damage/epix".
-    events : mapping
-        Selection -> number of events.
-    """
+    """Selected events in the bins in which a detector is missing or damaged, as the run says."""
 
     field: str
-    events: Mapping[str, int]
+    """The field that says so, e.g. "damage/epix"."""
+    events: Mapping[str, int]  # selection -> number of events
 
 
 def damage_fields(run: Run, names: Iterable[str]) -> dict[str, str]:

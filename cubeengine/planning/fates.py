@@ -16,30 +16,14 @@ from cubeengine.types import BoolArray
 
 @dataclass(frozen=True, slots=True)
 class Fates:
-    """Events of one selection.
+    """Events of one selection."""
 
-    Attributes
-    ----------
-    binned : int
-        Selected, and in a bin.
-    cut : int
-        Certainly not wanted.
-    outside : int
-        Selected, but beyond the bins of an axis.
-    nan : int
-        A value that a cut or an axis needs is NaN or infinite.
-    missing : int
-        A value that a cut or an axis needs is not there.
-    damaged : int
-        A value that a cut or an axis needs was damaged when it was taken.
-    """
-
-    binned: int
-    cut: int
-    outside: int
-    nan: int
-    missing: int
-    damaged: int
+    binned: int  # selected, and in a bin
+    cut: int  # certainly not wanted
+    outside: int  # selected, but beyond the bins of an axis
+    nan: int  # a value that a cut or an axis needs is NaN or infinite
+    missing: int  # a value that a cut or an axis needs is not there
+    damaged: int  # a value that a cut or an axis needs was damaged when it was taken
 
     @property
     def n_events(self) -> int:

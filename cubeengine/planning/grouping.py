@@ -27,38 +27,22 @@ class Grouping:
     """Which group, or groups, each event is added into.
 
     Groups are numbered bin by bin: group = bin * width + member, so a range of bins is a range of groups.
-
-    Attributes
-    ----------
-    n_bins : int
-        Bins of all axes, flat in C order.
-    width : int
-        Groups per bin.
-    events : (n_pairs,) int64
-        Events that fall in a bin of some selection, rising; repeated where `disjoint` is False.
-    groups : (n_pairs,) int32
-        Group that each of them is added into.
-    members : tuple of tuple of int
-        For each selection the members (numbers below `width`) that its bins are merged from.
-    disjoint : bool
-        True where every event is in one group only.
-    per_group : (n_groups,) int64
-        Pairs of each group.
-    n_distinct : int
-        Events that are in some group.
-    shared : (n_selections, n_selections) int64
-        Events in a bin that each two selections have in common.
     """
 
-    n_bins: int
-    width: int
+    n_bins: int  # bins of all axes, flat in C order
+    width: int  # groups per bin
     events: IntArray
-    groups: NDArray[np.int32]
+    """(n_pairs,) int64: Events that fall in a bin of some selection, rising; repeated where `disjoint` is
+    False.
+    """
+    groups: NDArray[np.int32]  # (n_pairs,) int32: Group that each of them is added into
     members: tuple[tuple[int, ...], ...]
-    disjoint: bool
-    per_group: IntArray
-    n_distinct: int
+    """For each selection the members (numbers below `width`) that its bins are merged from."""
+    disjoint: bool  # true where every event is in one group only
+    per_group: IntArray  # (n_groups,) int64: Pairs of each group
+    n_distinct: int  # events that are in some group
     shared: IntArray
+    """(n_selections, n_selections) int64: Events in a bin that each two selections have in common."""
 
     @property
     def n_groups(self) -> int:

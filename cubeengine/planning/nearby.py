@@ -101,30 +101,14 @@ class RunningValue:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourValue:
-    """The mean over the nearest events of a selection, or the difference from it.
+    """The mean over the nearest events of a selection, or the difference from it."""
 
-    Attributes
-    ----------
-    field : str
-        Of which variable.
-    among : Node
-        The selection.
-    n : int
-        How many neighbours.
-    within : int, in ns
-        None is farther.
-    difference : bool
-        Whether the mean is taken off the event's own value.
-    shape : tuple of int
-        Of one event's value.
-    """
-
-    field: str
-    among: Node
-    n: int
-    within: int
-    difference: bool
-    shape: tuple[int, ...]
+    field: str  # of which variable
+    among: Node  # the selection
+    n: int  # how many neighbours
+    within: int  # None is farther
+    difference: bool  # whether the mean is taken off the event's own value
+    shape: tuple[int, ...]  # of one event's value
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -19,18 +19,11 @@ Coordinates = Mapping[int, Coordinate]
 
 @dataclass(frozen=True)
 class Output:
-    """A cube before its signals are filled in.
+    """A cube before its signals are filled in."""
 
-    Attributes
-    ----------
-    layout : CubeLayout
-        All arrays and the group's attributes.
-    small : mapping
-        Arrays known before computing: names, axes, edges, event counts, coordinates.
-    """
-
-    layout: CubeLayout
+    layout: CubeLayout  # all arrays and the group's attributes
     small: Mapping[str, NDArray[Any]]
+    """Arrays known before computing: names, axes, edges, event counts, coordinates."""
 
 
 def cube_output(

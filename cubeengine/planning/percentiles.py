@@ -22,27 +22,15 @@ ALL_EVENTS = "all events"
 
 @dataclass(frozen=True, slots=True)
 class FoundPercentile:
-    """The number that a percentile of a cut stands for.
+    """The number that a percentile of a cut stands for."""
 
-    Attributes
-    ----------
-    field : str
-        The field that is cut.
-    percentile : float
-        0 to 100.
-    value : float or int
-        In the unit of the field: as `numpy.percentile` of the values; whole where it is one of whole numbers.
-    n_values : int
-        Events whose finite values it is of.
-    among : str
-        The selection of these, in words.
-    """
-
-    field: str
-    percentile: float
+    field: str  # the field that is cut
+    percentile: float  # 0 to 100
     value: float | int
-    n_values: int
-    among: str
+    """In the unit of the field: as `numpy.percentile` of the values; whole where it is one of whole numbers.
+    """
+    n_values: int  # events whose finite values it is of
+    among: str  # the selection of these, in words
 
 
 def with_numbers(run: Run, node: Node) -> Node:

@@ -28,21 +28,12 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A block of the result that is computed and written on its own: bins by elements.
+    """A block of the result that is computed and written on its own: bins by elements."""
 
-    Attributes
-    ----------
-    bins : (int, int)
-        Range of flat bins.
-    elements : (int, int)
-        Range of the flattened elements of a frame.
-    leaves : tuple of (int, int)
-        Ranges of the ordered (event, group) pairs; one task each, folded in this order.
-    """
-
-    bins: tuple[int, int]
-    elements: tuple[int, int]
+    bins: tuple[int, int]  # range of flat bins
+    elements: tuple[int, int]  # range of the flattened elements of a frame
     leaves: tuple[tuple[int, int], ...]
+    """Ranges of the ordered (event, group) pairs; one task each, folded in this order."""
 
 
 @dataclass(frozen=True)

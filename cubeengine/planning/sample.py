@@ -13,18 +13,10 @@ from cubeengine.types import BoolArray
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Which events are looked at: all, or a quick try.
+    """Which events are looked at: all, or a quick try."""
 
-    Attributes
-    ----------
-    events : int, optional
-        Only the first so many.
-    every : int, optional
-        Only every n-th of them.
-    """
-
-    events: int | None = None
-    every: int | None = None
+    events: int | None = None  # only the first so many
+    every: int | None = None  # only every n-th of them
 
     def __post_init__(self) -> None:
         for name, value in (("events", self.events), ("every", self.every)):

@@ -12,18 +12,10 @@ from cubeengine.types import FieldInfo, IntArray
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """The stages of a signal, as the planner sees them.
+    """The stages of a signal, as the planner sees them."""
 
-    Attributes
-    ----------
-    source : FieldInfo
-        The field that is read.
-    pipeline : Pipeline
-        What is done to its frames.
-    """
-
-    source: FieldInfo
-    pipeline: Pipeline
+    source: FieldInfo  # the field that is read
+    pipeline: Pipeline  # what is done to its frames
 
     def read_nbytes(self, elements: tuple[int, int]) -> int:
         """Bytes of one event that are read for a range of elements of the output."""

@@ -17,21 +17,11 @@ from cubeengine.units import convert
 
 @dataclass(frozen=True, slots=True)
 class FieldIn:
-    """A field in a unit; also a variable of its own.
+    """A field in a unit; also a variable of its own."""
 
-    Attributes
-    ----------
-    field : str
-        Its name.
-    declared : str
-        Unit of its numbers.
-    unit : str
-        The unit wanted.
-    """
-
-    field: str
-    declared: str
-    unit: str
+    field: str  # its name
+    declared: str  # unit of its numbers
+    unit: str  # the unit wanted
 
     @property
     def converts(self) -> bool:

@@ -13,15 +13,9 @@ from cubeengine.units import Quantity, convert_written, parse_quantity, parse_un
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """A percentile of the values of events, as the bound of a cut.
+    """A percentile of the values of events, as the bound of a cut."""
 
-    Attributes
-    ----------
-    share : number
-        0 to 100.
-    """
-
-    share: int | float
+    share: int | float  # 0 to 100
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 100:

@@ -26,25 +26,15 @@ MASKS = "selected/"
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What a session keeps.
+    """What a session keeps."""
 
-    Attributes
-    ----------
-    spec : CubeSpec
-        Where the run lies, units, missing marks, derived variables and selections.
-    variables : mapping of name to Column
-        Arrays that were given.
-    cube : CubeSpec, or None
-        The last cube, whole, as it was asked for.
-    aside : mapping of section to entries
-        Plain parts of `spec` that do not fit the run as it is open now, e.g. without its raw data. They are
-        kept for another time.
-    """
-
-    spec: CubeSpec
-    variables: Mapping[str, Column] = field(default_factory=FrozenMap)
-    cube: CubeSpec | None = None
+    spec: CubeSpec  # where the run lies, units, missing marks, derived variables and selections
+    variables: Mapping[str, Column] = field(default_factory=FrozenMap)  # arrays that were given
+    cube: CubeSpec | None = None  # the last cube, whole, as it was asked for
     aside: Mapping[str, Mapping[str, Any]] = field(default_factory=FrozenMap)
+    """Plain parts of `spec` that do not fit the run as it is open now, e.g. without its raw data. They are
+    kept for another time.
+    """
 
     def with_spec(self, **parts: Any) -> Notes:
         """Return the same notes with some parts of the spec replaced.

@@ -51,27 +51,13 @@ Saved: TypeAlias = Policy | str | Path
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What was there from last time.
+    """What was there from last time."""
 
-    Attributes
-    ----------
-    notes : Notes
-        What the session begins with.
-    path : Path, or None
-        The file; None where there was none.
-    stamp : InputFile, or None
-        The file as it was read; None where it was not.
-    taken : bool
-        Whether all of its content is in the notes, so that it may be replaced.
-    remarks : tuple of str
-        What the user should know.
-    """
-
-    notes: Notes
-    path: Path | None = None
-    stamp: InputFile | None = None
-    taken: bool = True
-    remarks: tuple[str, ...] = ()
+    notes: Notes  # what the session begins with
+    path: Path | None = None  # the file; None where there was none
+    stamp: InputFile | None = None  # the file as it was read; None where it was not
+    taken: bool = True  # whether all of its content is in the notes, so that it may be replaced
+    remarks: tuple[str, ...] = ()  # what the user should know
 
 
 def places(run: Run) -> tuple[Path, ...]:

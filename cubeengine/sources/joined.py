@@ -33,25 +33,15 @@ class Matching(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """How many events of two sources are the same.
+    """How many events of two sources are the same."""
 
-    Attributes
-    ----------
-    matched : int
-        Events of smallData that have raw data.
-    only_smalldata : int
-        Events of smallData that have none.
-    only_raw : int
-        Raw events that smallData does not have.
-    ambiguous : int
-        Those `only_smalldata` that share their time with other events, so that it is not known which
-        raw event is theirs.
-    """
-
-    matched: int
-    only_smalldata: int
-    only_raw: int
+    matched: int  # events of smallData that have raw data
+    only_smalldata: int  # events of smallData that have none
+    only_raw: int  # raw events that smallData does not have
     ambiguous: int = 0
+    """Those `only_smalldata` that share their time with other events, so that it is not known which raw event
+    is theirs.
+    """
 
     @property
     def facts(self) -> dict[str, int]:

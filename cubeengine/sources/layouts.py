@@ -19,24 +19,12 @@ from cubeengine.sources.times import EPICS_EPOCH, UNIX_EPOCH, pack
 
 @dataclass(frozen=True, slots=True)
 class TimeLayout:
-    """Where a file keeps event time.
+    """Where a file keeps event time."""
 
-    Attributes
-    ----------
-    name : str
-        "LCLS-I" or "LCLS-II".
-    field : str
-        Dataset of the event time.
-    epoch : int
-        Unix time of second 0.
-    groups : bool
-        Whether there may be align groups, with event times of their own.
-    """
-
-    name: str
-    field: str
-    epoch: int
-    groups: bool
+    name: str  # "LCLS-I" or "LCLS-II"
+    field: str  # dataset of the event time
+    epoch: int  # unix time of second 0
+    groups: bool  # whether there may be align groups, with event times of their own
 
 
 _LOOK_ROWS = 2**16

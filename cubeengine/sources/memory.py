@@ -62,17 +62,10 @@ def _array_memory(n_elements: int, itemsize: int, block_nbytes: int) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrayReader:
-    """Reads rows of an array in memory.
+    """Reads rows of an array in memory."""
 
-    Attributes
-    ----------
-    array : (n_rows, ...) array
-    valid : (n_rows,) bool, or None
-        False where a row is missing.
-    """
-
-    array: NDArray[Any]
-    valid: BoolArray | None = None
+    array: NDArray[Any]  # (n_rows, ...) array
+    valid: BoolArray | None = None  # (n_rows,) bool, or None: False where a row is missing
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -25,26 +25,14 @@ _AGAIN_NBYTES = 2**18
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PiecewiseReader:
-    """Rows that lie in several places, or nowhere.
-
-    Attributes
-    ----------
-    readers : tuple of Reader
-        The places.
-    borders : (n_pieces + 1,) int64
-        Piece k holds rows `borders[k]` to `borders[k + 1] - 1`.
-    which : (n_pieces,) int64
-        Number of the piece's reader; -1 where the rows are missing.
-    shift : (n_pieces,) int64
-        Added to a row's number to get its number in the piece's reader.
-    """
+    """Rows that lie in several places, or nowhere."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    readers: tuple[Reader, ...]
-    borders: IntArray
-    which: IntArray
-    shift: IntArray
+    readers: tuple[Reader, ...]  # the places
+    borders: IntArray  # (n_pieces + 1,) int64: Piece k holds rows `borders[k]` to `borders[k + 1] - 1`
+    which: IntArray  # (n_pieces,) int64: Number of the piece's reader; -1 where the rows are missing
+    shift: IntArray  # (n_pieces,) int64: Added to a row's number to get its number in the piece's reader
 
     def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
         """Read rows, block after block; see `Reader.blocks`. No block goes over the border of a piece."""
@@ -100,18 +88,10 @@ def without_rows(reader: Reader, absent: BoolArray | IntArray, n_rows: int) -> R
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchedReader:
-    """Rows that stand for rows of another reader: how the run's fields serve the events of an align group.
+    """Rows that stand for rows of another reader: how the run's fields serve the events of an align group."""
 
-    Attributes
-    ----------
-    reader : Reader
-        Where the values are.
-    match : (n_rows,) int64
-        Row there for each row here; -1 where there is none.
-    """
-
-    reader: Reader
-    match: IntArray
+    reader: Reader  # where the values are
+    match: IntArray  # (n_rows,) int64: Row there for each row here; -1 where there is none
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -213,17 +193,10 @@ class ConvertedReader:
 
     What is missing in the part stays missing: of integers that become floats it is NaN; and of floats that
     become integers, which have no NaN, rows with a NaN in any element are not valid.
-
-    Attributes
-    ----------
-    reader : Reader
-        Reads the part.
-    stored : numpy.dtype
-        Type of the joined dataset.
     """
 
-    reader: Reader
-    stored: np.dtype[Any]
+    reader: Reader  # reads the part
+    stored: np.dtype[Any]  # type of the joined dataset
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -285,18 +258,10 @@ def converted(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnmarkedReader:
-    """Rows of floats with NaN in the place of marks.
+    """Rows of floats with NaN in the place of marks."""
 
-    Attributes
-    ----------
-    reader : Reader
-        Where the values are.
-    marks : tuple of numbers
-        What stands for a missing element.
-    """
-
-    reader: Reader
-    marks: tuple[int | float, ...]
+    reader: Reader  # where the values are
+    marks: tuple[int | float, ...]  # what stands for a missing element
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -323,18 +288,10 @@ class UnmarkedReader:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MarkedReader:
-    """Rows of integers, of which those whose elements are all marks are missing.
+    """Rows of integers, of which those whose elements are all marks are missing."""
 
-    Attributes
-    ----------
-    reader : Reader
-        Where the values are.
-    marks : tuple of numbers
-        What stands for a missing value.
-    """
-
-    reader: Reader
-    marks: tuple[int | float, ...]
+    reader: Reader  # where the values are
+    marks: tuple[int | float, ...]  # what stands for a missing value
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -25,27 +25,13 @@ from cubeengine.types import InputFile, IntArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlainReader:
-    """Reads rows by their byte offsets.
+    """Reads rows by their byte offsets."""
 
-    Attributes
-    ----------
-    file : InputFile
-        The file, as it was when the offsets were found.
-    stored : numpy.dtype
-        Type of one element as stored, in its byte order.
-    shape : tuple of int
-        Shape of one row.
-    chunk_rows : int
-        Rows that lie one after another at each offset; all rows for a contiguous dataset.
-    offsets : (n_chunks,) int64
-        Where each chunk begins in the file.
-    """
-
-    file: InputFile
-    stored: np.dtype[Any]
-    shape: tuple[int, ...]
-    chunk_rows: int
-    offsets: IntArray
+    file: InputFile  # the file, as it was when the offsets were found
+    stored: np.dtype[Any]  # type of one element as stored, in its byte order
+    shape: tuple[int, ...]  # shape of one row
+    chunk_rows: int  # rows that lie one after another at each offset; all rows for a contiguous dataset
+    offsets: IntArray  # (n_chunks,) int64: Where each chunk begins in the file
 
     @property
     def dtype(self) -> np.dtype[Any]:

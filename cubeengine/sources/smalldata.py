@@ -68,43 +68,26 @@ def open_smalldata(path: Path) -> SmallDataSource:
 
 @dataclass(frozen=True, eq=False)
 class SmallDataSource:
-    """Events of one smallData file, or of one of its align groups.
+    """Events of one smallData file, or of one of its align groups."""
 
-    Attributes
-    ----------
-    path : Path
-        The file.
-    layout : TimeLayout
-        LCLS-I or LCLS-II, and where event time is.
-    stored : mapping of name to Stored
-        How every dataset lies.
-    fields : mapping of name to FieldInfo
-        All fields.
-    timestamps : (n_events,) uint64
-        Packed event times, rising.
-    rows : (n_events,) int64, or None
-        Storage row of every event; None where that is 0, 1, 2, ...
-    group : str
-        The align group whose events these are; "" for the run's own.
-    marks : mapping
-        Declared marks of missing values: field -> marks.
-    announced : tuple of Announced
-        How many events part files of a joined file have, and how many of them the file refers to; in an align
-        group, how many of its events are events of the run.
-    match : (n_rows,) int64, or None
-        In an align group: the run's row with the time of each of the group's rows, -1 where there is none.
-    """
-
-    path: Path
-    layout: TimeLayout
-    stored: Mapping[str, Stored]
-    fields: Mapping[str, FieldInfo]
-    timestamps: NDArray[np.uint64]
+    path: Path  # the file
+    layout: TimeLayout  # LCLS-I or LCLS-II, and where event time is
+    stored: Mapping[str, Stored]  # how every dataset lies
+    fields: Mapping[str, FieldInfo]  # all fields
+    timestamps: NDArray[np.uint64]  # (n_events,) uint64: Packed event times, rising
     rows: IntArray | None
-    group: str = ""
+    """(n_events,) int64, or None: Storage row of every event; None where that is 0, 1, 2, ..."""
+    group: str = ""  # the align group whose events these are; "" for the run's own
     marks: Mapping[str, Marks] = field(default_factory=dict)
+    """Declared marks of missing values: field -> marks."""
     announced: tuple[Announced, ...] = ()
+    """How many events part files of a joined file have, and how many of them the file refers to; in an align
+    group, how many of its events are events of the run.
+    """
     match: IntArray | None = None
+    """(n_rows,) int64, or None: In an align group: the run's row with the time of each of the group's rows,
+    -1 where there is none.
+    """
     _readers: dict[str, Reader] = field(default_factory=dict, repr=False)
 
     @property

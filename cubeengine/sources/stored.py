@@ -22,38 +22,20 @@ from cubeengine.types import InputFile, Storage
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A dataset as it lies in a file.
-
-    Attributes
-    ----------
-    file : InputFile
-    name : str
-        Path of the dataset in the file.
-    shape : tuple of int
-        Shape of the dataset, rows first.
-    dtype : numpy.dtype
-        Type of one element as stored, in its byte order; object where it is no plain number.
-    layout : "contiguous", "chunked", "virtual" or "library"
-        "library" where only HDF5 itself knows how to read it.
-    chunk_rows : int
-        Rows per chunk; 1 without chunks.
-    filters : tuple of int
-        HDF5 filter numbers, in the order of writing.
-    pieces : tuple of Piece
-        Parts of a virtual dataset, where they lie one after another.
-    problem : str
-        Why it cannot be read; "" where it can.
-    """
+    """A dataset as it lies in a file."""
 
     file: InputFile
-    name: str
-    shape: tuple[int, ...]
+    name: str  # path of the dataset in the file
+    shape: tuple[int, ...]  # shape of the dataset, rows first
     dtype: np.dtype[Any]
+    """Type of one element as stored, in its byte order; object where it is no plain number."""
     layout: str = "library"
-    chunk_rows: int = 1
-    filters: tuple[int, ...] = ()
-    pieces: tuple[Piece, ...] = ()
-    problem: str = ""
+    """"contiguous", "chunked", "virtual" or "library": "library" where only HDF5 itself knows how to read it.
+    """
+    chunk_rows: int = 1  # rows per chunk; 1 without chunks
+    filters: tuple[int, ...] = ()  # HDF5 filter numbers, in the order of writing
+    pieces: tuple[Piece, ...] = ()  # parts of a virtual dataset, where they lie one after another
+    problem: str = ""  # why it cannot be read; "" where it can
 
     @property
     def n_rows(self) -> int:

@@ -48,15 +48,9 @@ _FOLDERS = ("done", "partials", "running", "skipped", "incidents")
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """The state of one run.
+    """The state of one run."""
 
-    Attributes
-    ----------
-    folder : Path
-        Where it lies.
-    """
-
-    folder: Path
+    folder: Path  # where it lies
 
     @property
     def is_begun(self) -> bool:

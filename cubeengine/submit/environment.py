@@ -27,15 +27,10 @@ class Choices:
     ----------
     environment : mapping
         Environment variables.
-
-    Attributes
-    ----------
-    warnings : list of str
-        A sentence for each difference.
     """
 
     environment: Mapping[str, str]
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # a sentence for each difference
 
     def choose(self, flag: str, given: str | None, variable: str) -> str | None:
         """Return what a flag says, else the environment; None where neither says anything."""

@@ -41,60 +41,32 @@ Folder = Annotated[str, PlainValidator(_template)]
 
 
 class Paths(Model):
-    """Folders; `{experiment}` and `{run}` are filled in, `~` is the home folder.
-
-    Attributes
-    ----------
-    data : str, or None
-        Data root, in which runs are looked up by experiment and number, where the environment names none.
-    logs : str, or None
-        For logs and batch scripts. Default: the folder `logs` beside the cubes.
-    output : str
-        For the cubes.
-    """
+    """Folders; `{experiment}` and `{run}` are filled in, `~` is the home folder."""
 
     data: Folder | None = None
+    """Data root, in which runs are looked up by experiment and number, where the environment names none."""
     logs: Folder | None = None
-    output: Folder = "."
+    """For logs and batch scripts. Default: the folder `logs` beside the cubes."""
+    output: Folder = "."  # for the cubes
 
 
 class Job(Model):
-    """How a job runs.
+    """How a job runs."""
 
-    Attributes
-    ----------
-    launcher : str
-        Launcher of the runs.
-    start : tuple of str
-        What starts the ranks with `launcher = "mpi"`, program and options.
-    setup : tuple of str
-        Lines of shell that set the environment up, taken as they are.
-    command : tuple of str
-        What is called for `cubeengine`.
-    """
-
-    launcher: Text = "mpi"
+    launcher: Text = "mpi"  # launcher of the runs
     start: tuple[Text, ...] = ("srun", "--mpi=pmi2", "--kill-on-bad-exit=1")
+    """What starts the ranks with `launcher = "mpi"`, program and options."""
     setup: tuple[Annotated[str, PlainValidator(_line)], ...] = ()
-    command: tuple[Text, ...] = ("cubeengine",)
+    """Lines of shell that set the environment up, taken as they are."""
+    command: tuple[Text, ...] = ("cubeengine",)  # what is called for `cubeengine`
 
 
 class Site(Model):
-    """What batch jobs need at a facility.
+    """What batch jobs need at a facility."""
 
-    Attributes
-    ----------
-    batch : BatchOptions
-        Options of sbatch.
-    paths : Paths
-        Folders.
-    job : Job
-        How a job runs.
-    """
-
-    batch: BatchOptions = BatchOptions()
-    paths: Paths = Paths()
-    job: Job = Job()
+    batch: BatchOptions = BatchOptions()  # options of sbatch
+    paths: Paths = Paths()  # folders
+    job: Job = Job()  # how a job runs
 
     @classmethod
     def loads(cls, text: str, name: str = "the site file") -> Self:

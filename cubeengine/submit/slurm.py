@@ -19,18 +19,11 @@ _JOB = re.compile(r"([0-9]+)(;.*)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What Slurm says of a job.
-
-    Attributes
-    ----------
-    state : str
-        E.g. "PENDING", "RUNNING", "COMPLETED".
-    detail : str
-        Time it has run, and why it waits.
-    """
+    """What Slurm says of a job."""
 
     state: str
-    detail: str
+    """E.g. "PENDING", "RUNNING", "COMPLETED"."""
+    detail: str  # time it has run, and why it waits
 
 
 def submit_script(path: Path, environment: Mapping[str, str] | None = None) -> str:

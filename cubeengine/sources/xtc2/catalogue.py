@@ -20,24 +20,13 @@ from cubeengine.types import DetectorInfo, FieldInfo, FieldKind
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalogue:
-    """What a raw run holds.
-
-    Attributes
-    ----------
-    fields : mapping
-        All fields, for users: those of events, scan, EPICS, and those of the run.
-    event_fields : mapping
-        Fields of events; those with a `problem` cannot be read.
-    held : mapping
-        Scan and EPICS variables.
-    once : mapping
-        What is once per run.
-    """
+    """What a raw run holds."""
 
     fields: Mapping[str, FieldInfo]
-    event_fields: Mapping[str, EventField]
-    held: Mapping[str, History]
-    once: Mapping[str, RunValue]
+    """All fields, for users: those of events, scan, EPICS, and those of the run."""
+    event_fields: Mapping[str, EventField]  # fields of events; those with a `problem` cannot be read
+    held: Mapping[str, History]  # scan and EPICS variables
+    once: Mapping[str, RunValue]  # what is once per run
     declared: Mapping[tuple[str, int], tuple[Names, ...]]
     configured: Configuration
 

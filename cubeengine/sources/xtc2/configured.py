@@ -26,23 +26,12 @@ _OF_FILES = ("smdinfo", "chunkinfo")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunValue:
-    """One field that is once per run.
-
-    Attributes
-    ----------
-    name : str
-    value : array
-        A number, an array, or text.
-    origin : str
-        The file.
-    note : str
-        What a user should know.
-    """
+    """One field that is once per run."""
 
     name: str
-    value: NDArray[Any]
-    origin: str
-    note: str = ""
+    value: NDArray[Any]  # a number, an array, or text
+    origin: str  # the file
+    note: str = ""  # what a user should know
 
     def info(self) -> FieldInfo:
         """Describe it for users."""

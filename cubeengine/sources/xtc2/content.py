@@ -62,28 +62,14 @@ def columns_of(events: Events) -> tuple[NDArray[Any], ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileContent:
-    """What one file holds.
-
-    Attributes
-    ----------
-    file : InputFile
-    events : Events
-        Its events; `file` counts the files in `chunks` that began before them.
-    transitions : tuple of Transition
-    chunks : tuple of str
-        Names of the files that the stream goes on in.
-    notes : tuple of str
-        What was left off.
-    left_off : (n,) uint64
-        Times of events that were left off, as far as they are known.
-    """
+    """What one file holds."""
 
     file: InputFile
-    events: Events
+    events: Events  # its events; `file` counts the files in `chunks` that began before them
     transitions: tuple[Transition, ...]
-    chunks: tuple[str, ...]
-    notes: tuple[str, ...]
-    left_off: NDArray[np.uint64]
+    chunks: tuple[str, ...]  # names of the files that the stream goes on in
+    notes: tuple[str, ...]  # what was left off
+    left_off: NDArray[np.uint64]  # (n,) uint64: Times of events that were left off, as far as they are known
 
 
 def read_content(path: Path, schemas: list[Schema], *, is_index: bool) -> FileContent:

@@ -19,27 +19,13 @@ GroupName = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Contributor:
-    """One segment of a detector with one algorithm, as one stream has it.
+    """One segment of a detector with one algorithm, as one stream has it."""
 
-    Attributes
-    ----------
-    stream : int
-        Number among the streams of the run.
-    names : tuple of Names, or None
-        Per Configure of the stream.
-    seen : tuple of Seen
-        Likewise: what its events were seen to hold.
-    others : tuple of int
-        Other streams that send the same, and are left out.
-    numbers : tuple of mapping
-        Per Configure: name of a field -> its number.
-    """
-
-    stream: int
-    names: tuple[Names | None, ...]
-    seen: tuple[Seen, ...]
-    others: tuple[int, ...] = ()
-    numbers: tuple[Mapping[str, int], ...] = field(init=False)
+    stream: int  # number among the streams of the run
+    names: tuple[Names | None, ...]  # per Configure of the stream
+    seen: tuple[Seen, ...]  # likewise: what its events were seen to hold
+    others: tuple[int, ...] = ()  # other streams that send the same, and are left out
+    numbers: tuple[Mapping[str, int], ...] = field(init=False)  # per Configure: name of a field -> its number
 
     def __post_init__(self) -> None:
         numbers = tuple({} if block is None else _numbers(block) for block in self.names)
@@ -74,26 +60,13 @@ class Contributor:
 
 @dataclass(frozen=True, slots=True)
 class SegmentField:
-    """One field of one contributor.
-
-    Attributes
-    ----------
-    contributor : Contributor
-    name : Name
-        Its type and rank.
-    shape : tuple of int, or None
-        Its shape; None where it varies or is not known.
-    places : tuple of int, or None
-        Per Configure: its number among the fields.
-    problem : str
-        Why it is not an array of one shape and type per event; "" where it is.
-    """
+    """One field of one contributor."""
 
     contributor: Contributor
-    name: Name
-    shape: tuple[int, ...] | None
-    places: tuple[int | None, ...]
-    problem: str
+    name: Name  # its type and rank
+    shape: tuple[int, ...] | None  # its shape; None where it varies or is not known
+    places: tuple[int | None, ...]  # per Configure: its number among the fields
+    problem: str  # why it is not an array of one shape and type per event; "" where it is
 
     @property
     def form(self) -> tuple[np.dtype[Any], tuple[int, ...] | None]:

@@ -15,19 +15,13 @@ Stamps = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventTable:
-    """The events of a run.
+    """The events of a run."""
 
-    Attributes
-    ----------
-    timestamps : (n_events,) uint64
-        Packed times, rising.
-    datagrams : tuple of (n_events,) int64, or None
-        Per stream: number of each event's datagram, -1 where the stream has none; None where every event's
-        datagram has its number.
-    """
-
-    timestamps: Stamps
+    timestamps: Stamps  # (n_events,) uint64: Packed times, rising
     datagrams: tuple[IntArray | None, ...]
+    """Tuple of (n_events,) int64, or None: Per stream: number of each event's datagram, -1 where the stream
+    has none; None where every event's datagram has its number.
+    """
 
 
 def build_events(streams: Sequence[Stamps]) -> EventTable:

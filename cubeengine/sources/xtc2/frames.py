@@ -20,26 +20,14 @@ _LABELS_SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class EventField:
-    """One event field.
-
-    Attributes
-    ----------
-    name : str
-    group : GroupName
-        Detector and algorithm.
-    segments : mapping
-        Number of a segment -> its part of the field, in the order of the elements.
-    problem : str
-        Why it cannot be read event by event; "" where it can.
-    remark : str
-        What else to know.
-    """
+    """One event field."""
 
     name: str
-    group: GroupName
+    group: GroupName  # detector and algorithm
     segments: Mapping[int, SegmentField]
-    problem: str = ""
-    remark: str = ""
+    """Number of a segment -> its part of the field, in the order of the elements."""
+    problem: str = ""  # why it cannot be read event by event; "" where it can
+    remark: str = ""  # what else to know
 
     @property
     def streams(self) -> tuple[int, ...]:

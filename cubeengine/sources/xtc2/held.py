@@ -19,42 +19,26 @@ from cubeengine.types import IntArray
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value and the packed time from which on it holds.
-
-    Attributes
-    ----------
-    timestamp : int
-    value : number, text or array
-    damaged : bool
-        Whether it came damaged: what it was is not known until the next one.
-    """
+    """One value and the packed time from which on it holds."""
 
     timestamp: int
     value: Any
-    damaged: bool = False
+    damaged: bool = False  # whether it came damaged: what it was is not known until the next one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldReader:
-    """Gives each event the last value at or before it; rows are event numbers.
-
-    Attributes
-    ----------
-    values : SharedArray of (n, ...) numbers
-    begins : SharedArray of (n,) int64, rising
-        The first event that has each value.
-    damaged : SharedArray of (n,) bool
-        Where the value is not to be trusted.
-    match : SharedArray of (n_rows,) int64, or None
-        The event of each row, -1 for none; None where rows are events.
-    """
+    """Gives each event the last value at or before it; rows are event numbers."""
 
     values: SharedArray
-    begins: SharedArray
-    damaged: SharedArray
+    begins: SharedArray  # SharedArray of (n,) int64, rising: The first event that has each value
+    damaged: SharedArray  # SharedArray of (n,) bool: Where the value is not to be trusted
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     match: SharedArray | None = None
+    """SharedArray of (n_rows,) int64, or None: The event of each row, -1 for none; None where rows are
+    events.
+    """
 
     @classmethod
     def of(cls, values: NDArray[Any], begins: IntArray, damaged: NDArray[np.bool_]) -> HeldReader:

@@ -25,24 +25,12 @@ STEP_INDEX = "scan/step_index"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """All values of one variable.
+    """All values of one variable."""
 
-    Attributes
-    ----------
-    name : str
-        Of the field: "scan/motor1".
-    declared : Name
-        Its type.
-    settings : tuple of Setting
-        Rising in time.
-    origin : str
-        File of the first.
-    """
-
-    name: str
-    declared: Name
-    settings: tuple[Setting, ...]
-    origin: str
+    name: str  # of the field: "scan/motor1"
+    declared: Name  # its type
+    settings: tuple[Setting, ...]  # rising in time
+    origin: str  # file of the first
 
     @property
     def problem(self) -> str:

@@ -36,21 +36,12 @@ KEY_MASK = 0x0FFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """One field as a Names block declares it.
-
-    Attributes
-    ----------
-    name : str
-        As in the file; of an enum with its type, e.g. "gainMode:gainModeEnum".
-    type : int
-        Code of the type, 0 to 12.
-    rank : int
-        Dimensions; 0 is a scalar.
-    """
+    """One field as a Names block declares it."""
 
     name: str
-    type: int
-    rank: int
+    """As in the file; of an enum with its type, e.g. "gainMode:gainModeEnum"."""
+    type: int  # code of the type, 0 to 12
+    rank: int  # dimensions; 0 is a scalar
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -154,19 +145,13 @@ EnumKey = tuple[str, int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What one Configure declares.
+    """What one Configure declares."""
 
-    Attributes
-    ----------
-    names : mapping
-        NamesId -> Names.
-    enums : mapping
-        (detector, segment, algorithm, type of the enum) -> code -> label, as the Configure's own values
-        give it. Updates in later datagrams carry enums without labels.
-    """
-
-    names: Mapping[int, Names]
+    names: Mapping[int, Names]  # NamesId -> Names
     enums: Mapping[EnumKey, Mapping[int, str]] = field(default_factory=dict)
+    """(detector, segment, algorithm, type of the enum) -> code -> label, as the Configure's own values give
+    it. Updates in later datagrams carry enums without labels.
+    """
 
     def labels(self, names: Names, name: Name) -> Mapping[int, str]:
         """Return the labels of an enum field; empty where the Configure has none."""

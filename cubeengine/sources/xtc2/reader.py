@@ -34,20 +34,11 @@ _LEAST_ROWS = 512
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """What one segment contributes to a field.
+    """What one segment contributes to a field."""
 
-    Attributes
-    ----------
-    stream : int
-        Number in `Xtc2Reader.streams`.
-    layouts : (n_schemas, 4) int64
-    fields : (m, 2) int64
-        Where the field is in a contribution; see `gather`.
-    """
-
-    stream: int
-    layouts: IntArray
-    fields: IntArray
+    stream: int  # number in `Xtc2Reader.streams`
+    layouts: IntArray  # (n_schemas, 4) int64
+    fields: IntArray  # (m, 2) int64: Where the field is in a contribution; see `gather`
 
 
 @dataclass(frozen=True, slots=True, eq=False)

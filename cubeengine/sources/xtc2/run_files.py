@@ -29,37 +29,19 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class StreamFiles:
-    """The files that one stream begins with.
+    """The files that one stream begins with."""
 
-    Attributes
-    ----------
-    number : int
-        As in the file name; 0 for a file whose name has none.
-    data : Path
-        The first file of events; the stream itself names those that continue it.
-    index : Path, or None
-        The smd file.
-    """
-
-    number: int
-    data: Path
-    index: Path | None = None
+    number: int  # as in the file name; 0 for a file whose name has none
+    data: Path  # the first file of events; the stream itself names those that continue it
+    index: Path | None = None  # the smd file
 
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """The files of one run.
+    """The files of one run."""
 
-    Attributes
-    ----------
-    run_id : RunId, or None
-        As the files say it (runinfo), else their names; None where neither does.
-    streams : tuple of StreamFiles
-        By rising number.
-    """
-
-    run_id: RunId | None
-    streams: tuple[StreamFiles, ...]
+    run_id: RunId | None  # as the files say it (runinfo), else their names; None where neither does
+    streams: tuple[StreamFiles, ...]  # by rising number
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,33 +64,16 @@ def _announced(stream: Stream) -> Announced:
 
 @dataclass(frozen=True, eq=False)
 class Xtc2Source:
-    """Events of one run of raw files; rows of storage are event numbers.
+    """Events of one run of raw files; rows of storage are event numbers."""
 
-    Attributes
-    ----------
-    run_id : RunId, or None
-        Experiment and run number, as the files say.
-    streams : tuple of Stream
-        What was found in each stream.
-    events : tuple of StreamEvents
-        The run's events in each of them.
-    timestamps : (n_events,) uint64
-        Packed event times, rising.
-    catalogue : Catalogue
-        All fields.
-    marks : mapping
-        Declared marks of missing values: field -> marks.
-    rows : None
-        Rows are in time order.
-    """
-
-    run_id: RunId | None
-    streams: tuple[Stream, ...]
-    events: tuple[StreamEvents, ...]
-    timestamps: NDArray[np.uint64]
-    catalogue: Catalogue
+    run_id: RunId | None  # experiment and run number, as the files say
+    streams: tuple[Stream, ...]  # what was found in each stream
+    events: tuple[StreamEvents, ...]  # the run's events in each of them
+    timestamps: NDArray[np.uint64]  # (n_events,) uint64: Packed event times, rising
+    catalogue: Catalogue  # all fields
     marks: Mapping[str, Marks] = field(default_factory=dict)
-    rows: IntArray | None = field(init=False, default=None)
+    """Declared marks of missing values: field -> marks."""
+    rows: IntArray | None = field(init=False, default=None)  # rows are in time order
     _readers: dict[str, Reader] = field(default_factory=dict, repr=False)
     _matched: dict[int, tuple[IntArray, tuple[StreamEvents, ...]]] = field(default_factory=dict, repr=False)
 

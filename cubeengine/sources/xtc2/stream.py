@@ -33,36 +33,21 @@ __all__ = ["Events", "Stream", "StreamFiles", "Transition", "open_stream"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stream:
-    """One stream of a run.
+    """One stream of a run."""
 
-    Attributes
-    ----------
-    number : int
-        As in the file name; 0 for a file whose name has none.
-    files : tuple of InputFile
-        The files of events, one per chunk.
-    index_files : tuple of InputFile
-        The smd file the events and transitions are known from; empty where there is none.
-    schemas : tuple of Schema
-        One per Configure.
-    events : Events
-    transitions : tuple of Transition
-        In the order of the file, Configures included.
-    notes : tuple of str
-        What was left off, e.g. a last datagram that is not whole yet.
-    left_off : (n,) uint64
-        Rising times of events that the smd file announces and its file of events does not hold, or the other
-        way round, or of which only the beginning is there.
-    """
-
-    number: int
-    files: tuple[InputFile, ...]
+    number: int  # as in the file name; 0 for a file whose name has none
+    files: tuple[InputFile, ...]  # the files of events, one per chunk
     index_files: tuple[InputFile, ...]
-    schemas: tuple[Schema, ...]
+    """The smd file the events and transitions are known from; empty where there is none."""
+    schemas: tuple[Schema, ...]  # one per Configure
     events: Events
-    transitions: tuple[Transition, ...]
+    transitions: tuple[Transition, ...]  # in the order of the file, Configures included
     notes: tuple[str, ...] = ()
+    """What was left off, e.g. a last datagram that is not whole yet."""
     left_off: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """(n,) uint64: Rising times of events that the smd file announces and its file of events does not hold,
+    or the other way round, or of which only the beginning is there.
+    """
 
 
 def open_stream(files: StreamFiles) -> Stream:

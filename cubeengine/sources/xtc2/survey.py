@@ -32,34 +32,19 @@ SILENT_ALGS = ("config",)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen of one NamesId in the events of its Configure.
+    """What was seen of one NamesId in the events of its Configure."""
 
-    Attributes
-    ----------
-    count : int
-        Contributions, damaged ones included.
-    shapes : mapping
-        Number of a field -> its shape, of arrays in whole contributions; None where it varies.
-    """
-
-    count: int = 0
+    count: int = 0  # contributions, damaged ones included
     shapes: Mapping[int, tuple[int, ...] | None] = field(default_factory=dict)
+    """Number of a field -> its shape, of arrays in whole contributions; None where it varies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was seen of a stream.
+    """What was seen of a stream."""
 
-    Attributes
-    ----------
-    seen : tuple of mapping
-        Per Configure: NamesId -> what was seen.
-    n_looked : int
-        Events that were looked at.
-    """
-
-    seen: tuple[Mapping[int, Seen], ...]
-    n_looked: int
+    seen: tuple[Mapping[int, Seen], ...]  # per Configure: NamesId -> what was seen
+    n_looked: int  # events that were looked at
 
 
 def look(stream: Stream, events: StreamEvents) -> Survey:

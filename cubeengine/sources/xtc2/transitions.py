@@ -12,31 +12,15 @@ from cubeengine.sources.xtc2.values import Contribution, decode, read_schema
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transition:
-    """A datagram that is not an event.
-
-    Attributes
-    ----------
-    service : Service
-    timestamp : int
-        Packed (seconds << 32 | nanoseconds).
-    damage : int
-        That of the datagram.
-    schema : int
-        Number in `Stream.schemas`; that of a Configure is its own.
-    contributions : tuple of Contribution
-        Its values.
-    path : Path
-    offset : int
-        Where it was read, for messages.
-    """
+    """A datagram that is not an event."""
 
     service: Service
-    timestamp: int
-    damage: int
-    schema: int
-    contributions: tuple[Contribution, ...]
+    timestamp: int  # packed (seconds << 32 | nanoseconds)
+    damage: int  # that of the datagram
+    schema: int  # number in `Stream.schemas`; that of a Configure is its own
+    contributions: tuple[Contribution, ...]  # its values
     path: Path
-    offset: int
+    offset: int  # where it was read, for messages
 
 
 def read_transition(

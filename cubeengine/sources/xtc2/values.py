@@ -52,25 +52,15 @@ Value = int | float | str | EnumValue | NDArray[np.generic]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contribution:
-    """The ShapesData of one detector segment in one datagram.
+    """The ShapesData of one detector segment in one datagram."""
 
-    Attributes
-    ----------
-    names : Names
-        What describes it.
-    damage : int
-        That of the ShapesData itself.
-    above : int
-        That of the Parents between it and the datagram, all bits together.
-    values : mapping
-        Plain name of a field -> value; arrays are read-only views of the datagram, unaligned perhaps.
-        Empty where the contribution is damaged so much that it cannot be decoded.
-    """
-
-    names: Names
-    damage: int
-    above: int
+    names: Names  # what describes it
+    damage: int  # that of the ShapesData itself
+    above: int  # that of the Parents between it and the datagram, all bits together
     values: Mapping[str, Any]
+    """Plain name of a field -> value; arrays are read-only views of the datagram, unaligned perhaps. Empty
+    where the contribution is damaged so much that it cannot be decoded.
+    """
 
 
 def decode(data: bytes, schema: Schema, place: Place) -> tuple[Contribution, ...]:

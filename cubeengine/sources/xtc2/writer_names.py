@@ -54,21 +54,12 @@ class Service(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutField:
-    """One field of a detector.
-
-    Attributes
-    ----------
-    name : str
-        As in the file. An enumeration's value is "name:Enum", its labels are "label:Enum".
-    type : str
-        One of `TYPES`.
-    rank : int
-        Dimensions of a value, 0 to 5; text counts as one.
-    """
+    """One field of a detector."""
 
     name: str
-    type: str
-    rank: int = 0
+    """As in the file. An enumeration's value is "name:Enum", its labels are "label:Enum"."""
+    type: str  # one of `TYPES`
+    rank: int = 0  # dimensions of a value, 0 to 5; text counts as one
 
     def __post_init__(self) -> None:
         if self.type not in TYPES:
@@ -135,43 +126,22 @@ class OutNames:
 
 @dataclass(frozen=True, slots=True)
 class OutData:
-    """What a segment contributes to one datagram, or to many that are alike.
+    """What a segment contributes to one datagram, or to many that are alike."""
 
-    Attributes
-    ----------
-    names : OutNames
-        Whose values they are.
-    values : mapping of field to value
-        Every field. For many events, arrays with an axis of events ahead of the others.
-    damage : int, or (n_events,) int64
-        Damage of this contribution.
-    """
-
-    names: OutNames
+    names: OutNames  # whose values they are
     values: Mapping[str, Any]
-    damage: int | IntArray = 0
+    """Every field. For many events, arrays with an axis of events ahead of the others."""
+    damage: int | IntArray = 0  # int, or (n_events,) int64: Damage of this contribution
 
 
 @dataclass(frozen=True, slots=True)
 class OutStream:
-    """One stream: its number, and what is sent in it.
+    """One stream: its number, and what is sent in it."""
 
-    Attributes
-    ----------
-    number : int
-        In the name of the file.
-    names : tuple of OutNames
-        At most 250.
-    nested : bool
-        Whether contributions lie in one Parent for each node, as in event-built files.
-    env : int
-        Bits set in every datagram's `env`, beside the service.
-    """
-
-    number: int
-    names: tuple[OutNames, ...] = ()
-    nested: bool = False
-    env: int = 0
+    number: int  # in the name of the file
+    names: tuple[OutNames, ...] = ()  # at most 250
+    nested: bool = False  # whether contributions lie in one Parent for each node, as in event-built files
+    env: int = 0  # bits set in every datagram's `env`, beside the service
 
 
 RUNINFO = OutNames(
