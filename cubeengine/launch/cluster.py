@@ -14,12 +14,16 @@ from cubeengine.budget import Budget
 from cubeengine.errors import LaunchError, WorkerLost
 from cubeengine.launch.base import OnDone
 from cubeengine.launch.network import LOOPBACK
-from cubeengine.launch.settings import SETTINGS
+from cubeengine.launch.settings import SETTINGS, WHILE_COMPUTING
 from cubeengine.launch.signals import Check, children_without_interrupts, deferred_interrupts
 from cubeengine.launch.tls import read_security
 
 POLL_SECONDS = 0.02
 KEYS_FOLDER = "CUBEENGINE_TLS"
+
+WORKERS_ASKED_SECONDS = 5.0
+NO_WORKERS_SECONDS = 300.0
+"""For how long a run waits for the first of its workers to come back."""
 
 
 class ClusterExecutor:
@@ -65,11 +69,12 @@ class ClusterExecutor:
         threads: int,  # noqa: ARG002 - workers run as many as they were started with
     ) -> None:
         """Compute the keys; see `Executor.run`."""
+        import dask
         from distributed.scheduler import KilledWorker
 
         futures = self._client.get(graph, list(keys), sync=False, optimize_graph=False)
         try:
-            with deferred_interrupts() as check:
+            with dask.config.set(WHILE_COMPUTING), deferred_interrupts() as check:
                 for future in _as_completed(futures, self._client.loop, self._checks(check)):
                     on_done(future.key, future.result())
         except KilledWorker as err:
@@ -87,12 +92,30 @@ class ClusterExecutor:
                 future.release()
 
     def _checks(self, check: Check) -> Check:
-        def both() -> None:
+        seen = asked = time.monotonic()
+
+        def all_of_them() -> None:
+            nonlocal seen, asked
             check()
             if self._watch is not None:
                 self._watch()
+            now = time.monotonic()
+            if now - asked >= WORKERS_ASKED_SECONDS:
+                asked = now
+                seen = now if self._has_workers() else seen
+                if now - seen >= NO_WORKERS_SECONDS:
+                    raise LaunchError(
+                        f"no worker has been there for {NO_WORKERS_SECONDS:.0f} s: all have ended, and none "
+                        "came back; see the workers' logs; with --resume the finished work is kept"
+                    )
 
-        return both
+        return all_of_them
+
+    def _has_workers(self) -> bool:
+        try:
+            return bool(self._client.nthreads())
+        except OSError:  # the scheduler does not answer: the tasks themselves tell if it is lost
+            return True
 
     def close(self) -> None:
         """End the client, and the cluster if it was started here."""

@@ -16,3 +16,11 @@ SETTINGS: Mapping[str, object] = {
     # and fetching their pages anew doubles the time of decoding (measured on bitshuffle).
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
 }
+
+WHILE_COMPUTING: Mapping[str, object] = {
+    # A worker that is lost comes back as soon as a new process has started, which takes longer than Dask's
+    # 15 s on a busy machine or from a slow network disk. Dask would then close it for good, and the tasks
+    # would wait for ever.
+    "distributed.deploy.lost-worker-timeout": "1 day",
+}
+"""Settings that this process needs while its workers compute."""

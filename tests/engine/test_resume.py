@@ -10,12 +10,14 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 
 from cubeengine import api
-from cubeengine.errors import SourceFormatError, StoreMismatch, WorkerLost
+from cubeengine.errors import LaunchError, SourceFormatError, StoreMismatch, WorkerLost
 from cubeengine.graph import tasks
+from cubeengine.launch import cluster
 from cubeengine.store.read import cube_facts, cube_hash, open_cube
 from tests.makers.frames import STRATEGIES, forced_plan, frame_arrays, write_frames
 from tests.quick import first_quick
@@ -358,3 +360,23 @@ def test_block_that_ends_its_worker_is_left_out_where_the_spec_says_so(frames_fi
     [incident] = cube_facts(cube)["computation"]["incidents"]
     assert incident["what"] == "left out"
     assert incident["reason"].startswith("ended its worker 4 times")
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_slow_to_come_back_is_waited_for(frames_file, tmp_path, monkeypatch):
+    run = api.open_run(frames_file)
+    plan = deadly_plan(run, monkeypatch, "skip")
+    # Sooner than any worker starts: as Dask's 15 s are on a busy machine.
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "10 ms"}):
+        result = plan.to_zarr(tmp_path / "cube.zarr", launcher="processes", workers=1)
+    assert result.left_out["det__counts"]["all"]["failed"] > 0
+
+
+def test_a_run_without_any_worker_ends_with_an_error(frames_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "NO_WORKERS_SECONDS", 0.5)
+    monkeypatch.setattr(cluster, "WORKERS_ASKED_SECONDS", 0.1)
+    # As if Dask closed the worker for good.
+    monkeypatch.setattr(cluster, "WHILE_COMPUTING", {"distributed.deploy.lost-worker-timeout": "10 ms"})
+    plan = deadly_plan(api.open_run(frames_file), monkeypatch, "skip")
+    with pytest.raises(LaunchError, match=r"no worker has been there .* --resume"):
+        plan.to_zarr(tmp_path / "cube.zarr", launcher="processes", workers=1)
