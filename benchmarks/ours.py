@@ -42,7 +42,7 @@ def measure(path: Path, problem: Problem, request: dict[str, Any]) -> dict[str, 
 
 @contextmanager
 def _launcher(launcher: str, workers: int, warm: Callable[[], None]) -> Iterator[dict[str, Any]]:
-    """Return the settings of `to_zarr`; where start-up shall not count, starts and warms up the workers.
+    """Yield the settings of `to_zarr`; where start-up shall not count, starts and warms up the workers.
 
     They are started as the launchers of cubeengine start theirs.
     """

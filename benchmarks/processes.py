@@ -106,7 +106,7 @@ def _load(out: Path) -> Cube:
 
 @contextmanager
 def scratch_folder(parent: Path | None) -> Iterator[Path]:
-    """Return a folder for large files that is removed in the end, also when the process is told to end."""
+    """Yield a folder for large files that is removed in the end, also when the process is told to end."""
     usual = signal.signal(signal.SIGTERM, _exit)
     try:
         with tempfile.TemporaryDirectory(prefix="cube-benchmark-", dir=parent) as folder:
@@ -146,7 +146,7 @@ class PeakMemory(threading.Thread):
 
 
 def _tree(pid: int) -> Iterator[int]:
-    """Return a process and its descendants; those that end meanwhile are left out."""
+    """Yield a process and its descendants; those that end meanwhile are left out."""
     yield pid
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())

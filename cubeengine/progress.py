@@ -182,7 +182,7 @@ class _NotebookOutput:
 
 @contextmanager
 def shown(on_progress: OnProgress) -> Iterator[OnProgress]:
-    """Return who hears of the progress: whoever is named; else, in IPython that somebody watches, a bar."""
+    """Yield who hears of the progress: whoever is named; else, in IPython that somebody watches, a bar."""
     if on_progress is not None or not _is_watched():
         yield on_progress
         return

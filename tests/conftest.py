@@ -36,7 +36,7 @@ def shared_data() -> Path:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    """Return each file to one worker, which makes its fixtures and compiles its kernels once."""
+    """Give each file to one worker, which makes its fixtures and compiles its kernels once."""
     return LoadFileScheduling(config, log)
 
 
@@ -61,7 +61,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     yield
     apart = [mark for mark in APART if mark not in config.getoption("markexpr")]
     named = any("::" in argument for argument in config.args)
-    left_out = [item for item in items if not named and any(item.get_closest_marker(mark) for mark in apart)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+    if named or not apart:
+        return
+    kept, left_out = [], []
+    for item in items:
+        (left_out if any(item.get_closest_marker(mark) for mark in apart) else kept).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept

@@ -34,7 +34,7 @@ class Sum:
         return reduce(np.add, [cube.n_events for cube in self.cubes])
 
     def axes(self) -> Iterator[arrays.Known]:
-        """Return the axes, which are the same in all."""
+        """Yield the axes, which are the same in all."""
         for axis in self.cubes[0].axes:
             yield from arrays.same_axis(self.cubes[0], axis)
 

@@ -68,7 +68,7 @@ def _check_runs(cubes: Sequence[Cube]) -> None:
 
 
 def _sources(cube: Cube) -> Iterator[tuple[object, str]]:
-    """Return what a cube was made of: runs by name, files by name, size and time, wherever they lie now."""
+    """Yield what a cube was made of: runs by name, files by name, size and time, wherever they lie now."""
     yield cube.path.resolve(), "its path"
     for run in run_names(cube):
         yield ("run", run), f"run {run}"
@@ -247,7 +247,7 @@ def _common(cube: Cube) -> dict[str, Any]:
 
 
 def _flat(value: object, key: str = "") -> Iterator[tuple[str, object]]:
-    """Return the leaves of nested data by dotted key."""
+    """Yield the leaves of nested data by dotted key."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _flat(item, f"{key}.{name}" if key else str(name))

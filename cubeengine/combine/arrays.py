@@ -26,7 +26,7 @@ def selection_array(cube: Cube) -> Known:
 def axis_arrays(
     axis: str, bounds: NDArray[np.float64], attrs: Mapping[str, Any], labels: NDArray[Any]
 ) -> Iterator[Known]:
-    """Return the labels of the bins of an axis, and their edges."""
+    """Yield the labels of the bins of an axis, and their edges."""
     n_bins, name = len(labels), f"{axis}_bnds"
     about = {**attrs, "bounds": name}
     yield ArrayLayout(axis, (axis,), (n_bins,), (n_bins,), stored_type(labels.dtype), about), labels
@@ -36,7 +36,7 @@ def axis_arrays(
 
 
 def same_axis(cube: Cube, axis: str) -> Iterator[Known]:
-    """Return an axis as a cube has it."""
+    """Yield an axis as a cube has it."""
     bounds = cube.bounds(axis)
     if bounds is not None:
         center = cube.dataset[axis]
@@ -51,7 +51,7 @@ def events_array(dims: Sequence[str], n_events: IntArray, cube: Cube) -> Known:
 
 
 def static_arrays(cubes: Sequence[Cube], signals: Mapping[str, SignalContent]) -> Iterator[Known]:
-    """Return what says where the elements of the signals are, from the first cube that has it."""
+    """Yield what says where the elements of the signals are, from the first cube that has it."""
     places = {dim for signal in signals.values() for dim in signal.element_dims}
     found = {
         name: array

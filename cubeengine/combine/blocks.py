@@ -166,7 +166,7 @@ def write_cube(
 
 
 def block_tasks(store: Path, works: Sequence[SignalWork]) -> Iterator[Callable[[], None]]:
-    """Return one task per block of all signals."""
+    """Yield one task per block of all signals."""
     for work in works:
         for region in work.blocks():
             yield _BlockTask(store, work, region)

@@ -66,7 +66,7 @@ class Rebin:
         return counts.squeeze(self.dropped)
 
     def axes(self) -> Iterator[arrays.Known]:
-        """Return the axes, old and new; a bin that is joined with none keeps its label."""
+        """Yield the axes, old and new; a bin that is joined with none keeps its label."""
         for axis in self.dims[1:]:
             grouping = self.groupings.get(axis)
             if grouping is None or grouping.edges is None:

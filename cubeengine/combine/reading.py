@@ -69,7 +69,7 @@ class ArrayReader:
 def _overlaps(
     region: Region, chunks: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
-    """Return the chunks that a region touches: index, the part of the chunk, its place in the region."""
+    """Yield the chunks that a region touches: index, the part of the chunk, its place in the region."""
     ranges = [
         range(part.start // chunk, -(-part.stop // chunk)) for part, chunk in zip(region, chunks, strict=True)
     ]

@@ -85,7 +85,7 @@ class Stack:
         return np.stack([layer.n_events() for layer in self.layers], axis=AT)
 
     def axes(self) -> Iterator[arrays.Known]:
-        """Return the runs and the axes, which are the same in all.
+        """Yield the runs and the axes, which are the same in all.
 
         Runs have bounds like any axis, half a number to either side.
         """

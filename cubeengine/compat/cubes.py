@@ -283,7 +283,7 @@ class Cubes(Derivations):
 
 
 def _centres(plan: api.Plan) -> Iterator[object]:
-    """Return the label of every bin, of several axes as tuples."""
+    """Yield the label of every bin, of several axes as tuples."""
     centres = [axis.axis.centers.tolist() for axis in plan.bound.axes]
     yield from centres[0] if len(centres) == 1 else product(*centres)
 

@@ -104,7 +104,7 @@ def cuts_of(changes: Changes, name: str) -> tuple[OpenCut, ...]:
 
 
 def cut_lines(cuts: Sequence[OpenCut]) -> Iterator[str]:
-    """Return a line for each cut."""
+    """Yield a line for each cut."""
     for number, cut in enumerate(cuts):
         yield f"Cut {number}: {cut.low:g} < {cut.field} < {cut.high:g}"
 

@@ -76,7 +76,7 @@ def _field(target: object) -> str:
 
 
 def described(cube: CubeDefinition, cuts: Sequence[OpenCut]) -> Iterator[str]:
-    """Return the lines that `printCube` prints."""
+    """Yield the lines that `printCube` prints."""
     yield f"cube: {cube.cubeName}"
     for name, bins in cube.axes:
         yield f"{name} binned in {list(bins)}" if len(bins) else f"{name} binned in the steps of the scan"

@@ -143,7 +143,7 @@ class Options(Model):
     """Whether frames keep their shape whatever the options, so that what comes next can be checked anyway."""
 
     def missing_files(self, folder: Path) -> Iterator[tuple[str, Path]]:
-        """Return the options whose files do not exist, and the files."""
+        """Yield the options whose files do not exist, and the files."""
         for key in self.files:
             named = getattr(self, key)
             if named is not None and not (folder / named).is_file():

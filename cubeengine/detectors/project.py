@@ -22,7 +22,7 @@ class StageOptions(Options):
     shorthand = "onto"
 
     onto: Literal["rows", "columns"] | None = None
-    """"rows" or "columns": What is left of the two last dimensions: "rows" gives one value per row, "columns"
+    """What is left of the two last dimensions: "rows" gives one value per row, "columns"
     one per column.
     """
     axis: Annotated[int, Field(strict=True, ge=-32, lt=32)] | None = None

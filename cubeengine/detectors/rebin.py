@@ -38,7 +38,7 @@ class StageOptions(Options):
     many elements.
     """
     how: How = "sum"
-    """"sum" or "mean": A sum is NaN where one of its pixels is missing: it could not be compared with its
+    """A sum is NaN where one of its pixels is missing: it could not be compared with its
     neighbours. A mean is that of the pixels that are there.
     """
 

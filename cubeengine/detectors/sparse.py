@@ -85,7 +85,7 @@ class SparseMeans:
         return 8 * LANES * (2 * self.n_means + _ELEMENTS)
 
     def apply(self, frames: NDArray[Any], wanted: tuple[int, int], out: FloatArray) -> None:
-        """Return the means of a block of events.
+        """Compute the means of a block of events.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ def _means(
     turned: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Return the means from `first` on; `sums` holds those of values, then those of norms, of the lanes."""
+    """Compute the means from `first` on; `sums` holds those of values, then those of norms, of the lanes."""
     for event in range(0, out.shape[0], LANES):
         n = min(LANES, out.shape[0] - event)
         sums[:] = 0

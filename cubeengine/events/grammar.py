@@ -111,7 +111,7 @@ def canonical(node: Node) -> str:
 
 
 def field_names(node: Node) -> Iterator[str]:
-    """Return the name of every field of a tree, from left to right, repeats included."""
+    """Yield the name of every field of a tree, from left to right, repeats included."""
     if isinstance(node, FieldName):
         yield node.name
     for part in children(node):

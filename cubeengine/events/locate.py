@@ -110,7 +110,7 @@ def run_of_name(path: Path) -> RunId | None:
 
 
 def candidates(wanted: RunId, root: Path) -> Iterator[Path]:
-    """Return the places where the file of a run may be under a data root, the usual one first."""
+    """Yield the places where the file of a run may be under a data root, the usual one first."""
     experiment = wanted.experiment
     names = [f"{experiment}_Run{wanted.run:04d}.h5", f"{experiment}_Run{wanted.run:03d}.h5"]
     old = [f"ldat_{experiment}_Run{wanted.run:03d}.h5"]

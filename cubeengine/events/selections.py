@@ -244,7 +244,7 @@ def cut_flow(
 
 
 def rows(node: Node) -> Iterator[Node]:
-    """Return the parts of a selection that are a row of its cut flow each."""
+    """Yield the parts of a selection that are a row of its cut flow each."""
     if isinstance(node, Combine) and node.how == "all":
         for part in node.parts:
             yield from rows(part)

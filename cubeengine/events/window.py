@@ -222,7 +222,7 @@ def _beyond(run: Run, name: str, events: slice) -> list[Column]:
 
 
 def windows(run: Run) -> Iterator[Window]:
-    """Return the events of a run window after window; those of a small run are one window, kept by the run.
+    """Yield the events of a run window after window; those of a small run are one window, kept by the run.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ def _slots(folder: Path, stem: str) -> list[Path]:
 
 
 def _arrays(sums: Sums) -> Iterator[NDArray[Any]]:
-    """Return all arrays of sums, in a fixed order."""
+    """Yield all arrays of sums, in a fixed order."""
     yield sums.left_out
     for tile in sums.tiles:
         yield tile.n_events

@@ -31,7 +31,7 @@ class SignalInput:
     event_rows: IntArray | None  # (n_events,) int64, or None: Storage row of each event
     pipeline: Pipeline | None = None  # what is done to every frame
     on_error: str = "stop"
-    """"stop" or "skip": Whether events that cannot be read end the run, or are left out and counted."""
+    """Whether events that cannot be read end the run ("stop"), or are left out and counted ("skip")."""
 
 
 def leaf_job(signal: SignalPlan, source: SignalInput, folder: WorkFolder) -> LeafJob:

@@ -59,7 +59,7 @@ def _add_finishes(
 def _places(
     signal: SignalPlan, names: Mapping[str, str], bins: Chunk, chunk: Chunk
 ) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Return the blocks of dask arrays that a chunk fills; a count without elements comes with the first."""
+    """Yield the blocks of dask arrays that a chunk fills; a count without elements comes with the first."""
     where = (0, *_block(bins, signal.bin_chunks))
     for statistic, name in names.items():
         if _has_elements(statistic, signal):

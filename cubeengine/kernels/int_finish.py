@@ -30,7 +30,7 @@ _SPLITTER = 134217729.0  # 2**27 + 1: splits a float64 into two halves of its di
 
 @jit
 def integer_mean(n_events: IntArray, words: NDArray[np.uint64], out: FloatArray) -> None:
-    """Return total / n, correctly rounded; NaN where n is 0."""
+    """Compute total / n, correctly rounded; NaN where n is 0."""
     for g in range(out.shape[0]):
         n = np.uint64(n_events[g])
         for e in range(out.shape[1]):
@@ -44,7 +44,7 @@ def integer_mean(n_events: IntArray, words: NDArray[np.uint64], out: FloatArray)
 
 @jit
 def integer_std(n_events: IntArray, words: NDArray[np.uint64], out: FloatArray) -> None:
-    """Return sqrt(n * squares - total**2) / n within 1 ulp; NaN where n is 0."""
+    """Compute sqrt(n * squares - total**2) / n within 1 ulp; NaN where n is 0."""
     for g in range(out.shape[0]):
         n = np.uint64(n_events[g])
         if n == _ZERO:

@@ -219,7 +219,7 @@ def _copy(partial: Partial, rows: IntArray, *, empty: NDArray[np.bool_]) -> Part
 
 
 def _runs(numbers: IntArray, most: int) -> Iterator[tuple[int, int]]:
-    """Return the runs of equal numbers, at most so many at a time, but those of 0 and 1."""
+    """Yield the runs of equal numbers, at most so many at a time, but those of 0 and 1."""
     start = 0
     while start < len(numbers):
         stop = start + 1

@@ -107,7 +107,7 @@ class Events:
         return words(self.node)
 
     def parts(self) -> Iterator[Part]:
-        """Return the events, window after window."""
+        """Yield the events, window after window."""
         for window in self.run.windows():
             columns = tuple(map(window.column, self.names))
             yield Part(window, kept_events(window, self.node), columns)

@@ -131,7 +131,7 @@ def _percentiles(bound: Bound, pick: Pick, percent: float, n_groups: int) -> Flo
 
 
 def candidates(bound: Bound, field: str | None) -> Iterator[Candidates]:
-    """Return the selected events in the bins that have a finite value, some at a time, in time order."""
+    """Yield the selected events in the bins that have a finite value, some at a time, in time order."""
     grouping = bound.grouping
     members = np.zeros((grouping.n_selections, grouping.width), bool)
     for selection, own in enumerate(grouping.members):
@@ -149,7 +149,7 @@ def candidates(bound: Bound, field: str | None) -> Iterator[Candidates]:
 
 
 def _pieces(grouping: Grouping, window: Window) -> Iterator[tuple[int, int]]:
-    """Return ranges of the pairs whose events lie in a window."""
+    """Yield ranges of the pairs whose events lie in a window."""
     first, last = np.searchsorted(grouping.events, [window.events.start, window.events.stop]).tolist()
     for start in range(first, last, PIECE_PAIRS):
         yield start, min(start + PIECE_PAIRS, last)

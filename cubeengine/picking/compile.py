@@ -26,7 +26,7 @@ class PickInputs:
     pipelines: Mapping[str, Pipeline]  # variable -> what is done to every frame, if anything is
     event_rows: IntArray | None  # (n_events,) int64, or None: Storage row of each event
     on_error: str
-    """"stop" or "skip": Whether frames that cannot be read end the run, or are left out and counted."""
+    """Whether frames that cannot be read end the run ("stop"), or are left out and counted ("skip")."""
 
 
 def compile_picks(

@@ -48,7 +48,7 @@ class PickJob:
     n_selections: int  # selections
     folder: WorkFolder | Path  # keeps the side files while the job is alive
     on_error: str = "stop"
-    """"stop" or "skip": Whether frames that cannot be read end the run, or are left out and counted."""
+    """Whether frames that cannot be read end the run ("stop"), or are left out and counted ("skip")."""
     incidents: Path | None = None  # folder to note in what had to be tried again or was left out
 
     @property
@@ -110,7 +110,7 @@ def _write(job: PickJob, read: ReadFrames, slots: tuple[int, int], batch: Chunk,
 def _regions(
     job: PickJob, read: ReadFrames, rows: IntArray, states: NDArray[np.uint8], batch: Chunk
 ) -> Iterator[tuple[str, Region, NDArray[Any]]]:
-    """Return chunk after chunk, and at last the mask; fills in `states`."""
+    """Yield chunk after chunk, and at last the mask; fills in `states`."""
     variable, shape = job.variable, _lengths(batch.region)
     for chunk in chunk_grid(shape, variable.slot_chunks):
         frames = _of_slots(job, read, rows[chunk.start : chunk.stop])

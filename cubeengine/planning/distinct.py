@@ -54,7 +54,7 @@ class Distinct:
         return min(run[0] for run in runs), max(run[-1] for run in runs)
 
     def blocks(self) -> Iterator[Counted]:
-        """Return all distinct values in rising order, block after block, each value once."""
+        """Yield all distinct values in rising order, block after block, each value once."""
         runs = self._runs()
         if not runs:
             return
@@ -162,7 +162,7 @@ def settings(distinct: Distinct, tolerance: float) -> Settings:
 
 
 def _stretches(distinct: Distinct, tolerance: float) -> Iterator[Counted]:
-    """Return the values in parts that lie apart by more than the tolerance; a long one in side files."""
+    """Yield the values in parts that lie apart by more than the tolerance; a long one in side files."""
     values, counts = Growing(), Growing()
     for block, events in distinct.blocks():
         places = begins(block, tolerance)

@@ -182,7 +182,7 @@ class Grouper:
         return all_events.array(), all_groups.array()
 
     def _pieces(self) -> Iterator[tuple[IntArray, IntArray, NDArray[np.int32]]]:
-        """Return events, bins and sets, some at a time."""
+        """Yield events, bins and sets, some at a time."""
         events, bins, sets = self._events.array(), self._bins.array(), self._members.array()
         for start in range(0, max(len(events), 1), PIECE_PAIRS):
             piece = slice(start, start + PIECE_PAIRS)

@@ -229,7 +229,7 @@ def _apart(run: Run, first: int, second: int) -> int:
 
 
 def _blocks_before(stop: int, step: int) -> Iterator[slice]:
-    """Return blocks of events before one, outward; they lie alike whatever event that is."""
+    """Yield blocks of events before one, outward; they lie alike whatever event that is."""
     while stop > 0:
         start = (stop - 1) // step * step
         yield slice(start, stop)

@@ -89,7 +89,7 @@ _LONG_NAMES = {"n_events": {"long_name": "selected events in the bin"}}
 
 
 def axis_arrays(axis: Axis) -> Iterator[tuple[ArrayLayout, NDArray[Any]]]:
-    """Return the labels and the edges of an axis as arrays."""
+    """Yield the labels and the edges of an axis as arrays."""
     bounds = f"{axis.name}_bnds"
     attrs: dict[str, object] = {"units": axis.unit, "long_name": axis.long_name, "bounds": bounds}
     if axis.is_named:

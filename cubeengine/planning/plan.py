@@ -259,7 +259,7 @@ class CubePlan:
         return self.leader_nbytes + self.worker_memory(threads)
 
     def _at_work_together(self, threads: int) -> Iterator[list[SignalPlan]]:
-        """Return the signals that any `threads` successive leaves can belong to: so many are under way."""
+        """Yield the signals that any `threads` successive leaves can belong to: so many are under way."""
         for number, first in enumerate(self.signals):
             group, n_leaves = [first], 1
             for signal in self.signals[number + 1 :]:

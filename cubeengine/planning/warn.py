@@ -41,7 +41,7 @@ MOST_LOOKED_AT = 64 * 2**20  # bytes of an array that is looked through for zero
 
 
 def plan_warnings(bound: Bound) -> Iterator[Problem]:
-    """Return the warnings that need the run's scalars."""
+    """Yield the warnings that need the run's scalars."""
     for name in bound.selections:
         yield from _lost_to_one_cut(bound, name)
         yield from _lopsided(bound, name)
@@ -129,7 +129,7 @@ def _unlike_percentiles(bound: Bound) -> Iterator[Problem]:
 
 
 def _blind_cuts(bound: Bound, name: str, node: Node) -> Iterator[tuple[Cut, int, int]]:
-    """Return the time-tool cuts that lose a laser-off selection: cut, events it keeps, and of how many.
+    """Yield the time-tool cuts that lose a laser-off selection: cut, events it keeps, and of how many.
 
     They are asked of the laser-off events alone, as the laser comes last among the cuts.
     """
@@ -339,7 +339,7 @@ def _with_mark(bound: Bound, name: str, mark: int) -> object:
 
 
 def _uses(bound: Bound, name: str) -> Iterator[SpecPath]:
-    """Return the places in the spec that use a field."""
+    """Yield the places in the spec that use a field."""
     spec = bound.spec
     yield from (("signals", i, "field") for i, signal in enumerate(spec.signals) if signal.field == name)
     yield from (("axes", i, "field") for i, axis in enumerate(spec.axes) if axis.field == name)

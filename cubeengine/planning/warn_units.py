@@ -16,7 +16,7 @@ _VERBS = {"+": "adds {} and {}", "-": "takes the difference of {} and {}"}
 
 
 def unit_warnings(spec: CubeSpec) -> Iterator[Problem]:
-    """Return a warning for each formula that adds or compares two fields of different declared units."""
+    """Yield a warning for each formula that adds or compares two fields of different declared units."""
     for name, derived in spec.derive.items():
         for message in unit_words(spec, derived.expression or ""):
             yield Problem(("derive", name), message, severity="warning")
@@ -50,7 +50,7 @@ def unit_words(spec: CubeSpec, formula: str) -> Iterator[str]:
 
 
 def _pairs(node: Node) -> Iterator[tuple[str, Node, Node]]:
-    """Return the two sides of each sum, difference and comparison."""
+    """Yield the two sides of each sum, difference and comparison."""
     if isinstance(node, Binary) and node.op in {"+", "-"}:
         yield node.op, node.left, node.right
     if isinstance(node, Compare):

@@ -63,7 +63,7 @@ class Scene:
         return style.axis_label(self.dataset, dim)
 
     def parts(self) -> Iterator[tuple[str, xr.DataArray, xr.DataArray, str]]:
-        """Return name, value, error and colour of each selection; a difference is one without a name."""
+        """Yield name, value, error and colour of each selection; a difference is one without a name."""
         value, error = self.drawn.value, self.drawn.error
         if SELECTION not in value.dims:
             yield "", value, error, style.COLOURS[0]

@@ -91,7 +91,7 @@ def evidence_words(facts: Mapping[str, Any], signal: str, selection: str) -> str
 
 
 def lacking_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Return signal, selection, events left out by each reason, and evidence, where there are any."""
+    """Yield signal, selection, events left out by each reason, and evidence, where there are any."""
     left_out, evidence = facts.get("left_out") or {}, facts.get("evidence") or {}
     for signal in dict.fromkeys([*left_out, *evidence]):
         names = [*left_out.get(signal, {}), *evidence.get(signal, {}).get("events", {})]
@@ -229,7 +229,7 @@ def _input(file: Mapping[str, Any]) -> str:
 
 
 def _table(header: Sequence[str], rows: Rows, *, left: int = 1) -> Iterator[str]:
-    """Return aligned lines: the first `left` columns to the left, the others, numbers, to the right."""
+    """Yield aligned lines: the first `left` columns to the left, the others, numbers, to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         cells = (

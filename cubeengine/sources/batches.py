@@ -50,7 +50,7 @@ class Batch:
     n_units: int
 
     def pairs(self) -> Iterator[tuple[int, int]]:
-        """Return number and slot of every unit."""
+        """Yield number and slot of every unit."""
         for first, count, slot in zip(
             self.first.tolist(), self.count.tolist(), self.slot.tolist(), strict=True
         ):

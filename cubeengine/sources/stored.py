@@ -30,8 +30,7 @@ class Stored:
     dtype: np.dtype[Any]
     """Type of one element as stored, in its byte order; object where it is no plain number."""
     layout: str = "library"
-    """"contiguous", "chunked", "virtual" or "library": "library" where only HDF5 itself knows how to read it.
-    """
+    """Contiguous, chunked or virtual; "library" where only HDF5 itself knows how to read it."""
     chunk_rows: int = 1  # rows per chunk; 1 without chunks
     filters: tuple[int, ...] = ()  # HDF5 filter numbers, in the order of writing
     pieces: tuple[Piece, ...] = ()  # parts of a virtual dataset, where they lie one after another

@@ -109,7 +109,7 @@ def _check_chunks(cube: Path) -> None:
 
 
 def _arrays(cube: Path) -> Iterator[tuple[Path, StoredArray]]:
-    """Return the arrays of our make in a cube."""
+    """Yield the arrays of our make in a cube."""
     for folder in sorted(path for path in cube.iterdir() if path.is_dir()):
         try:
             yield folder, open_stored(folder)

@@ -49,7 +49,7 @@ def touch(path: Path) -> None:
 
 
 def change(path: Path) -> None:
-    """Return the file other values of the same events."""
+    """Give the file other values of the same events."""
     with h5py.File(path, "r+") as file:
         file["ipm2/sum"][...] = file["ipm2/sum"][...] * 2
     touch(path)

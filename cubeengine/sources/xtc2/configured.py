@@ -74,7 +74,7 @@ def configuration(streams: Sequence[Stream]) -> Configuration:
 
 
 def run_values(streams: Sequence[Stream]) -> Iterator[RunValue]:
-    """Return every run-level field: of all segments together where these are alike, and of each."""
+    """Yield every run-level field: of all segments together where these are alike, and of each."""
     for (detector, alg), segments in _find(streams).items():
         for plain in dict.fromkeys(plain for found in segments.values() for plain in found.values):
             having = {number: found for number, found in segments.items() if plain in found.values}

@@ -103,7 +103,7 @@ def stacked_shape(n_segments: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def event_fields(groups: Mapping[GroupName, Mapping[int, Contributor]]) -> Iterator[EventField]:
-    """Return every event field of every detector, stacked ones ahead of those of their segments."""
+    """Yield every event field of every detector, stacked ones ahead of those of their segments."""
     for (detector, alg), contributors in groups.items():
         parts_of: dict[str, dict[int, SegmentField]] = {}
         for segment, contributor in contributors.items():

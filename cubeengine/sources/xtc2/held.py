@@ -51,7 +51,7 @@ class HeldReader:
         return replace(self, match=SharedArray(match))
 
     def blocks(self, rows: IntArray, *, elements: slice, block_nbytes: int) -> Iterator[Block]:
-        """Return the values of events, block after block; see `Reader.blocks`."""
+        """Yield the values of events, block after block; see `Reader.blocks`."""
         first, stop = element_range(elements, math.prod(self.shape))
         values = self.values.load()
         part = values.reshape(len(values), -1)[:, first:stop] if values.size else np.empty((len(values), 0))

@@ -89,7 +89,7 @@ def find_run(paths: Path | Sequence[Path], run: RunId | None = None) -> RunFiles
 
 
 def _expanded(paths: Iterable[Path]) -> Iterator[Path]:
-    """Return all files in place of folders, and the first chunk in place of those that continue one."""
+    """Yield all files in place of folders, and the first chunk in place of those that continue one."""
     for path in paths:
         if not path.exists():
             raise SourceFormatError(f"{path}: is not there")

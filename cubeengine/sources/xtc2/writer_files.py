@@ -57,7 +57,7 @@ class GrowingFile:
         self._file.close()
 
     def publish(self) -> None:
-        """Return the file its own name."""
+        """Give the file its own name."""
         self.close()
         self._growing.replace(self.path)
 

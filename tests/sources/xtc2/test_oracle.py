@@ -254,7 +254,7 @@ def segments_of(parts: list[Contribution]) -> dict[str, list[int]]:
 
 
 def numbers_of(parts: list[Contribution]) -> Iterator[tuple[str, Any]]:
-    """Return every number, and the sum of every array; text and enums are not among the expected values."""
+    """Yield every number, and the sum of every array; text and enums are not among the expected values."""
     for part in parts:
         for name, value in part.values.items():
             if isinstance(value, np.ndarray):
