@@ -1,5 +1,6 @@
 """The frozen problems: each makes its result in a folder and returns what is frozen of it.
 
+The bits of floats are those of processors that multiply and add in one rounding, as x86-64 since 2013 does.
 `python -m tests.frozen.problems` prints what they give now, in the form of `frozen.json`.
 """
 
